@@ -1,0 +1,280 @@
+//! The verdict on a request. One function, for every way in.
+//!
+//! Takes an [`Inspected`] request and the [`Context`] it is judged in; returns a [`Verdict`]. Pure:
+//! the same facts under the same policy have the same verdict. Only this module makes a
+//! [`Permit`], without which nothing is forwarded. Deny beats hold beats allow, and what could not
+//! be established is never an allow.
+
+mod finding;
+mod opinion;
+mod reason;
+mod scope;
+
+pub use finding::{Finding, Severity};
+pub use reason::Reason;
+
+use crate::fingerprint::Fingerprint;
+use crate::inspect::{Facts, Inspected, Operation, Presented, Protocol};
+use crate::message::{Head, Message};
+use crate::policy::{Agent, Ix, Policy, Resource, Word};
+use crate::trajectory::Stage;
+use opinion::Opinions;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+/// What the proxy remembers of an agent that bears on a verdict.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// Why it is in quarantine, if it is.
+    pub quarantined: Option<Arc<str>>,
+    /// Whether everything but reads waits for a person.
+    pub hold_writes: bool,
+    /// The credentials pinned for it, by resource.
+    pub pins: HashMap<Arc<str>, Vec<Fingerprint>>,
+    /// The cookies that hosts handed out to it.
+    pub cookies: HashSet<Fingerprint>,
+}
+
+/// What an approval left for one retry.
+#[derive(Clone, Debug, Default)]
+pub struct Grant {
+    /// The hold it came from.
+    pub hold: String,
+    /// What stood on the approved card.
+    pub terms: Terms,
+    /// How many different people approved.
+    pub approvers: usize,
+}
+
+/// What a hold is about, as it stands on the card: a grant covers exactly this.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Terms {
+    /// Each held reason with the resource that held it.
+    pub reasons: BTreeSet<String>,
+    /// Each target with its environment.
+    pub targets: BTreeSet<String>,
+}
+
+/// What a request is judged in.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The policy of now.
+    pub policy: &'a Policy,
+    /// Who asks.
+    pub agent: &'a Agent,
+    /// What is remembered of the agent.
+    pub standing: &'a Standing,
+    /// What an approval left, if the request redeems one.
+    pub grant: Option<&'a Grant>,
+}
+
+/// What a target is, once its owner has been looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The kind of id.
+    pub kind: String,
+    /// The id.
+    pub id: String,
+    /// The environment of the resource that owns it, if one does.
+    pub environment: Option<Arc<str>>,
+    /// That resource.
+    pub resource: Option<Arc<str>>,
+}
+
+/// Everything about a verdict that is told, shown or recorded.
+#[derive(Debug)]
+pub struct Ruling {
+    /// The verdict.
+    pub word: Word,
+    /// The reason that is told, where it is not allowed.
+    pub reason: Option<Reason>,
+    /// One sentence on why, for the client.
+    pub detail: String,
+    /// The rule that decided, as `policy.yaml:61`.
+    pub rule: Option<String>,
+    /// The resource that decided.
+    pub resource: Option<Arc<str>>,
+    /// Its environment.
+    pub environment: Option<Arc<str>>,
+    /// All that speaks against it.
+    pub findings: Vec<Finding>,
+    /// The operations.
+    pub operations: Vec<Operation>,
+    /// The targets with their owners.
+    pub targets: Vec<Target>,
+    /// The credentials, and the issued name of each that has one.
+    pub credentials: Vec<(Presented, Option<Arc<str>>)>,
+    /// What the trajectory notes.
+    pub stages: Vec<Stage>,
+    /// Credentials to pin, by resource, once the request is allowed.
+    pub pins: Vec<(Arc<str>, Fingerprint)>,
+    /// What a hold would be about.
+    pub terms: Terms,
+    /// How many people must agree to it.
+    pub approvals_needed: usize,
+}
+
+/// The outcome of judging a request.
+#[derive(Debug)]
+pub enum Verdict<B> {
+    /// It may be sent.
+    Allow(Permit<B>),
+    /// It waits for a person.
+    Hold(Held<B>),
+    /// It is refused.
+    Deny(Box<Ruling>),
+}
+
+/// The right to send one request, which it owns. Only an allowing verdict makes one.
+#[derive(Debug)]
+pub struct Permit<B> {
+    message: Message<B>,
+    websocket: bool,
+    ruling: Box<Ruling>,
+}
+
+/// A request that waits, with all that is needed to judge it again.
+#[derive(Debug)]
+pub struct Held<B> {
+    request: Inspected<B>,
+    ruling: Box<Ruling>,
+}
+
+impl<B> Permit<B> {
+    /// Where it goes.
+    pub const fn head(&self) -> &Head {
+        self.message.head()
+    }
+    /// Whether a WebSocket upgrade may follow.
+    pub const fn allows_websocket(&self) -> bool {
+        self.websocket
+    }
+    /// Why it is allowed.
+    pub const fn ruling(&self) -> &Ruling {
+        &self.ruling
+    }
+    /// Whether the call is a plain read, which is recorded without waiting for the disk.
+    pub fn is_plain_read(&self) -> bool {
+        self.ruling.is_plain_read()
+    }
+    pub(crate) fn into_message(self) -> (Message<B>, Box<Ruling>) {
+        (self.message, self.ruling)
+    }
+}
+
+impl<B> Held<B> {
+    /// The request.
+    pub const fn request(&self) -> &Inspected<B> {
+        &self.request
+    }
+    /// Why it is held.
+    pub const fn ruling(&self) -> &Ruling {
+        &self.ruling
+    }
+    /// Back to the request, to judge it again.
+    pub fn into_request(self) -> (Inspected<B>, Box<Ruling>) {
+        (self.request, self.ruling)
+    }
+}
+
+impl Ruling {
+    /// Whether every operation reads and nothing is noted.
+    pub fn is_plain_read(&self) -> bool {
+        self.word == Word::Allow
+            && self.stages.is_empty()
+            && self.pins.is_empty()
+            && self.operations.iter().all(|operation| operation.effect == crate::catalog::Effect::Read)
+    }
+
+    /// The name of the operation that matters most, for people.
+    pub fn operation(&self) -> Option<&Arc<str>> {
+        self.operations
+            .iter()
+            .max_by_key(|operation| (operation.reversibility, operation.effect))
+            .map(|operation| &operation.name)
+    }
+
+    /// A denial that was made before there was a request to judge.
+    pub fn denial(reason: Reason, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self {
+            word: Word::Deny,
+            reason: Some(reason),
+            findings: vec![Finding::new(reason)],
+            detail,
+            rule: None,
+            resource: None,
+            environment: None,
+            operations: Vec::new(),
+            targets: Vec::new(),
+            credentials: Vec::new(),
+            stages: Vec::new(),
+            pins: Vec::new(),
+            terms: Terms::default(),
+            approvals_needed: 0,
+        }
+    }
+}
+
+/// Judges a request.
+pub fn decide<B>(request: Inspected<B>, context: &Context<'_>) -> Verdict<B> {
+    let head = request.message().head();
+    let candidates = context.policy.candidates(context.agent, head.target());
+    let mut opinions = Opinions::new(context);
+    let mut websocket = false;
+    standing(&request, &candidates, &mut opinions);
+    if candidates.is_empty() {
+        opinions.deny(Reason::OutOfScope, None);
+        for presented in request.facts().credentials() {
+            scope::without_candidates(context, presented, &mut opinions);
+        }
+    } else if !opinions.is_denied() {
+        websocket = scope::judge(&request, &candidates, &mut opinions);
+    }
+    let mut ruling = opinions.into_ruling(request.facts(), head);
+    if ruling.word == Word::Hold && context.grant.is_some_and(|grant| ruling.is_covered_by(grant)) {
+        ruling.word = Word::Allow;
+    }
+    match ruling.word {
+        Word::Allow => {
+            let (message, _facts) = request.into_parts();
+            Verdict::Allow(Permit { message, websocket, ruling: Box::new(ruling) })
+        }
+        Word::Hold => Verdict::Hold(Held { request, ruling: Box::new(ruling) }),
+        Word::Deny => Verdict::Deny(Box::new(ruling)),
+    }
+}
+
+/// What bars a request whatever it asks for.
+fn standing<B>(request: &Inspected<B>, candidates: &[(Ix, &Resource)], opinions: &mut Opinions<'_>) {
+    let head = request.message().head();
+    let facts: &Facts = request.facts();
+    if let Some(place) = facts.overridden() {
+        opinions.deny_because(Reason::Malformed, format!("the method is overridden ({place}); send the method that is meant"));
+    }
+    if head.path().has_encoded_slash() && !candidates.iter().all(|(_, resource)| resource.encoded_slash) {
+        opinions.deny_because(Reason::Malformed, "the path has an encoded slash, which this resource does not take".to_owned());
+    }
+    if opinions.standing().quarantined.is_some() {
+        opinions.deny(Reason::Quarantined, None);
+    }
+    if let Some(unreadable) = facts.unreadable() {
+        opinions.unreadable(unreadable);
+    }
+}
+
+impl Ruling {
+    fn is_covered_by(&self, grant: &Grant) -> bool {
+        self.terms.reasons.is_subset(&grant.terms.reasons)
+            && self.terms.targets.is_subset(&grant.terms.targets)
+            && grant.approvers >= self.approvals_needed
+    }
+}
+
+/// The protocol in which a refusal of a request is told.
+pub fn protocol_of(head: &Head, policy: &Policy, agent: &Agent) -> Protocol {
+    let candidates = policy.candidates(agent, head.target());
+    let catalog = candidates.first().and_then(|(_, resource)| resource.catalog());
+    crate::inspect::protocol(head, catalog.map(Arc::as_ref))
+}
+

@@ -1,0 +1,256 @@
+//! Opinions and how they become one ruling.
+//!
+//! Takes what each resource, credential and target says of a request; returns a [`Ruling`]: the
+//! strictest word stands, and the first reason in the order of [`Reason`] among those that carry it.
+
+use super::{Context, Finding, Reason, Ruling, Standing, Target, Terms};
+use crate::catalog::{Effect, Reversibility};
+use crate::fingerprint::Fingerprint;
+use crate::inspect::{Facts, Presented, Unreadable};
+use crate::message::Head;
+use crate::policy::{Place, Resource, Word};
+use crate::trajectory::Stage;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+struct Opinion<'a> {
+    word: Word,
+    reason: Option<Reason>,
+    resource: Option<&'a Resource>,
+    place: Option<Place>,
+    detail: Option<String>,
+    finding: Option<Finding>,
+}
+
+/// The opinions on one request so far.
+pub(super) struct Opinions<'a> {
+    pub(super) context: &'a Context<'a>,
+    opinions: Vec<Opinion<'a>>,
+    targets: Vec<Target>,
+    pins: Vec<(Arc<str>, Fingerprint)>,
+}
+
+impl<'a> Opinions<'a> {
+    pub(super) const fn new(context: &'a Context<'a>) -> Self {
+        Self { context, opinions: Vec::new(), targets: Vec::new(), pins: Vec::new() }
+    }
+
+    pub(super) const fn standing(&self) -> &'a Standing {
+        self.context.standing
+    }
+
+    pub(super) fn is_denied(&self) -> bool {
+        self.opinions.iter().any(|opinion| opinion.word == Word::Deny)
+    }
+
+    pub(super) fn allow(&mut self, resource: &'a Resource, place: Option<Place>) {
+        self.add(Word::Allow, None, Some(resource), place, None);
+    }
+
+    pub(super) fn deny(&mut self, reason: Reason, by: Option<(&'a Resource, Option<Place>)>) {
+        let (resource, place) = by.map_or((None, None), |(resource, place)| (Some(resource), place));
+        self.add(Word::Deny, Some(reason), resource, place, None);
+    }
+
+    pub(super) fn deny_because(&mut self, reason: Reason, detail: String) {
+        self.add(Word::Deny, Some(reason), None, None, Some(detail));
+    }
+
+    pub(super) fn word(
+        &mut self,
+        word: Word,
+        reason: Reason,
+        resource: Option<&'a Resource>,
+        place: Option<Place>,
+        detail: Option<String>,
+    ) {
+        match (word, resource) {
+            (Word::Allow, Some(resource)) => self.allow(resource, place),
+            (Word::Allow, None) => {}
+            _ => self.add(word, Some(reason), resource, place, detail),
+        }
+    }
+
+    pub(super) fn unreadable(&mut self, unreadable: Unreadable) {
+        let detail = match unreadable {
+            Unreadable::Oversize => format!("{unreadable} ({} KiB)", self.context.policy.limits.inspect_kib),
+            other => other.to_string(),
+        };
+        self.deny_because(Reason::Unreadable, detail);
+    }
+
+    pub(super) fn credential(&mut self, reason: Reason, presented: &Presented) {
+        let finding = Finding {
+            reason,
+            slot: Some(presented.slot.clone()),
+            evidence: Some(presented.evidence()),
+        };
+        self.opinions.push(Opinion {
+            word: Word::Deny,
+            reason: Some(reason),
+            resource: None,
+            place: None,
+            detail: None,
+            finding: Some(finding),
+        });
+    }
+
+    pub(super) fn target(&mut self, target: Target) {
+        if !self.targets.contains(&target) {
+            self.targets.push(target);
+        }
+    }
+
+    pub(super) fn pin(&mut self, resource: &Resource, fingerprint: Fingerprint) {
+        self.pins.push((resource.name.clone(), fingerprint));
+    }
+
+    fn add(
+        &mut self,
+        word: Word,
+        reason: Option<Reason>,
+        resource: Option<&'a Resource>,
+        place: Option<Place>,
+        detail: Option<String>,
+    ) {
+        let finding = reason.map(Finding::new);
+        self.opinions.push(Opinion { word, reason, resource, place, detail, finding });
+    }
+
+    pub(super) fn into_ruling(self, facts: &Facts, head: &Head) -> Ruling {
+        let policy = self.context.policy;
+        let word = self.opinions.iter().map(|opinion| opinion.word).max().unwrap_or(Word::Deny);
+        // Nobody having spoken for a request is not a yes.
+        let silent = self.opinions.is_empty();
+        let decisive = self
+            .opinions
+            .iter()
+            .filter(|opinion| opinion.word == word)
+            .min_by_key(|opinion| opinion.reason);
+        let reason = if silent { Some(Reason::ScopeViolation) } else { decisive.and_then(|o| o.reason) };
+        let resource = decisive.and_then(|opinion| opinion.resource);
+        let mut findings: Vec<Finding> = Vec::new();
+        for finding in self.opinions.iter().filter_map(|opinion| opinion.finding.as_ref()) {
+            if !findings.contains(finding) {
+                findings.push(finding.clone());
+            }
+        }
+        findings.sort_by_key(|finding| finding.reason);
+        let terms = self.terms();
+        let irreversible = facts
+            .operations()
+            .iter()
+            .any(|operation| operation.reversibility == Reversibility::Irreversible);
+        let needed = if irreversible {
+            policy.holds.irreversible.approvals.max(policy.holds.approvals)
+        } else {
+            policy.holds.approvals
+        };
+        let mut ruling = Ruling {
+            word,
+            reason,
+            detail: String::new(),
+            rule: decisive.and_then(|opinion| opinion.place).map(|place| policy.rule_name(place)),
+            resource: resource.map(|resource| resource.name.clone()),
+            environment: resource.and_then(|resource| resource.environment.clone()),
+            findings,
+            operations: facts.operations().to_vec(),
+            targets: Vec::new(),
+            credentials: Vec::new(),
+            stages: Vec::new(),
+            pins: if word == Word::Deny { Vec::new() } else { self.pins },
+            terms,
+            approvals_needed: usize::from(needed),
+        };
+        let given = decisive.and_then(|opinion| opinion.detail.clone());
+        ruling.targets = self.targets;
+        if word != Word::Allow {
+            ruling.detail = detail(&ruling, given, head);
+        }
+        ruling.stages = stages(&ruling);
+        let issued = |presented: &Presented| {
+            presented.readings().iter().find_map(|reading| policy.issued(reading))
+        };
+        ruling.credentials = facts
+            .credentials()
+            .iter()
+            .map(|presented| (presented.clone(), issued(presented).map(|(_, c)| c.name.clone())))
+            .collect();
+        ruling
+    }
+
+    fn terms(&self) -> Terms {
+        let held = self.opinions.iter().filter(|opinion| opinion.word == Word::Hold);
+        let reasons = held.filter_map(|opinion| {
+            let resource = opinion.resource.map_or("-", |resource| &resource.name);
+            Some(format!("{} by {resource}", opinion.reason?.as_str()))
+        });
+        let targets = self.targets.iter().map(|target| {
+            let environment = target.environment.as_deref().unwrap_or("unknown");
+            format!("{} {} in {environment}", target.kind, target.id)
+        });
+        Terms { reasons: reasons.collect::<BTreeSet<_>>(), targets: targets.collect() }
+    }
+}
+
+/// The stages of a request: findings first, then effect.
+fn stages(ruling: &Ruling) -> Vec<Stage> {
+    let mut stages = Vec::new();
+    for finding in &ruling.findings {
+        let stage = match finding.reason {
+            Reason::ForeignCredential => Stage::ForeignCredential,
+            Reason::CredentialOutOfScope => Stage::CredentialOutOfScope,
+            Reason::OutOfScope => Stage::OutOfScope,
+            Reason::ScopeViolation => Stage::ScopeViolation,
+            _ => continue,
+        };
+        if !stages.contains(&stage) {
+            stages.push(stage);
+        }
+    }
+    let destroys = |operation: &&crate::inspect::Operation| operation.effect == Effect::Destructive;
+    if ruling.operations.iter().any(|operation| destroys(&operation)) {
+        stages.push(Stage::Destructive);
+    }
+    let final_ = ruling.operations.iter().any(|operation| {
+        operation.known && operation.reversibility == Reversibility::Irreversible
+            && operation.effect != Effect::Unknown
+    });
+    if final_ {
+        stages.push(Stage::Irreversible);
+    }
+    stages
+}
+
+/// One sentence a model can act on; fixed words, and names from the policy and the catalog only.
+fn detail(ruling: &Ruling, given: Option<String>, head: &Head) -> String {
+    if let Some(given) = given {
+        return format!("The request is refused: {given}.");
+    }
+    let operation = ruling.operation().map_or_else(
+        || format!("{} {}", head.method(), head.target().host()),
+        ToString::to_string,
+    );
+    let place = ruling.environment.as_ref().map_or_else(String::new, |name| format!(" in {name}"));
+    let Some(reason) = ruling.reason else { return String::new() };
+    let held = ruling.word == Word::Hold;
+    match reason {
+        Reason::Quarantined => "This agent is in quarantine until an operator releases it; stop and report to the person you work for.".to_owned(),
+        Reason::OutOfScope => format!("No declared resource covers {}:{}; do not look for another way, ask the operator to declare it if the task needs it.", head.target().host(), head.target().port()),
+        Reason::ForeignCredential => format!("`{operation}` carries a credential that was not issued to this agent; use only the credentials you were given and do not look for others."),
+        Reason::CredentialOutOfScope => format!("The credential sent with `{operation}` is not issued for what the call touches{place}; do not try another one, ask the operator."),
+        Reason::ScopeViolation => format!("`{operation}` is beyond what is declared for this agent{place}; ask the operator if the task needs it."),
+        Reason::UnknownOperation if held => format!("`{operation}` is not known to the catalog, so a person has to approve it."),
+        Reason::UnknownOperation => format!("`{operation}` is not known to the catalog and is refused."),
+        Reason::UnknownTarget if held => format!("`{operation}` names an id that no declared resource owns, so a person has to approve it; verify which environment it belongs to."),
+        Reason::UnknownTarget => format!("`{operation}` names an id that no declared resource owns; verify which environment it belongs to."),
+        Reason::MissingCredential => format!("`{operation}` needs a credential issued to this agent and carries none."),
+        Reason::AccountWide => format!("`{operation}` acts on the whole account, so a person has to approve it."),
+        Reason::Execution => format!("`{operation}` runs code{place}, so a person has to approve it."),
+        Reason::AccessChange => format!("`{operation}` changes who may do what{place}, so a person has to approve it."),
+        Reason::CredentialRead => format!("`{operation}` reveals or mints secrets{place}, so a person has to approve it."),
+        Reason::Destructive => format!("`{operation}` destroys something{place}, so a person has to approve it."),
+        Reason::ApprovalRequired => format!("`{operation}`{place} needs the approval of a person."),
+        other => other.title().to_owned(),
+    }
+}

@@ -1,0 +1,220 @@
+//! What a request is, in facts: which operations on which ids, which credentials in which slots.
+//!
+//! Takes a [`Message`] and the catalog of its host; returns [`Inspected`], the message with its
+//! [`Facts`]. Pure. What cannot be read is [`Unreadable`], a fact like any other, never "fine".
+
+pub mod credential;
+pub mod graphql;
+pub mod operation;
+pub mod rest;
+
+pub use credential::Presented;
+pub use operation::{Identity, Operation};
+
+use crate::catalog::Catalog;
+use crate::fingerprint::FingerprintKey;
+use crate::message::{Body, Head, Message};
+use http::Method;
+
+/// Why a request could not be read; nobody can approve what was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// The body is larger than what is inspected.
+    #[error("the body is larger than the inspection limit")]
+    Oversize,
+    /// The body did not arrive whole.
+    #[error("the body did not arrive in time or was cut short")]
+    Truncated,
+    /// The body is in a content coding that is not read.
+    #[error("the body is in a content coding that is not read; send it uncompressed")]
+    Coded,
+    /// The body is not one strict JSON document.
+    #[error("the body is not one strict JSON document without duplicate keys")]
+    Json,
+    /// The document is not GraphQL, or is more than the limits allow.
+    #[error("the GraphQL document does not parse: {0}")]
+    Graphql(&'static str),
+    /// The form is not one that can be read.
+    #[error("the form does not parse")]
+    Form,
+}
+
+/// The protocol in which a client expects a denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Plain HTTP.
+    Http,
+    /// A GraphQL response.
+    Graphql,
+    /// Git's smart HTTP.
+    Git,
+}
+
+/// What was found in a request.
+#[derive(Debug)]
+pub struct Facts {
+    operations: Vec<Operation>,
+    credentials: Vec<Presented>,
+    unreadable: Option<Unreadable>,
+    overridden: Option<&'static str>,
+    meaning: Meaning,
+}
+
+/// The body by meaning where it has one, for the digest of a hold.
+#[derive(Debug, Default)]
+pub struct Meaning(Option<String>);
+
+impl Facts {
+    /// The operations, in the order they stand in the request.
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+    /// The credentials, in the order of their slots.
+    pub fn credentials(&self) -> &[Presented] {
+        &self.credentials
+    }
+    /// Why it could not be read, if it could not.
+    pub const fn unreadable(&self) -> Option<Unreadable> {
+        self.unreadable
+    }
+    /// What overrides the method, if something in the body does.
+    pub const fn overridden(&self) -> Option<&'static str> {
+        self.overridden
+    }
+    /// The body by meaning, where spacing and order make no difference.
+    pub fn meaning(&self) -> Option<&str> {
+        self.meaning.0.as_deref()
+    }
+}
+
+/// A message with its facts; the only way to a verdict.
+#[derive(Debug)]
+pub struct Inspected<B> {
+    message: Message<B>,
+    facts: Facts,
+}
+
+impl<B> Inspected<B> {
+    /// The message.
+    pub const fn message(&self) -> &Message<B> {
+        &self.message
+    }
+    /// Its facts.
+    pub const fn facts(&self) -> &Facts {
+        &self.facts
+    }
+    /// Puts the received body in the place of one that was still streaming.
+    ///
+    /// Only a body that no rule needed streams, so no fact depends on it.
+    pub fn with_body(self, body: impl FnOnce(Body<B>) -> Body<B>) -> Self {
+        let (head, old) = self.message.into_parts();
+        Self { message: Message::new(head, body(old)), facts: self.facts }
+    }
+    pub(crate) fn into_parts(self) -> (Message<B>, Facts) {
+        (self.message, self.facts)
+    }
+}
+
+/// Whether a rule needs the body, so that it is read whole before anything leaves.
+pub fn needs_body(head: &Head, catalog: Option<&Catalog>) -> bool {
+    if matches!(*head.method(), Method::GET | Method::HEAD) {
+        return false;
+    }
+    catalog.is_some_and(|catalog| catalog.is_graphql_path(head.path().as_str()))
+        || head.media_type().is_some_and(|kind| kind == "application/x-www-form-urlencoded")
+}
+
+/// The protocol in which a client expects a denial.
+pub fn protocol(head: &Head, catalog: Option<&Catalog>) -> Protocol {
+    let path = head.path().as_str();
+    if catalog.is_some_and(|catalog| catalog.is_graphql_path(path)) {
+        Protocol::Graphql
+    } else if path.ends_with("/info/refs") || path.ends_with("/git-receive-pack") || path.ends_with("/git-upload-pack") {
+        Protocol::Git
+    } else {
+        Protocol::Http
+    }
+}
+
+/// Reads a request. `failed` is why the body that a rule needs could not be gathered.
+pub fn request<B>(
+    message: Message<B>,
+    catalog: Option<&Catalog>,
+    key: &FingerprintKey,
+    failed: Option<Unreadable>,
+) -> Inspected<B> {
+    let head = message.head();
+    let mut facts = Facts {
+        operations: Vec::new(),
+        credentials: credential::presented(head, key),
+        unreadable: failed,
+        overridden: None,
+        meaning: Meaning::default(),
+    };
+    if facts.unreadable.is_none() {
+        let read = match catalog {
+            Some(catalog) if catalog.is_graphql_path(head.path().as_str()) => {
+                graphql_operations(&message, catalog, &mut facts)
+            }
+            Some(catalog) => {
+                facts.operations.push(rest::catalogued(head, catalog));
+                Ok(())
+            }
+            None => {
+                facts.operations.push(rest::plain(head));
+                Ok(())
+            }
+        };
+        let read = read.and_then(|()| form(&message, catalog, &mut facts));
+        facts.unreadable = read.err();
+    }
+    Inspected { message, facts }
+}
+
+fn graphql_operations<B>(
+    message: &Message<B>,
+    catalog: &Catalog,
+    facts: &mut Facts,
+) -> Result<(), Unreadable> {
+    let head = message.head();
+    let request = if matches!(*head.method(), Method::GET | Method::HEAD) {
+        graphql::of_query(head.query())?
+    } else {
+        if head.is_coded() {
+            return Err(Unreadable::Coded);
+        }
+        if graphql::has_parameters(head.query()) {
+            return Err(Unreadable::Graphql("its parameters stand in the query as well"));
+        }
+        let bytes = message.whole().map_or(&b""[..], |bytes| bytes);
+        crate::message::json::parse(bytes).map_err(|_error| Unreadable::Json)?
+    };
+    let document = graphql::read(&request)?;
+    facts.meaning = Meaning(document.meaning);
+    for call in document.calls {
+        facts.operations.push(operation::of_call(call, catalog));
+    }
+    Ok(())
+}
+
+/// A form may override the method (`_method=delete`), wherever a framework reads it.
+fn form<B>(message: &Message<B>, catalog: Option<&Catalog>, facts: &mut Facts) -> Result<(), Unreadable> {
+    let head = message.head();
+    if head.media_type().as_deref() != Some("application/x-www-form-urlencoded") {
+        return Ok(());
+    }
+    // The published call is JSON labelled as a form; it has been read as what it is.
+    if catalog.is_some_and(|catalog| catalog.is_graphql_path(head.path().as_str())) {
+        return Ok(());
+    }
+    let Some(bytes) = message.whole() else { return Ok(()) };
+    if head.is_coded() {
+        return Err(Unreadable::Coded);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_utf8| Unreadable::Form)?;
+    let pairs = crate::message::path::pairs(text).map_err(|_reason| Unreadable::Form)?;
+    if pairs.iter().any(|(name, _)| crate::message::path::overrides_method(name)) {
+        facts.overridden = Some("a form field");
+    }
+    Ok(())
+}

@@ -1,0 +1,475 @@
+//! GraphQL requests read as what servers execute.
+//!
+//! Takes the JSON of a request, or its query parameters; returns every root field of every
+//! operation, through fragments and directives, with variables and defaults put in. Any doubt is
+//! [`Unreadable`]: a document that does not parse, limits, cycles, definitions of types, unknown
+//! keys, names that are missing or there twice.
+
+use super::Unreadable;
+use crate::message::Query;
+use apollo_parser::{Lexer, Parser, TokenKind, cst};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+const TOKENS: usize = 20_000;
+const DEPTH: usize = 100;
+const FIELDS: usize = 10_000;
+const BATCH: usize = 50;
+
+/// One root field.
+#[derive(Debug)]
+pub struct Call {
+    /// `query`, `mutation` or `subscription`.
+    pub kind: &'static str,
+    /// The field's name, never its alias.
+    pub field: String,
+    /// Its arguments by name.
+    pub arguments: Map<String, Value>,
+    /// Every field below it.
+    pub nested: Vec<Nested>,
+}
+
+/// A field below a root field.
+#[derive(Debug)]
+pub struct Nested {
+    /// Its name.
+    pub field: String,
+    /// The names of the fields above it, below the root field.
+    pub ancestors: Vec<std::rc::Rc<str>>,
+    /// Its arguments by name.
+    pub arguments: Map<String, Value>,
+}
+
+/// What a request asks for.
+#[derive(Debug)]
+pub struct Document {
+    /// Every root field of every operation.
+    pub calls: Vec<Call>,
+    /// The request by meaning: tokens of the document, sorted variables; none if a number in it is
+    /// not exact, so that two different requests can never have the same meaning.
+    pub meaning: Option<String>,
+}
+
+const KEYS: &[&str] = &["query", "variables", "operationName", "extensions"];
+
+/// Whether parameters of a GraphQL request stand in the query.
+pub fn has_parameters(query: &Query) -> bool {
+    query.pairs().iter().any(|(name, _)| KEYS.iter().any(|key| key.eq_ignore_ascii_case(name)))
+}
+
+/// The request of a GET, as if it had been posted.
+pub fn of_query(query: &Query) -> Result<Value, Unreadable> {
+    let mut map = Map::new();
+    for (name, value) in query.pairs() {
+        let value = match name.as_str() {
+            "query" | "operationName" => Value::String(value.clone()),
+            "variables" | "extensions" => {
+                crate::message::json::parse(value.as_bytes()).map_err(|_error| Unreadable::Json)?
+            }
+            _ => return Err(Unreadable::Graphql("it has an unknown parameter")),
+        };
+        if map.insert(name.clone(), value).is_some() {
+            return Err(Unreadable::Graphql("a parameter stands there twice"));
+        }
+    }
+    Ok(Value::Object(map))
+}
+
+/// Reads a request, or a batch of them.
+pub fn read(request: &Value) -> Result<Document, Unreadable> {
+    let mut document = Document { calls: Vec::new(), meaning: Some(String::new()) };
+    match request {
+        Value::Object(map) => single(map, &mut document)?,
+        Value::Array(batch) if !batch.is_empty() && batch.len() <= BATCH => {
+            for member in batch {
+                let Value::Object(map) = member else {
+                    return Err(Unreadable::Graphql("a member of the batch is no request"));
+                };
+                single(map, &mut document)?;
+            }
+        }
+        _ => return Err(Unreadable::Graphql("it is neither a request nor a batch of up to 50")),
+    }
+    if crate::message::json::has_inexact_number(request) {
+        document.meaning = None;
+    }
+    Ok(document)
+}
+
+fn single(request: &Map<String, Value>, document: &mut Document) -> Result<(), Unreadable> {
+    if request.keys().any(|key| !KEYS.contains(&key.as_str())) {
+        return Err(Unreadable::Graphql("it has an unknown key"));
+    }
+    let Some(Value::String(text)) = request.get("query") else {
+        return Err(Unreadable::Graphql("it carries no document"));
+    };
+    if request.get("extensions").is_some_and(|value| !matches!(value, Value::Null | Value::Object(_))) {
+        return Err(Unreadable::Graphql("its extensions are no object"));
+    }
+    let empty = Map::new();
+    let variables = match request.get("variables") {
+        None | Some(Value::Null) => &empty,
+        Some(Value::Object(map)) => map,
+        Some(_) => return Err(Unreadable::Graphql("its variables are no object")),
+    };
+    let name = match request.get("operationName") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) => Some(name.as_str()),
+        Some(_) => return Err(Unreadable::Graphql("its operation name is no text")),
+    };
+    calls(text, variables, name, &mut document.calls)?;
+    let meaning = meaning(text, request)?;
+    if let Some(all) = &mut document.meaning {
+        all.push_str(&meaning);
+    }
+    Ok(())
+}
+
+fn calls(
+    text: &str,
+    variables: &Map<String, Value>,
+    name: Option<&str>,
+    calls: &mut Vec<Call>,
+) -> Result<(), Unreadable> {
+    let tree = Parser::new(text).recursion_limit(DEPTH).token_limit(TOKENS).parse();
+    if tree.errors().next().is_some() {
+        return Err(Unreadable::Graphql("syntax, or more than 20,000 tokens or 100 levels"));
+    }
+    let mut reader = Reader { fragments: HashMap::new(), fields: 0 };
+    let mut operations = Vec::new();
+    for definition in tree.document().definitions() {
+        match definition {
+            cst::Definition::OperationDefinition(operation) => operations.push(operation),
+            cst::Definition::FragmentDefinition(fragment) => {
+                let name = fragment.fragment_name().and_then(|name| name.name());
+                let name = name.ok_or(SYNTAX)?.text().to_string();
+                if reader.fragments.insert(name, fragment).is_some() {
+                    return Err(Unreadable::Graphql("two fragments have the same name"));
+                }
+            }
+            _ => return Err(Unreadable::Graphql("it defines types")),
+        }
+    }
+    if operations.is_empty() {
+        return Err(Unreadable::Graphql("it has no operation"));
+    }
+    let names: Vec<Option<String>> = operations
+        .iter()
+        .map(|operation| operation.name().map(|name| name.text().to_string()))
+        .collect();
+    if names.iter().enumerate().any(|(at, name)| names.iter().skip(at + 1).any(|other| other == name)) {
+        return Err(Unreadable::Graphql("two operations have the same name, or none"));
+    }
+    let chosen = name.is_none_or(|name| names.iter().any(|known| known.as_deref() == Some(name)));
+    if !chosen || (name.is_none() && operations.len() > 1) {
+        return Err(Unreadable::Graphql("its operation name is not one of its operations"));
+    }
+    for operation in &operations {
+        reader.operation(operation, variables, calls)?;
+    }
+    Ok(())
+}
+
+const SYNTAX: Unreadable = Unreadable::Graphql("syntax");
+
+struct Reader {
+    fragments: HashMap<String, cst::FragmentDefinition>,
+    fields: usize,
+}
+
+struct Scope<'a> {
+    given: &'a Map<String, Value>,
+    defaults: HashMap<String, Option<cst::Value>>,
+}
+
+impl Reader {
+    fn operation(
+        &mut self,
+        operation: &cst::OperationDefinition,
+        given: &Map<String, Value>,
+        calls: &mut Vec<Call>,
+    ) -> Result<(), Unreadable> {
+        let kind = match operation.operation_type() {
+            Some(kind) if kind.mutation_token().is_some() => "mutation",
+            Some(kind) if kind.subscription_token().is_some() => "subscription",
+            _ => "query",
+        };
+        let mut defaults = HashMap::new();
+        let definitions = operation.variable_definitions();
+        for definition in definitions.iter().flat_map(cst::VariableDefinitions::variable_definitions) {
+            let name = definition.variable().and_then(|v| v.name()).ok_or(SYNTAX)?.text().to_string();
+            let default = definition.default_value().and_then(|default| default.value());
+            if defaults.insert(name, default).is_some() {
+                return Err(Unreadable::Graphql("a variable is defined twice"));
+            }
+        }
+        let scope = Scope { given, defaults };
+        let mut roots = Vec::new();
+        self.flatten(operation.selection_set().as_ref(), &mut Vec::new(), &mut roots)?;
+        for field in roots {
+            let mut call = Call {
+                kind,
+                field: name_of(&field)?,
+                arguments: scope.arguments(&field)?,
+                nested: Vec::new(),
+            };
+            self.nested(&field, &scope, &mut Vec::new(), &mut call.nested)?;
+            calls.push(call);
+        }
+        Ok(())
+    }
+
+    /// The fields of a selection set, those of its fragments among them. Directives are taken as
+    /// if the field were executed: whether it is depends on values only the server has.
+    fn flatten(
+        &mut self,
+        set: Option<&cst::SelectionSet>,
+        within: &mut Vec<String>,
+        fields: &mut Vec<cst::Field>,
+    ) -> Result<(), Unreadable> {
+        for selection in set.into_iter().flat_map(cst::SelectionSet::selections) {
+            self.fields += 1;
+            if self.fields > FIELDS {
+                return Err(Unreadable::Graphql("more than 10,000 fields"));
+            }
+            match selection {
+                cst::Selection::Field(field) => fields.push(field),
+                cst::Selection::InlineFragment(fragment) => {
+                    self.flatten(fragment.selection_set().as_ref(), within, fields)?;
+                }
+                cst::Selection::FragmentSpread(spread) => {
+                    let name = spread.fragment_name().and_then(|name| name.name()).ok_or(SYNTAX)?;
+                    let name = name.text().to_string();
+                    if within.contains(&name) || within.len() > DEPTH {
+                        return Err(Unreadable::Graphql("a fragment contains itself"));
+                    }
+                    let fragment = self.fragments.get(&name).cloned();
+                    let fragment = fragment.ok_or(Unreadable::Graphql("a fragment is missing"))?;
+                    within.push(name);
+                    self.flatten(fragment.selection_set().as_ref(), within, fields)?;
+                    within.pop();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn nested(
+        &mut self,
+        field: &cst::Field,
+        scope: &Scope<'_>,
+        ancestors: &mut Vec<std::rc::Rc<str>>,
+        nested: &mut Vec<Nested>,
+    ) -> Result<(), Unreadable> {
+        if ancestors.len() > DEPTH {
+            return Err(Unreadable::Graphql("more than 100 levels"));
+        }
+        let mut fields = Vec::new();
+        self.flatten(field.selection_set().as_ref(), &mut Vec::new(), &mut fields)?;
+        for field in fields {
+            let name = name_of(&field)?;
+            let arguments = scope.arguments(&field)?;
+            nested.push(Nested { field: name.clone(), ancestors: ancestors.clone(), arguments });
+            if field.selection_set().is_some() {
+                ancestors.push(name.into());
+                self.nested(&field, scope, ancestors, nested)?;
+                ancestors.pop();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name_of(field: &cst::Field) -> Result<String, Unreadable> {
+    field.name().map(|name| name.text().to_string()).ok_or(SYNTAX)
+}
+
+impl Scope<'_> {
+    fn arguments(&self, field: &cst::Field) -> Result<Map<String, Value>, Unreadable> {
+        let mut map = Map::new();
+        for argument in field.arguments().iter().flat_map(cst::Arguments::arguments) {
+            let name = argument.name().ok_or(SYNTAX)?.text().to_string();
+            let value = self.value(&argument.value().ok_or(SYNTAX)?)?;
+            let doubled = map.contains_key(&name);
+            if let Some(value) = value {
+                map.insert(name, value);
+            }
+            if doubled {
+                return Err(Unreadable::Graphql("an argument stands there twice"));
+            }
+        }
+        Ok(map)
+    }
+
+    /// A value with its variables put in; none if a variable was neither given nor has a default.
+    fn value(&self, value: &cst::Value) -> Result<Option<Value>, Unreadable> {
+        Ok(Some(match value {
+            cst::Value::Variable(variable) => {
+                let name = variable.name().ok_or(SYNTAX)?.text().to_string();
+                let Some(default) = self.defaults.get(&name) else {
+                    return Err(Unreadable::Graphql("a variable is not defined"));
+                };
+                return match (self.given.get(&name), default) {
+                    (Some(given), _) => Ok(Some(given.clone())),
+                    (None, Some(default)) => self.value(default),
+                    (None, None) => Ok(None),
+                };
+            }
+            cst::Value::StringValue(text) => Value::String(String::from(text)),
+            cst::Value::IntValue(_) | cst::Value::FloatValue(_) => {
+                let text = cst::CstNode::source_string(value);
+                serde_json::from_str(text.trim()).unwrap_or(Value::String(text.trim().to_owned()))
+            }
+            cst::Value::BooleanValue(boolean) => Value::Bool(boolean.true_token().is_some()),
+            cst::Value::NullValue(_) => Value::Null,
+            cst::Value::EnumValue(word) => {
+                Value::String(word.name().ok_or(SYNTAX)?.text().to_string())
+            }
+            cst::Value::ListValue(list) => {
+                let members = list.values().map(|member| self.value(&member));
+                let members: Result<Vec<_>, _> = members.collect();
+                Value::Array(members?.into_iter().map(Option::unwrap_or_default).collect())
+            }
+            cst::Value::ObjectValue(object) => {
+                let mut map = Map::new();
+                for field in object.object_fields() {
+                    let name = field.name().ok_or(SYNTAX)?.text().to_string();
+                    let value = self.value(&field.value().ok_or(SYNTAX)?)?;
+                    if map.insert(name, value.unwrap_or_default()).is_some() {
+                        return Err(Unreadable::Graphql("an input field stands there twice"));
+                    }
+                }
+                Value::Object(map)
+            }
+        }))
+    }
+}
+
+/// The document token by token, without spacing and comments, and the rest in sorted JSON.
+fn meaning(text: &str, request: &Map<String, Value>) -> Result<String, Unreadable> {
+    let (tokens, errors) = Lexer::new(text).with_limit(TOKENS).lex();
+    if !errors.is_empty() {
+        return Err(SYNTAX);
+    }
+    let mut out = String::with_capacity(text.len() + 64);
+    for token in &tokens {
+        let spacing = matches!(
+            token.kind(),
+            TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof
+        );
+        if !spacing {
+            // The length bounds each token, so that no two lists of tokens read alike.
+            drop(write!(out, "{}:{}", token.data().len(), token.data()));
+        }
+    }
+    for key in ["variables", "operationName", "extensions"] {
+        out.push('\u{1f}');
+        sorted(request.get(key).unwrap_or(&Value::Null), &mut out);
+    }
+    out.push('\u{1e}');
+    Ok(out)
+}
+
+fn sorted(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort();
+            out.push('{');
+            for key in keys {
+                drop(write!(out, "{}:", Value::String(key.clone())));
+                sorted(map.get(key).unwrap_or(&Value::Null), out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(members) => {
+            out.push('[');
+            for member in members {
+                sorted(member, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        scalar => drop(write!(out, "{scalar}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const ID: &str = "dddddddd-0000-4000-8000-000000000002";
+
+    fn deletes(request: &Value) -> bool {
+        let document = read(request).unwrap();
+        document.calls.iter().any(|call| {
+            call.kind == "mutation" && call.field == "volumeDelete" && call.arguments["volumeId"] == ID
+        })
+    }
+
+    #[test]
+    fn every_disguise_is_the_same_call() {
+        let cases = [
+            json!({"query": format!("mutation {{ volumeDelete(volumeId: \"{ID}\") }}")}),
+            json!({"query": "mutation D($id: String!) { volumeDelete(volumeId: $id) }", "variables": {"id": ID}}),
+            json!({"query": format!("mutation D($id: String = \"{ID}\") {{ volumeDelete(volumeId: $id) }}")}),
+            json!({"query": format!("mutation {{ harmless: volumeDelete(volumeId: \"{ID}\") }}")}),
+            json!({"query": format!("mutation {{ ...F }} fragment F on Mutation {{ ... on Mutation {{ volumeDelete(volumeId: \"{ID}\") }} }}")}),
+            json!({"query": format!("mutation {{ volumeDelete(volumeId: \"\"\"{ID}\"\"\") @skip(if: true) }}")}),
+            json!({"query": format!("mutation {{ volumeDelete(volumeId: \"\\u0064{}\") }}", &ID[1..])}),
+            json!([{"query": "{ me { email } }"}, {"query": format!("mutation {{ volumeDelete(volumeId: \"{ID}\") }}")}]),
+            json!({"query": format!("query A {{ me {{ id }} }} mutation B {{ volumeDelete(volumeId: \"{ID}\") }}"), "operationName": "A"}),
+        ];
+        for request in cases {
+            assert!(deletes(&request), "{request}");
+        }
+    }
+
+    #[test]
+    fn doubt_is_unreadable() {
+        let cases = [
+            json!({"query": "mutation { volumeDelete("}),
+            json!({"query": "{ a } { b }"}),
+            json!({"query": "query A { a } query A { b }", "operationName": "A"}),
+            json!({"query": "query A { a } query B { b }"}),
+            json!({"query": "query A { a }", "operationName": "B"}),
+            json!({"query": "{ ...F } fragment F on Q { ...F }"}),
+            json!({"query": "{ ...F }"}),
+            json!({"query": "type A { b: C }"}),
+            json!({"query": "{ a(x: $y) }"}),
+            json!({"query": "{ a(x: 1, x: 2) }"}),
+            json!({"query": ["{ a }"]}),
+            json!({"query": "{ a }", "variables": "{}"}),
+            json!({"query": "{ a }", "other": 1}),
+            json!({"extensions": {"persistedQuery": {"sha256Hash": "x"}}}),
+            json!({"query": ""}),
+            json!([]),
+            json!("{ a }"),
+            json!({"query": "{ a }".repeat(30_000)}),
+        ];
+        for request in cases {
+            assert!(read(&request).is_err(), "{request:.200}");
+        }
+        // A chain of fragments that doubles at each step is cut off, not unfolded.
+        let mut query = "{ ...F0 }".to_owned();
+        for n in 0..40 {
+            query.push_str(&format!(" fragment F{n} on Q {{ ...F{0} ...F{0} }}", n + 1));
+        }
+        query.push_str(" fragment F40 on Q { a }");
+        assert!(read(&json!({ "query": query })).is_err());
+    }
+
+    #[test]
+    fn meaning_ignores_spacing_and_order_and_nothing_else() {
+        let meaning = |request: Value| read(&request).unwrap().meaning.unwrap();
+        let base = meaning(json!({"query": "mutation M($a: X) { f(a: $a) }", "variables": {"a": 1, "b": {"c": 2, "d": 3}}}));
+        let same = meaning(json!({"variables": {"b": {"d": 3, "c": 2}, "a": 1}, "query": "mutation M ( $a : X ) {\n # c\n f(a: $a), }"}));
+        assert_eq!(base, same);
+        let other = meaning(json!({"query": "mutation M($a: X) { f(a: $a) }", "variables": {"a": 2, "b": {"c": 2, "d": 3}}}));
+        assert_ne!(base, other);
+        assert!(read(&json!({"query": "{ a }", "variables": {"x": 1.5}})).unwrap().meaning.is_none());
+    }
+}

@@ -1,0 +1,75 @@
+//! Plain HTTP calls as operations.
+//!
+//! Takes the head of a request; returns the operation that its method and path mean, by a catalog
+//! or by the plain rules: method first, then words that destroy wherever they stand.
+
+use super::operation::Operation;
+use crate::catalog::{Catalog, Effect, OperationSpec, Reversibility};
+use crate::message::Head;
+use crate::policy::path::{Segment, Template};
+use http::Method;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Words that destroy, as a path segment or as the value of a query parameter.
+pub const DESTRUCTIVE_WORDS: &[&str] =
+    &["delete", "destroy", "purge", "drop", "terminate", "truncate", "wipe", "reset"];
+
+/// Whether a word destroys.
+pub fn is_destructive_word(word: &str) -> bool {
+    DESTRUCTIVE_WORDS.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
+/// Whether a query parameter destroys.
+pub fn is_destructive_parameter(name: &str, value: &str) -> bool {
+    is_destructive_word(value)
+        || (name.eq_ignore_ascii_case("force") && value.eq_ignore_ascii_case("true"))
+}
+
+/// The operation of a call to a plain resource.
+pub(super) fn plain(head: &Head) -> Operation {
+    let destroys = *head.method() == Method::DELETE
+        || head.path().segments().iter().any(|segment| is_destructive_word(segment))
+        || head.query().pairs().iter().any(|(name, value)| is_destructive_parameter(name, value));
+    let (effect, reversibility) = if destroys {
+        (Effect::Destructive, Reversibility::Irreversible)
+    } else {
+        match *head.method() {
+            Method::GET | Method::HEAD => (Effect::Read, Reversibility::Reversible),
+            Method::POST | Method::PUT | Method::PATCH => (Effect::Write, Reversibility::Reversible),
+            _ => (Effect::Unknown, Reversibility::Irreversible),
+        }
+    };
+    Operation {
+        effect,
+        reversibility,
+        known: true,
+        ..Operation::unknown(name(head), Vec::new())
+    }
+}
+
+/// The operation of a call to a catalogued host outside its GraphQL paths.
+pub(super) fn catalogued(head: &Head, catalog: &Catalog) -> Operation {
+    let segments = head.path().segments();
+    let path: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
+    let method = if *head.method() == Method::HEAD { &Method::GET } else { head.method() };
+    let matching = catalog.rest.matches(&path);
+    let best = matching
+        .into_iter()
+        .filter(|(_, (wanted, _))| wanted.as_ref().is_none_or(|wanted| wanted == method))
+        .max_by_key(|(template, (_, spec))| (literals(template), spec.effect));
+    let Some((template, (_, spec))) = best else { return Operation::unknown(name(head), Vec::new()) };
+    let spec: &OperationSpec = spec;
+    Operation::known(spec.name.clone(), spec, |identifier| {
+        let parameter = identifier.path.first()?;
+        Some(vec![template.capture(parameter, &path)?.to_owned()])
+    })
+}
+
+fn literals(template: &Template) -> usize {
+    template.segments().iter().filter(|segment| matches!(segment, Segment::Literal(_))).count()
+}
+
+fn name(head: &Head) -> Arc<str> {
+    Arc::from(format!("{} {}", head.method(), head.path().as_str()))
+}

@@ -1,0 +1,253 @@
+//! The canonical request: one value that is judged and that is sent.
+//!
+//! Takes the parts of a received request and the target it came in for; returns a [`Message`] whose
+//! fields nobody outside can change. Refuses ([`Malformed`]) every spelling that two programs could
+//! read two ways, rather than choosing one.
+
+pub mod authority;
+pub mod headers;
+pub mod json;
+pub mod path;
+
+pub use authority::{Host, Target};
+pub use path::{Path, Query};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Uri};
+
+/// Why a request is refused before it is judged; the fault is the client's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The authority is not one host and port.
+    #[error("the authority is not acceptable: {0}")]
+    Authority(#[from] authority::Error),
+    /// The path has a second reading.
+    #[error("the path is not acceptable: {0}")]
+    Path(&'static str),
+    /// The query has a second reading.
+    #[error("the query is not acceptable: {0}")]
+    Query(&'static str),
+    /// A header has a second reading.
+    #[error("the header `{0}` is not acceptable: {1}")]
+    Header(String, &'static str),
+    /// The method is not one that this proxy forwards.
+    #[error("the method is not one that is forwarded: {0}")]
+    Method(&'static str),
+    /// Something overrides the method.
+    #[error("the method is overridden ({0}); send the method that is meant")]
+    Override(&'static str),
+}
+
+/// Why a request is refused: its form, or that it names another host than its tunnel.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Its form.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// It names another host or port than the tunnel it came through.
+    #[error("the request names `{0}`, which is not the host this connection was opened for")]
+    HostMismatch(String),
+}
+
+/// Everything of a request but its body.
+#[derive(Clone, Debug)]
+pub struct Head {
+    method: Method,
+    target: Target,
+    path: Path,
+    query: Query,
+    headers: HeaderMap,
+    upgrade: bool,
+}
+
+/// The body of a request.
+#[derive(Debug)]
+pub enum Body<B> {
+    /// There is none.
+    Empty,
+    /// All of it has been received.
+    Whole(Bytes),
+    /// No rule needs it; it is passed on as it comes.
+    Stream(B),
+}
+
+/// One canonical request; it owns what is sent.
+#[derive(Debug)]
+pub struct Message<B> {
+    head: Head,
+    body: Body<B>,
+}
+
+impl Head {
+    /// Reads the parts of a request that came in for a target.
+    ///
+    /// The request's own authority (`:authority`, absolute form, `Host`) must be the target's.
+    /// Hop-by-hop and forwarding headers are gone afterwards (RFC 9110 section 7.6.1), `Host` is
+    /// the one canonical value.
+    pub fn read(
+        method: Method,
+        uri: &Uri,
+        headers: HeaderMap,
+        target: Target,
+    ) -> Result<Self, Refused> {
+        check_method(&method)?;
+        authority::check_same(uri, &headers, &target)?;
+        let path = Path::read(uri.path())?;
+        let query = Query::read(uri.query())?;
+        let (headers, upgrade) = headers::canonical(headers, &target)?;
+        if let Some(name) = query.method_override() {
+            return Err(Malformed::Override(name).into());
+        }
+        Ok(Self { method, target, path, query, headers, upgrade })
+    }
+
+    /// The method.
+    pub const fn method(&self) -> &Method {
+        &self.method
+    }
+    /// The one host and port.
+    pub const fn target(&self) -> &Target {
+        &self.target
+    }
+    /// The canonical path.
+    pub const fn path(&self) -> &Path {
+        &self.path
+    }
+    /// The query.
+    pub const fn query(&self) -> &Query {
+        &self.query
+    }
+    /// The headers that are sent.
+    pub const fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+    /// Whether it asks for a WebSocket.
+    pub const fn is_upgrade(&self) -> bool {
+        self.upgrade
+    }
+    /// The value of a header, if it is there once and is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+    /// The media type without parameters, lower case.
+    pub fn media_type(&self) -> Option<String> {
+        let value = self.header("content-type")?;
+        Some(value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase())
+    }
+    /// Path and query as they are sent.
+    pub fn path_and_query(&self) -> String {
+        match self.query.as_str() {
+            "" => self.path.as_str().to_owned(),
+            query => format!("{}?{query}", self.path.as_str()),
+        }
+    }
+    /// Whether the body's coding keeps it from being read.
+    pub fn is_coded(&self) -> bool {
+        self.headers.get_all(http::header::CONTENT_ENCODING).iter().any(|value| {
+            !value.to_str().is_ok_and(|text| text.trim().eq_ignore_ascii_case("identity"))
+        })
+    }
+}
+
+impl<B> Message<B> {
+    /// Puts head and body together.
+    pub const fn new(head: Head, body: Body<B>) -> Self {
+        Self { head, body }
+    }
+    /// Everything but the body.
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+    /// The body.
+    pub const fn body(&self) -> &Body<B> {
+        &self.body
+    }
+    /// The received bytes, if all are here.
+    pub fn whole(&self) -> Option<&Bytes> {
+        match &self.body {
+            Body::Whole(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+    /// Takes the message apart, for sending.
+    pub(crate) fn into_parts(self) -> (Head, Body<B>) {
+        (self.head, self.body)
+    }
+}
+
+fn check_method(method: &Method) -> Result<(), Malformed> {
+    match method.as_str() {
+        "CONNECT" => Err(Malformed::Method("CONNECT inside a tunnel")),
+        "TRACE" => Err(Malformed::Method("TRACE reflects credentials")),
+        name if name.len() > 32 => Err(Malformed::Method("its name is too long")),
+        name if name.bytes().all(|b| b.is_ascii_uppercase() || b == b'-') => Ok(()),
+        _ => Err(Malformed::Method("methods are upper case")),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn head(method: &str, url: &str, headers: &[(&str, &str)]) -> Result<Head, Refused> {
+        let uri: Uri = url.parse().unwrap();
+        let target = Target::new(
+            Host::parse(uri.host().unwrap()).unwrap(),
+            uri.port_u16().unwrap_or(443),
+            false,
+        );
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(
+                http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                value.parse().unwrap(),
+            );
+        }
+        let origin: Uri = uri.path_and_query().unwrap().as_str().parse().unwrap();
+        map.entry("host").or_insert(uri.authority().unwrap().as_str().parse().unwrap());
+        Head::read(method.parse().unwrap(), &origin, map, target)
+    }
+
+    #[test]
+    fn what_has_two_readings_is_refused() {
+        type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+        let cases: &[Case] = &[
+            ("TRACE", "https://a.test/", &[]),
+            ("CONNECT", "https://a.test/", &[]),
+            ("delete", "https://a.test/", &[]),
+            ("GET", "https://a.test/x", &[("x-http-method-override", "DELETE")]),
+            ("POST", "https://a.test/x", &[("X-Http-Method", "DELETE")]),
+            ("GET", "https://a.test/x?_method=DELETE", &[]),
+            ("GET", "https://a.test/x?%5fmethod=DELETE", &[]),
+            ("GET", "https://a.test/x?X-HTTP-Method-Override=DELETE", &[]),
+            ("GET", "https://a.test/a%2e%2e/%00", &[]),
+            ("GET", "https://a.test/a;b/c", &[]),
+            ("GET", "https://a.test/a%5cb", &[]),
+            ("GET", "https://a.test/%252e%252e/x", &[]),
+            ("GET", "https://a.test/%c0%ae/x", &[]),
+            ("GET", "https://a.test//x", &[]),
+            ("GET", "https://a.test/", &[("host", "b.test")]),
+            ("GET", "https://a.test/", &[("host", "a.test"), ("host", "a.test")]),
+            ("GET", "https://a.test/", &[("host", "x@a.test")]),
+            ("GET", "https://a.test/", &[("host", "a.test:8443")]),
+            ("POST", "https://a.test/", &[("content-type", "text/a"), ("content-type", "text/b")]),
+        ];
+        for (method, url, headers) in cases {
+            assert!(head(method, url, headers).is_err(), "{method} {url} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_one_reading_becomes_canonical() {
+        let head = head(
+            "GET",
+            "https://a.test/x/../%61dmin/./y?b=1&a=%20",
+            &[("connection", "x-gone"), ("x-gone", "1"), ("x-forwarded-for", "1.2.3.4"), ("te", "x")],
+        )
+        .unwrap();
+        assert_eq!(head.path().as_str(), "/admin/y");
+        assert_eq!(head.path_and_query(), "/admin/y?b=1&a=%20");
+        let names: Vec<&str> = head.headers().keys().map(http::HeaderName::as_str).collect();
+        assert_eq!(names, ["host"]);
+    }
+}

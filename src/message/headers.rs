@@ -1,0 +1,139 @@
+//! Headers: what goes no further, what must be there once, what must not be there.
+//!
+//! Takes the headers of a request; returns those that are sent, with `Host` made anew. Strips
+//! hop-by-hop fields, those that `Connection` names, and forwarding fields; refuses duplicates of
+//! fields that have one value, and method overrides.
+
+use super::{Malformed, Target};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// Hop-by-hop fields (RFC 9110 section 7.6.1), proxy credentials, and framing, which is made anew.
+const STRIPPED: &[HeaderName] = &[
+    header::CONNECTION,
+    header::PROXY_AUTHORIZATION,
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+];
+
+/// Fields that have one value; a second one has two readings.
+const SINGLE: &[HeaderName] = &[
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::ORIGIN,
+    header::RANGE,
+    header::REFERER,
+    header::USER_AGENT,
+];
+
+/// What a server could read as another client, host or path.
+fn is_forwarding(name: &str) -> bool {
+    name.starts_with("x-forwarded-")
+        || matches!(
+            name,
+            "forwarded" | "via" | "x-real-ip" | "x-original-url" | "x-rewrite-url" | "x-original-host"
+                | "x-host" | "x-http-host-override" | "x-original-uri" | "x-client-ip"
+                | "true-client-ip" | "proxy-connection" | "keep-alive" | "http2-settings"
+                | "x-upstream-https-proxy"
+        )
+}
+
+fn is_override(name: &str) -> bool {
+    let rest = name.strip_prefix("x-").unwrap_or(name);
+    matches!(
+        rest,
+        "http-method-override" | "http-method" | "method-override" | "tunneled-method" | "httpmethod"
+            | "http_method_override" | "method"
+    )
+}
+
+/// Makes the headers that are sent; also says whether a WebSocket upgrade is asked for.
+pub(super) fn canonical(
+    mut headers: HeaderMap,
+    target: &Target,
+) -> Result<(HeaderMap, bool), Malformed> {
+    check(&headers)?;
+    let upgrade = upgrade(&headers)?;
+    if let Some(expected) = headers.get(header::EXPECT)
+        && !expected.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Malformed::Header("expect".to_owned(), "only 100-continue is known"));
+    }
+    let nominated: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .collect();
+    for name in nominated {
+        // Nominating a field must not be a way to take it out of the judged request.
+        if matches!(name, header::HOST | header::AUTHORIZATION | header::COOKIE | header::CONTENT_TYPE) {
+            return Err(Malformed::Header("connection".to_owned(), "it names an end-to-end field"));
+        }
+        headers.remove(name);
+    }
+    for name in STRIPPED {
+        headers.remove(name);
+    }
+    let forwarding: Vec<HeaderName> =
+        headers.keys().filter(|name| is_forwarding(name.as_str())).cloned().collect();
+    for name in forwarding {
+        headers.remove(name);
+    }
+    let host = HeaderValue::from_str(&target.authority())
+        .map_err(|_invalid| Malformed::Authority(super::authority::Error::Character))?;
+    headers.insert(header::HOST, host);
+    join_cookies(&mut headers)?;
+    Ok((headers, upgrade))
+}
+
+fn check(headers: &HeaderMap) -> Result<(), Malformed> {
+    for name in headers.keys() {
+        let text = name.as_str();
+        if is_override(text) {
+            return Err(Malformed::Override("a header"));
+        }
+        if text.contains('_') && is_override(&text.replace('_', "-")) {
+            return Err(Malformed::Override("a header"));
+        }
+        if matches!(text, "transfer_encoding" | "content_length") {
+            return Err(Malformed::Header(text.to_owned(), "it imitates framing"));
+        }
+    }
+    for name in SINGLE {
+        let mut values = headers.get_all(name).iter();
+        if values.next().is_some() && values.next().is_some() {
+            return Err(Malformed::Header(name.to_string(), "it stands there twice"));
+        }
+    }
+    Ok(())
+}
+
+fn upgrade(headers: &HeaderMap) -> Result<bool, Malformed> {
+    let mut upgrades = headers.get_all(header::UPGRADE).iter();
+    let Some(value) = upgrades.next() else { return Ok(false) };
+    let websocket = value.as_bytes().eq_ignore_ascii_case(b"websocket") && upgrades.next().is_none();
+    if !websocket {
+        return Err(Malformed::Header("upgrade".to_owned(), "only websocket is known"));
+    }
+    Ok(true)
+}
+
+/// HTTP/2 may split a cookie into crumbs (RFC 9113 section 8.2.3); they are one value.
+fn join_cookies(headers: &mut HeaderMap) -> Result<(), Malformed> {
+    let crumbs: Vec<&HeaderValue> = headers.get_all(header::COOKIE).iter().collect();
+    if crumbs.len() < 2 {
+        return Ok(());
+    }
+    let joined = crumbs.iter().map(|value| value.as_bytes()).collect::<Vec<_>>().join(&b"; "[..]);
+    let value = HeaderValue::from_bytes(&joined)
+        .map_err(|_invalid| Malformed::Header("cookie".to_owned(), "it cannot be joined"))?;
+    headers.insert(header::COOKIE, value);
+    Ok(())
+}

@@ -1,0 +1,320 @@
+//! The operator's law: read once, compiled once, then immutable.
+//!
+//! Takes the text of `policy.yaml`; returns a [`Policy`] whose look-ups do not grow with the number
+//! of rules, or every problem of the file with its place. A request pins one policy for its life.
+
+mod compile;
+pub mod file;
+mod lint;
+mod node;
+pub mod path;
+mod report;
+mod schema;
+
+pub use compile::{Secrets, compile};
+pub use file::{Case, Holds, Limits, Port, Source, Then, UnknownTargets, Word};
+pub use node::{Place, Problem};
+pub use report::Report;
+pub use schema::schema;
+
+use crate::catalog::{Catalog, Effect, Reversibility};
+use crate::fingerprint::{Fingerprint, FingerprintKey};
+use crate::message::{Host, Target};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The index of a resource, credential or agent within one policy.
+pub type Ix = usize;
+
+/// A compiled policy.
+#[derive(Debug)]
+pub struct Policy {
+    /// The name shown in rules, as in `policy.yaml:61`.
+    pub file_name: Arc<str>,
+    /// SHA-256 of the text, in hexadecimal digits.
+    pub digest: Arc<str>,
+    /// Where the proxy listens and whom it may reach.
+    pub network: Network,
+    /// The folder of the certificate authority.
+    pub ca_dir: PathBuf,
+    /// The state folder.
+    pub state: PathBuf,
+    /// The approvers' side.
+    pub approvals: Approvals,
+    /// How long holds live.
+    pub holds: Holds,
+    /// What is kept of the audit log.
+    pub audit: file::Audit,
+    /// Bounds on what one client may take.
+    pub limits: Limits,
+    /// Who may use the proxy.
+    pub agents: Vec<Agent>,
+    /// The credentials that were issued.
+    pub credentials: Vec<Credential>,
+    /// The declared scope.
+    pub resources: Vec<Resource>,
+    /// Dangerous orders of stages.
+    pub sequences: Vec<Sequence>,
+    /// Cases for `holdgate policy test`.
+    pub tests: Vec<Case>,
+    /// What is allowed but unwise.
+    pub lints: Vec<Problem>,
+    /// The key of fingerprints.
+    pub fingerprints: Arc<FingerprintKey>,
+    issued: HashMap<Fingerprint, Ix>,
+    owners: HashMap<(Arc<str>, String), HashMap<String, Vec<Ix>>>,
+}
+
+/// Where the proxy listens and whom it may reach.
+#[derive(Debug)]
+pub struct Network {
+    /// The proxy's own listener.
+    pub listen: SocketAddr,
+    /// Where a name leads when DNS must not say.
+    pub resolve: HashMap<(Host, u16), SocketAddr>,
+    /// Private networks that may be dialled.
+    pub allow_private: Vec<ipnet::IpNet>,
+    /// What upstream certificates are verified against.
+    pub roots: Vec<Root>,
+}
+
+/// A source of trust anchors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// The system's.
+    System,
+    /// Those compiled in.
+    Bundled,
+    /// A PEM file.
+    File(PathBuf),
+}
+
+/// The approvers' side.
+#[derive(Debug)]
+pub struct Approvals {
+    /// The approvers' listener.
+    pub listen: SocketAddr,
+    /// Token hashes by name.
+    pub approvers: BTreeMap<String, [u8; 32]>,
+    /// Told of each hold.
+    pub webhook: Option<Webhook>,
+}
+
+/// Where holds are announced.
+pub struct Webhook {
+    /// An absolute address.
+    pub url: http::Uri,
+    /// The key its requests are signed with; nothing is sent while it is not set.
+    pub secret: Option<zeroize::Zeroizing<Vec<u8>>>,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhook").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// How an agent proves itself.
+#[derive(Debug)]
+pub enum Proof {
+    /// It is the only agent of a loopback listener.
+    OnlyAgent,
+    /// The SHA-256 of its token.
+    Token([u8; 32]),
+    /// Its token is not set; nobody can be this agent.
+    Unset,
+}
+
+/// One agent.
+#[derive(Debug)]
+pub struct Agent {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How it proves itself.
+    pub proof: Proof,
+    /// The credentials issued to it.
+    pub credentials: Vec<Ix>,
+    exact: HashMap<String, Vec<Ix>>,
+    wildcard: HashMap<String, Vec<Ix>>,
+}
+
+/// One issued credential.
+#[derive(Debug)]
+pub struct Credential {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The only resources it may be used on.
+    pub resources: Vec<Ix>,
+    /// Where it stands in the policy.
+    pub place: Place,
+}
+
+/// One resource.
+#[derive(Debug)]
+pub struct Resource {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The environment people know it as.
+    pub environment: Option<Arc<str>>,
+    /// Where it stands in the policy.
+    pub place: Place,
+    /// The ports it covers.
+    pub ports: Vec<Port>,
+    /// How it judges.
+    pub judge: Judge,
+    /// What happens to ids that nobody declared.
+    pub unknown_targets: UnknownTargets,
+    /// Which credentials it takes.
+    pub credentials: file::Credentials,
+    /// The issued credentials that cover it.
+    pub covered_by: Vec<Ix>,
+    /// Whether issued credentials may go over plain HTTP.
+    pub cleartext: bool,
+    /// Whether `%2F` may stand in a path segment.
+    pub encoded_slash: bool,
+}
+
+/// How a resource judges.
+#[derive(Debug)]
+pub enum Judge {
+    /// By the operations of a catalog.
+    Catalog(Arc<Catalog>, Lists),
+    /// By method and path.
+    Plain(Rules),
+}
+
+/// The `allow`, `hold` and `deny` lists of a catalogued resource.
+#[derive(Debug, Default)]
+pub struct Lists {
+    /// What passes.
+    pub allow: Names,
+    /// What waits.
+    pub hold: Names,
+    /// What is refused.
+    pub deny: Names,
+}
+
+/// Effects and operations of one list, each with its place.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// By effect.
+    pub effects: HashMap<Effect, Place>,
+    /// By operation.
+    pub operations: HashMap<String, Place>,
+}
+
+/// The rules of a plain resource. Those that restrict are matched without case and without a
+/// trailing slash, so that another spelling is no way around them; those that allow exactly.
+#[derive(Debug)]
+pub struct Rules {
+    /// `hold` and `deny` rules.
+    pub restricting: path::Index<Rule>,
+    /// `allow` rules.
+    pub allowing: path::Index<Rule>,
+}
+
+/// One rule of a plain resource.
+#[derive(Debug)]
+pub struct Rule {
+    /// What it says.
+    pub word: Word,
+    /// The method, or any.
+    pub method: Option<http::Method>,
+    /// Shown to the approver and in the denial.
+    pub reason: Option<String>,
+    /// What the operator says it does.
+    pub effect: Option<Effect>,
+    /// Whether the operator says it can be undone.
+    pub reversibility: Option<Reversibility>,
+    /// Whether a WebSocket upgrade may follow.
+    pub websocket: bool,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// A declared dangerous order of stages.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The time in which all its steps fall.
+    pub within: std::time::Duration,
+    /// Stages in order, each one or one of several.
+    pub steps: Vec<Vec<crate::trajectory::Stage>>,
+    /// What happens when the last step is met.
+    pub then: Then,
+}
+
+impl Policy {
+    /// The agent of a name.
+    pub fn agent(&self, name: &str) -> Option<(Ix, &Agent)> {
+        self.agents.iter().enumerate().find(|(_, agent)| *agent.name == *name)
+    }
+
+    /// The one agent that needs no token, if there is one.
+    pub fn only_agent(&self) -> Option<&Agent> {
+        self.agents.iter().find(|agent| matches!(agent.proof, Proof::OnlyAgent))
+    }
+
+    /// The agent's resources that cover a target.
+    pub fn candidates(&self, agent: &Agent, target: &Target) -> Vec<(Ix, &Resource)> {
+        let exact = agent.exact.get(target.host().as_str());
+        let wildcard = target.host().parent().and_then(|parent| agent.wildcard.get(parent));
+        exact
+            .into_iter()
+            .chain(wildcard)
+            .flatten()
+            .filter_map(|ix| Some((*ix, self.resources.get(*ix)?)))
+            .filter(|(_, resource)| {
+                let wanted = Port { number: target.port(), cleartext: target.is_cleartext() };
+                resource.ports.contains(&wanted)
+            })
+            .collect()
+    }
+
+    /// Whether the agent has any resource on a host, whatever the port.
+    pub fn declares(&self, agent: &Agent, host: &Host) -> bool {
+        agent.exact.contains_key(host.as_str())
+            || host.parent().is_some_and(|parent| agent.wildcard.contains_key(parent))
+    }
+
+    /// The issued credential of a fingerprint.
+    pub fn issued(&self, fingerprint: &Fingerprint) -> Option<(Ix, &Credential)> {
+        let ix = *self.issued.get(fingerprint)?;
+        Some((ix, self.credentials.get(ix)?))
+    }
+
+    /// The resources that declare an id of a kind for a service.
+    pub fn owners(&self, service: &Arc<str>, kind: &str, id: &str) -> &[Ix] {
+        self.owners
+            .get(&(service.clone(), kind.to_owned()))
+            .and_then(|ids| ids.get(id))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// The resources that declare an id of whatever kind for a service.
+    pub fn owners_of_any_kind(&self, service: &Arc<str>, id: &str) -> Vec<(&str, &[Ix])> {
+        self.owners
+            .iter()
+            .filter(|((owner, _), _)| owner == service)
+            .filter_map(|((_, kind), ids)| Some((kind.as_str(), ids.get(id)?.as_slice())))
+            .collect()
+    }
+
+    /// A place as it stands in denials and records.
+    pub fn rule_name(&self, place: Place) -> String {
+        format!("{}:{}", self.file_name, place.line)
+    }
+}
+
+impl Resource {
+    /// The catalog it is judged by.
+    pub const fn catalog(&self) -> Option<&Arc<Catalog>> {
+        match &self.judge {
+            Judge::Catalog(catalog, _) => Some(catalog),
+            Judge::Plain(_) => None,
+        }
+    }
+}

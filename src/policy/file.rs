@@ -1,0 +1,601 @@
+//! The policy file as written: one type a section, nothing resolved yet.
+//!
+//! Takes the tree of [`super::node`]; returns [`File`]. Refuses unknown keys and wrong forms; what a
+//! value means, and whether it fits the rest, is for [`super::compile`].
+
+use super::node::{Node, Problem, Spanned};
+use crate::catalog::{Effect, Reversibility};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Entries in the order written, each with the place of its name.
+pub type Named<T> = Vec<(Spanned<String>, T)>;
+
+/// A whole policy file.
+#[derive(Debug, Default)]
+pub struct File {
+    /// Where the proxy listens and whom it may reach.
+    pub proxy: Proxy,
+    /// Where its certificate authority is.
+    pub ca: Ca,
+    /// The state folder.
+    pub state: Option<Spanned<String>>,
+    /// The approvers' side.
+    pub approvals: Approvals,
+    /// How long holds live.
+    pub holds: Holds,
+    /// What is kept of the audit log.
+    pub audit: Audit,
+    /// Bounds on what one client may take.
+    pub limits: Limits,
+    /// Who may use the proxy.
+    pub agents: Named<Agent>,
+    /// The credentials that were issued.
+    pub credentials: Named<Credential>,
+    /// The declared scope.
+    pub resources: Named<Resource>,
+    /// Dangerous orders of stages.
+    pub sequences: Vec<Sequence>,
+    /// Cases for `holdgate policy test`.
+    pub tests: Vec<Case>,
+}
+
+/// `proxy:`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Proxy {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// Where a name leads when DNS must not say: `host:port` to `address:port`.
+    pub resolve: BTreeMap<String, SocketAddr>,
+    /// Private networks that may be dialled, as CIDR.
+    pub allow_private: Vec<Spanned<String>>,
+    /// `system`, `bundled`, or PEM files.
+    pub upstream_roots: Vec<Spanned<String>>,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 3128)),
+            resolve: BTreeMap::new(),
+            allow_private: Vec::new(),
+            upstream_roots: vec![Spanned { value: "system".to_owned(), place: <_>::default() }],
+        }
+    }
+}
+
+/// `ca:`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ca {
+    /// The folder with `ca.pem` and `ca.key`.
+    pub dir: String,
+}
+
+impl Default for Ca {
+    fn default() -> Self {
+        Self { dir: "certs".to_owned() }
+    }
+}
+
+/// `approvals:`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Approvals {
+    /// Address and port of the approvers' listener.
+    pub listen: SocketAddr,
+    /// Who may answer, by name.
+    pub approvers: BTreeMap<String, Approver>,
+    /// Told of each hold.
+    pub webhook: Option<Webhook>,
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 3129));
+        Self { listen, approvers: BTreeMap::new(), webhook: None }
+    }
+}
+
+/// One approver.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Approver {
+    /// `sha256:` and the hex SHA-256 of the token.
+    pub token_hash: Spanned<String>,
+}
+
+/// `approvals.webhook:`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// An `https://` address, or `http://` on loopback.
+    pub url: Spanned<String>,
+    /// The key its requests are signed with.
+    pub secret: Source,
+}
+
+/// Where a secret comes from: exactly one of the three.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Source {
+    /// An environment variable.
+    pub env: Option<String>,
+    /// A file whose content, without the final newline, is the secret.
+    pub file: Option<String>,
+    /// What `holdgate credential fingerprint` printed.
+    pub fingerprint: Option<String>,
+}
+
+/// `holds:`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Holds {
+    /// How long a client is kept waiting.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub wait: Duration,
+    /// Then nobody can approve it any more.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub expire: Duration,
+    /// How long a grant waits for its retry.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub redeem: Duration,
+    /// How many different approvers must agree.
+    pub approvals: u8,
+    /// Stricter for what cannot be undone.
+    pub irreversible: Irreversible,
+    /// How many calls of one agent may wait at a time.
+    pub most_waiting: u32,
+}
+
+impl Default for Holds {
+    fn default() -> Self {
+        Self {
+            wait: Duration::from_secs(45),
+            expire: Duration::from_mins(15),
+            redeem: Duration::from_mins(10),
+            approvals: 1,
+            irreversible: Irreversible { approvals: 1 },
+            most_waiting: 32,
+        }
+    }
+}
+
+/// `holds.irreversible:`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Irreversible {
+    /// How many different approvers must agree.
+    pub approvals: u8,
+}
+
+/// `audit:`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// A new file begins after this many mebibytes.
+    pub rotate_mib: u32,
+    /// How many files are kept.
+    pub keep_files: u32,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { rotate_mib: 64, keep_files: 30 }
+    }
+}
+
+/// `limits:`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The largest body that is read for inspection, in KiB; a larger one is `unreadable`.
+    pub inspect_kib: u32,
+    /// Connections from clients at a time.
+    pub connections: u32,
+    /// How long a client may take for the head of a request, and how long it may be idle.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub head: Duration,
+    /// How long a body that is inspected may take to arrive.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub body: Duration,
+    /// How long connecting to an upstream may take, TLS included.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub connect: Duration,
+    /// How long an upstream may take to begin its answer.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub answer: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            inspect_kib: 1024,
+            connections: 10_000,
+            head: Duration::from_mins(1),
+            body: Duration::from_secs(30),
+            connect: Duration::from_secs(10),
+            answer: Duration::from_mins(10),
+        }
+    }
+}
+
+/// One of `agents:`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Agent {
+    /// What it proves itself with; may be left out by the only agent of a loopback listener.
+    pub token: Option<Source>,
+    /// What kind of work it does.
+    pub profile: Option<String>,
+    /// The resources it may use.
+    pub resources: Vec<Spanned<String>>,
+    /// The credentials issued to it.
+    #[serde(default)]
+    pub credentials: Vec<Spanned<String>>,
+}
+
+/// One of `credentials:`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// The service that issued it.
+    pub service: Option<Spanned<String>>,
+    /// Where its value comes from.
+    pub value: Spanned<Source>,
+    /// The only resources it may be used on.
+    pub resources: Vec<Spanned<String>>,
+    /// Whether the agent holds a placeholder and the proxy puts the value in.
+    #[serde(default)]
+    pub inject: bool,
+    /// Whether what its token endpoint hands out in exchange is issued too.
+    #[serde(default)]
+    pub derives: bool,
+}
+
+/// One of `resources:`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Resource {
+    /// The catalog it is judged by.
+    pub service: Option<Spanned<String>>,
+    /// The environment people know it as.
+    pub environment: Option<String>,
+    /// Exact hosts, or `*.example.com` for one label; from the catalog where there is a service.
+    pub hosts: Option<Vec<Spanned<String>>>,
+    /// `443`, or `80/http` for plain HTTP.
+    pub ports: Option<Vec<Spanned<Port>>>,
+    /// The ids that belong to it, by kind.
+    pub ids: BTreeMap<String, Vec<Spanned<String>>>,
+    /// Effects and operations that pass.
+    pub allow: Option<Vec<Spanned<String>>>,
+    /// Effects and operations that wait for a person.
+    pub hold: Option<Vec<Spanned<String>>>,
+    /// Effects and operations that are refused.
+    pub deny: Option<Vec<Spanned<String>>>,
+    /// What happens to ids that nobody declared.
+    pub unknown_targets: Option<UnknownTargets>,
+    /// Which credentials it takes.
+    pub credentials: Option<Spanned<Credentials>>,
+    /// Whether issued credentials may go over plain HTTP.
+    pub cleartext: bool,
+    /// Whether `%2F` may stand in a path segment, as npm's scoped packages have it.
+    pub encoded_slash: bool,
+    /// What passes, waits or is refused, by method and path.
+    pub rules: Option<Vec<Spanned<Rule>>>,
+}
+
+/// A port, and whether it is plain HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[schemars(with = "serde_json::Value")]
+pub struct Port {
+    /// The number.
+    pub number: u16,
+    /// Plain HTTP rather than TLS.
+    pub cleartext: bool,
+}
+
+/// `unknown_targets:`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct UnknownTargets {
+    /// Reads of ids that nobody owns.
+    pub read: Word,
+    /// Anything else on ids that nobody owns; `allow` is refused.
+    pub other: Word,
+}
+
+impl Default for UnknownTargets {
+    fn default() -> Self {
+        Self { read: Word::Allow, other: Word::Hold }
+    }
+}
+
+/// `allow`, `hold` or `deny`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Word {
+    /// It passes.
+    Allow,
+    /// It waits for a person.
+    Hold,
+    /// It is refused.
+    Deny,
+}
+
+/// `credentials:` of a resource.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "serde_json::Value")]
+pub enum Credentials {
+    /// Any credential is refused.
+    None,
+    /// One issued for it must be there.
+    Required,
+    /// Only these.
+    List(Vec<String>),
+    /// The first one is pinned for the agent.
+    FirstSeen,
+    /// Any at all.
+    Any,
+}
+
+/// One rule: exactly one of `allow`, `hold`, `deny`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rule {
+    /// `METHOD /path` that passes.
+    pub allow: Option<String>,
+    /// `METHOD /path` that waits.
+    pub hold: Option<String>,
+    /// `METHOD /path` that is refused.
+    pub deny: Option<String>,
+    /// Shown to the approver and in the denial.
+    pub reason: Option<String>,
+    /// What it does, where method and path do not say it rightly.
+    pub effect: Option<Effect>,
+    /// Whether that can be undone.
+    pub reversibility: Option<Reversibility>,
+    /// Whether a WebSocket upgrade may follow; its messages are then not judged.
+    pub websocket: bool,
+}
+
+/// One of `sequences:`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sequence {
+    /// Its name in findings.
+    pub name: String,
+    /// The time in which all its steps fall.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub within: Duration,
+    /// Stages in order, each one or one of several.
+    pub steps: Vec<Spanned<Step>>,
+    /// What happens when the last step is met.
+    pub then: Then,
+}
+
+/// One step of a sequence.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "serde_json::Value")]
+pub struct Step(pub Vec<String>);
+
+/// `then:`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// It is logged and recorded.
+    Notify,
+    /// Everything but reads is held from now on.
+    HoldWrites,
+    /// The agent is refused until an operator releases it.
+    Quarantine,
+}
+
+/// One of `tests:`
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What it shows.
+    pub name: String,
+    /// Who sends it.
+    pub agent: Spanned<String>,
+    /// Request line, header lines, an empty line, the body.
+    pub request: Spanned<String>,
+    /// The verdict.
+    pub expect: Word,
+    /// The reason, where it is not allowed.
+    pub reason: Option<String>,
+}
+
+impl File {
+    /// Reads the sections of a document, noting every problem.
+    pub fn read(root: &Node, problems: &mut Vec<Problem>) -> Self {
+        let mut file = Self::default();
+        let entries = match root.entries("a policy") {
+            Ok(entries) => entries,
+            Err(problem) => {
+                problems.push(problem);
+                return file;
+            }
+        };
+        let mut version = false;
+        for (key, node) in entries {
+            match key.value.as_str() {
+                "version" => {
+                    version = true;
+                    if node.read::<u8>(problems).is_some_and(|number| number != 1) {
+                        problems.push(Problem::new(node.place(), "this Holdgate reads `version: 1`"));
+                    }
+                }
+                "proxy" => section(node, &mut file.proxy, problems),
+                "ca" => section(node, &mut file.ca, problems),
+                "state" => file.state = state(node, problems),
+                "approvals" => section(node, &mut file.approvals, problems),
+                "holds" => section(node, &mut file.holds, problems),
+                "audit" => section(node, &mut file.audit, problems),
+                "limits" => section(node, &mut file.limits, problems),
+                "agents" => file.agents = named(node, "`agents`", problems),
+                "credentials" => file.credentials = named(node, "`credentials`", problems),
+                "resources" => file.resources = named(node, "`resources`", problems),
+                "sequences" => file.sequences = listed(node, "`sequences`", problems),
+                "tests" => file.tests = listed(node, "`tests`", problems),
+                other => {
+                    let message = format!("unknown section `{other}`");
+                    problems.push(Problem::new(key.place, message));
+                }
+            }
+        }
+        if !version {
+            problems.push(Problem::new(root.place(), "a policy begins with `version: 1`"));
+        }
+        file
+    }
+}
+
+fn section<T: serde::de::DeserializeOwned>(node: &Node, into: &mut T, problems: &mut Vec<Problem>) {
+    if let Some(value) = node.read(problems) {
+        *into = value;
+    }
+}
+
+fn state(node: &Node, problems: &mut Vec<Problem>) -> Option<Spanned<String>> {
+    if node.entries("").is_ok() {
+        let message = "only a folder (SQLite) is supported here; write its path";
+        problems.push(Problem::new(node.place(), message));
+        return None;
+    }
+    node.read(problems)
+}
+
+fn named<T: serde::de::DeserializeOwned>(
+    node: &Node,
+    what: &str,
+    problems: &mut Vec<Problem>,
+) -> Named<T> {
+    match node.entries(what) {
+        Ok(entries) => entries
+            .iter()
+            .filter_map(|(name, node)| Some((name.clone(), node.read(problems)?)))
+            .collect(),
+        Err(problem) => {
+            problems.push(problem);
+            Vec::new()
+        }
+    }
+}
+
+fn listed<T: serde::de::DeserializeOwned>(
+    node: &Node,
+    what: &str,
+    problems: &mut Vec<Problem>,
+) -> Vec<T> {
+    match node.members(what) {
+        Ok(members) => members.iter().filter_map(|node| node.read(problems)).collect(),
+        Err(problem) => {
+            problems.push(problem);
+            Vec::new()
+        }
+    }
+}
+
+/// Reads `45s`, `15m`, `24h`, `500ms` or `2d`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let split = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().ok()?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(milliseconds).map(Duration::from_millis)
+}
+
+fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).ok_or_else(|| {
+        serde::de::Error::custom(format!("`{text}` is not a duration such as 45s, 15m or 24h"))
+    })
+}
+
+struct Forms(&'static str);
+
+impl<'de> serde::de::Visitor<'de> for Forms {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+    fn visit_str<E>(self, word: &str) -> Result<Vec<String>, E> {
+        Ok(vec![word.to_owned()])
+    }
+    fn visit_i64<E>(self, number: i64) -> Result<Vec<String>, E> {
+        Ok(vec![number.to_string()])
+    }
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut access: A) -> Result<Vec<String>, A::Error> {
+        // The empty first word tells a list from a single word.
+        let mut words = vec![String::new()];
+        while let Some(word) = access.next_element()? {
+            words.push(word);
+        }
+        Ok(words)
+    }
+}
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let words = deserializer.deserialize_any(Forms("a port such as 443 or 80/http"))?;
+        let error = || serde::de::Error::custom("a port is a number, or `80/http` for plain HTTP");
+        let [word] = words.as_slice() else { return Err(error()) };
+        let (number, cleartext) = match word.split_once('/') {
+            Some((number, "http")) => (number, true),
+            Some(_) => return Err(error()),
+            None => (word.as_str(), false),
+        };
+        match number.parse() {
+            Ok(0) | Err(_) => Err(error()),
+            Ok(number) => Ok(Self { number, cleartext }),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Credentials {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const FORM: &str = "`none`, `required`, `first_seen`, `any`, or a list of names";
+        let mut words = deserializer.deserialize_any(Forms(FORM))?;
+        if words.first().is_some_and(String::is_empty) {
+            words.remove(0);
+            return Ok(Self::List(words));
+        }
+        match words.first().map(String::as_str) {
+            Some("none") => Ok(Self::None),
+            Some("required") => Ok(Self::Required),
+            Some("first_seen") => Ok(Self::FirstSeen),
+            Some("any") => Ok(Self::Any),
+            _ => Err(serde::de::Error::custom(format!("write {FORM}"))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Step {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut words = deserializer.deserialize_any(Forms("a stage, or a list of stages"))?;
+        words.retain(|word| !word.is_empty());
+        Ok(Self(words))
+    }
+}

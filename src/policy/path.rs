@@ -1,0 +1,281 @@
+//! Path templates, and an index whose look-up does not grow with the number of rules.
+//!
+//! Takes templates such as `/volumes/{id}` or `/admin/**` and decoded path segments; returns every
+//! entry that matches. `{name}` and `*` are exactly one segment, `**` any number, at the end only.
+//! Refuses globs inside a segment: what looks like a pattern must be one.
+
+use std::collections::HashMap;
+
+/// One segment of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// Exactly this text.
+    Literal(Box<str>),
+    /// Any one segment, by name.
+    Parameter(Box<str>),
+    /// Any one segment.
+    Any,
+    /// Any number of segments, also none; only at the end.
+    Rest,
+}
+
+/// A parsed path template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    text: Box<str>,
+    segments: Vec<Segment>,
+}
+
+/// Why a rule's text is not a method and a template; the fault is the policy author's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The form is not `METHOD /path`.
+    #[error("write a rule as `METHOD /path`, as in `GET /**` or `DELETE /volumes/{{id}}`")]
+    Form,
+    /// The method is not a token in upper case, or `*`.
+    #[error("`{0}` is not a method; write it in upper case, or `*` for any")]
+    Method(String),
+    /// The path does not start with a slash.
+    #[error("a path starts with `/`")]
+    Relative,
+    /// A segment is part pattern and part text.
+    #[error("`{0}` is neither a literal, `{{name}}`, `*` nor a final `**`")]
+    Segment(String),
+    /// A segment that no canonical path can have.
+    #[error("`{0}` never matches: paths are matched decoded and without dot segments")]
+    Never(String),
+}
+
+/// Splits a rule such as `DELETE /volumes/{id}`; no method means any.
+pub fn parse_rule(text: &str) -> Result<(Option<http::Method>, Template), Error> {
+    let (method, path) = text.trim().split_once(' ').ok_or(Error::Form)?;
+    let method = match method {
+        "*" => None,
+        name if name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') => Some(
+            http::Method::from_bytes(name.as_bytes())
+                .map_err(|error| Error::Method(format!("{name}: {error}")))?,
+        ),
+        name => return Err(Error::Method(name.to_owned())),
+    };
+    Ok((method, Template::parse(path.trim())?))
+}
+
+impl Template {
+    /// Parses a template.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let path = text.strip_prefix('/').ok_or(Error::Relative)?;
+        let mut segments = Vec::new();
+        let parts: Vec<&str> = path.split('/').collect();
+        for (position, part) in parts.iter().enumerate() {
+            let last = position + 1 == parts.len();
+            segments.push(match *part {
+                "**" if last => Segment::Rest,
+                "*" => Segment::Any,
+                "." | ".." => return Err(Error::Never((*part).to_owned())),
+                "" if !last => return Err(Error::Never("//".to_owned())),
+                name if name.starts_with('{') && name.ends_with('}') && name.len() > 2 => {
+                    let name = name.trim_start_matches('{').trim_end_matches('}');
+                    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+                        return Err(Error::Segment((*part).to_owned()));
+                    }
+                    Segment::Parameter(name.into())
+                }
+                literal if literal.contains(['*', '{', '}']) => {
+                    return Err(Error::Segment(literal.to_owned()));
+                }
+                literal if literal.contains(['%', '?', '#', '\\', ';']) => {
+                    return Err(Error::Never(literal.to_owned()));
+                }
+                literal => Segment::Literal(literal.into()),
+            });
+        }
+        Ok(Self { text: text.into(), segments })
+    }
+
+    /// The template as written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Its segments in order.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// The names of its parameters in order.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Parameter(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
+    /// Whether a part of the path is left open by `*` or `**`, so that nobody wrote it out.
+    pub fn has_wildcard(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment, Segment::Any | Segment::Rest))
+    }
+
+    /// The text a parameter stands for in a path that matched.
+    pub fn capture<'p>(&self, name: &str, path: &[&'p str]) -> Option<&'p str> {
+        let position = self
+            .segments
+            .iter()
+            .position(|segment| matches!(segment, Segment::Parameter(n) if **n == *name))?;
+        path.get(position).copied()
+    }
+}
+
+/// Entries by path template. A look-up walks the path once and visits only the branches that fit.
+#[derive(Debug)]
+pub struct Index<T> {
+    nodes: Vec<Node>,
+    entries: Vec<(Template, T)>,
+    fold_case: bool,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literals: HashMap<Box<str>, usize>,
+    any: Option<usize>,
+    ends: Vec<usize>,
+    rests: Vec<usize>,
+}
+
+impl<T> Default for Index<T> {
+    fn default() -> Self {
+        Self { nodes: vec![Node::default()], entries: Vec::new(), fold_case: false }
+    }
+}
+
+impl<T> Index<T> {
+    /// An index that compares ASCII letters without case: for rules that restrict.
+    pub fn folding_case() -> Self {
+        Self { fold_case: true, ..Self::default() }
+    }
+
+    /// Adds an entry.
+    pub fn insert(&mut self, template: &Template, value: T) {
+        let entry = self.entries.len();
+        let mut at = 0;
+        let mut rest = false;
+        for segment in template.segments() {
+            at = match segment {
+                Segment::Literal(text) => {
+                    let key: Box<str> =
+                        if self.fold_case { text.to_ascii_lowercase().into() } else { text.clone() };
+                    self.child(at, |node| node.literals.get(&key).copied(), |node, new| {
+                        node.literals.insert(key.clone(), new);
+                    })
+                }
+                Segment::Parameter(_) | Segment::Any => {
+                    self.child(at, |node| node.any, |node, new| node.any = Some(new))
+                }
+                Segment::Rest => {
+                    rest = true;
+                    break;
+                }
+            };
+        }
+        if let Some(node) = self.nodes.get_mut(at) {
+            if rest { node.rests.push(entry) } else { node.ends.push(entry) }
+        }
+        self.entries.push((template.clone(), value));
+    }
+
+    fn child(
+        &mut self,
+        at: usize,
+        find: impl Fn(&Node) -> Option<usize>,
+        link: impl Fn(&mut Node, usize),
+    ) -> usize {
+        if let Some(found) = self.nodes.get(at).and_then(find) {
+            return found;
+        }
+        let new = self.nodes.len();
+        self.nodes.push(Node::default());
+        if let Some(node) = self.nodes.get_mut(at) {
+            link(node, new);
+        }
+        new
+    }
+
+    /// Every entry whose template matches the decoded segments.
+    pub fn matches<'a>(&'a self, path: &[&str]) -> Vec<&'a (Template, T)> {
+        let mut found = Vec::new();
+        if !self.entries.is_empty() {
+            self.walk(0, path, &mut found);
+        }
+        found
+    }
+
+    fn walk<'a>(&'a self, at: usize, path: &[&str], found: &mut Vec<&'a (Template, T)>) {
+        let Some(node) = self.nodes.get(at) else { return };
+        found.extend(node.rests.iter().filter_map(|entry| self.entries.get(*entry)));
+        let Some((segment, rest)) = path.split_first() else {
+            found.extend(node.ends.iter().filter_map(|entry| self.entries.get(*entry)));
+            return;
+        };
+        let literal = if self.fold_case {
+            node.literals.get(segment.to_ascii_lowercase().as_str())
+        } else {
+            node.literals.get(*segment)
+        };
+        if let Some(next) = literal {
+            self.walk(*next, rest, found);
+        }
+        if let Some(next) = node.any.filter(|_| !segment.is_empty()) {
+            self.walk(next, rest, found);
+        }
+    }
+
+    /// All entries in the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &(Template, T)> {
+        self.entries.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matching(templates: &[&str], path: &str) -> Vec<String> {
+        let mut index = Index::default();
+        for template in templates {
+            index.insert(&Template::parse(template).unwrap(), ());
+        }
+        let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        index.matches(&segments).iter().map(|(t, ())| t.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn templates_match_whole_paths() {
+        let cases: &[(&str, &str, bool)] = &[
+            ("/**", "/", true),
+            ("/**", "/a/b", true),
+            ("/a/**", "/a", true),
+            ("/a/**", "/ab", false),
+            ("/volumes/{id}", "/volumes/7", true),
+            ("/volumes/{id}", "/volumes/", false),
+            ("/volumes/{id}", "/volumes/7/x", false),
+            ("/repos/*/issues", "/repos/a/b/issues", false),
+            ("/a", "/a/", false),
+            ("/A", "/a", false),
+        ];
+        for (template, path, expected) in cases {
+            assert_eq!(!matching(&[template], path).is_empty(), *expected, "{template} {path}");
+        }
+    }
+
+    #[test]
+    fn all_matching_entries_are_found() {
+        let found = matching(&["/**", "/a/{x}", "/a/b", "/c"], "/a/b");
+        assert_eq!(found, ["/**", "/a/b", "/a/{x}"]);
+    }
+
+    #[test]
+    fn half_patterns_are_refused() {
+        for text in ["/a*", "/{x}y", "/a/**/b", "a", "/a/../b", "/a%2fb", "/a//b", "/{}"] {
+            assert!(Template::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Problems as a person reads them: file, line, column, the line itself, and a caret.
+//!
+//! Takes the policy's text and its problems; returns one printable report. Refuses nothing.
+
+use super::node::Problem;
+use std::fmt;
+use std::fmt::Write as _;
+
+/// Why a policy did not load: every problem, in the order of the file.
+#[derive(Debug)]
+pub struct Report {
+    text: String,
+    problems: Vec<Problem>,
+}
+
+impl std::error::Error for Report {}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Report {
+    /// Renders problems against the text they were found in.
+    pub fn new(file: &str, text: &str, word: &str, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| problem.place);
+        problems.dedup();
+        let mut out = String::new();
+        for problem in &problems {
+            // Writing to a String does not fail.
+            drop(render(&mut out, file, text, word, problem));
+        }
+        Self { text: out.trim_end().to_owned(), problems }
+    }
+
+    /// A report of the YAML reader's own words, caret included.
+    pub fn unreadable(file: &str, message: &str) -> Self {
+        Self { text: format!("error: {file} is not readable YAML: {message}"), problems: Vec::new() }
+    }
+
+    /// The problems, where they have places.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+fn render(out: &mut String, file: &str, text: &str, word: &str, problem: &Problem) -> fmt::Result {
+    let place = problem.place;
+    writeln!(out, "{word}: {}", problem.message)?;
+    if place.line == 0 {
+        return writeln!(out, "  --> {file}\n");
+    }
+    let number = place.line.to_string();
+    let margin = " ".repeat(number.len());
+    let line = text.lines().nth(place.line as usize - 1).unwrap_or_default();
+    let indent = " ".repeat((place.column as usize).saturating_sub(1));
+    writeln!(out, "{margin}--> {file}:{}:{}", place.line, place.column)?;
+    writeln!(out, "{margin} |\n{number} | {line}\n{margin} | {indent}^\n")
+}
