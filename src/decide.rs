@@ -5,6 +5,7 @@
 //! [`Permit`], without which nothing is forwarded. Deny beats hold beats allow, and what could not
 //! be established is never an allow.
 
+mod digest;
 mod finding;
 mod opinion;
 mod reason;
@@ -122,7 +123,42 @@ pub enum Verdict<B> {
     /// It waits for a person.
     Hold(Held<B>),
     /// It is refused.
-    Deny(Box<Ruling>),
+    Deny(Denied),
+}
+
+/// A refused request; its body is gone.
+#[derive(Debug)]
+pub struct Denied {
+    /// What was asked.
+    pub head: Box<Head>,
+    /// Why it is refused.
+    pub ruling: Box<Ruling>,
+}
+
+impl<B> Verdict<B> {
+    /// Everything about it that is told, shown or recorded.
+    pub fn ruling(&self) -> &Ruling {
+        match self {
+            Self::Allow(permit) => &permit.ruling,
+            Self::Hold(held) => &held.ruling,
+            Self::Deny(denied) => &denied.ruling,
+        }
+    }
+
+    /// The same request, refused after all, with its own reason or else the given one.
+    pub fn denied(self, reason: Reason, detail: &str) -> Self {
+        let (head, mut ruling) = match self {
+            Self::Allow(permit) => (Box::new(permit.message.into_parts().0), permit.ruling),
+            Self::Hold(held) => (Box::new(held.request.into_parts().0.into_parts().0), held.ruling),
+            Self::Deny(denied) => (denied.head, denied.ruling),
+        };
+        ruling.word = Word::Deny;
+        ruling.reason.get_or_insert(reason);
+        ruling.findings.push(Finding::new(reason));
+        detail.clone_into(&mut ruling.detail);
+        ruling.pins.clear();
+        Self::Deny(Denied { head, ruling })
+    }
 }
 
 /// The right to send one request, which it owns. Only an allowing verdict makes one.
@@ -171,6 +207,10 @@ impl<B> Held<B> {
     pub const fn ruling(&self) -> &Ruling {
         &self.ruling
     }
+    /// The same request with its body received meanwhile, held for the same reasons.
+    pub(crate) const fn again(request: Inspected<B>, ruling: Box<Ruling>) -> Self {
+        Self { request, ruling }
+    }
     /// Back to the request, to judge it again.
     pub fn into_request(self) -> (Inspected<B>, Box<Ruling>) {
         (self.request, self.ruling)
@@ -192,6 +232,12 @@ impl Ruling {
             .iter()
             .max_by_key(|operation| (operation.reversibility, operation.effect))
             .map(|operation| &operation.name)
+    }
+
+    /// A denial because a body could not be read.
+    pub fn unreadable(unreadable: crate::inspect::Unreadable, policy: &Policy) -> Self {
+        let limit = policy.limits.inspect_kib;
+        Self::denial(Reason::Unreadable, format!("The request is refused: {unreadable} (the limit is {limit} KiB)."))
     }
 
     /// A denial that was made before there was a request to judge.
@@ -241,7 +287,11 @@ pub fn decide<B>(request: Inspected<B>, context: &Context<'_>) -> Verdict<B> {
             Verdict::Allow(Permit { message, websocket, ruling: Box::new(ruling) })
         }
         Word::Hold => Verdict::Hold(Held { request, ruling: Box::new(ruling) }),
-        Word::Deny => Verdict::Deny(Box::new(ruling)),
+        Word::Deny => {
+            let (message, _facts) = request.into_parts();
+            let head = Box::new(message.into_parts().0);
+            Verdict::Deny(Denied { head, ruling: Box::new(ruling) })
+        }
     }
 }
 
@@ -278,3 +328,6 @@ pub fn protocol_of(head: &Head, policy: &Policy, agent: &Agent) -> Protocol {
     crate::inspect::protocol(head, catalog.map(Arc::as_ref))
 }
 
+
+#[cfg(test)]
+mod tests;

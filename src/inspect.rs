@@ -103,12 +103,21 @@ impl<B> Inspected<B> {
     pub const fn facts(&self) -> &Facts {
         &self.facts
     }
-    /// Puts the received body in the place of one that was still streaming.
+    /// Takes out a body that is still on the way, so that it can be received.
     ///
     /// Only a body that no rule needed streams, so no fact depends on it.
-    pub fn with_body(self, body: impl FnOnce(Body<B>) -> Body<B>) -> Self {
-        let (head, old) = self.message.into_parts();
-        Self { message: Message::new(head, body(old)), facts: self.facts }
+    pub fn take_stream(self) -> (Self, Option<B>) {
+        let (head, body) = self.message.into_parts();
+        let (body, stream) = match body {
+            Body::Stream(stream) => (Body::Empty, Some(stream)),
+            received => (received, None),
+        };
+        (Self { message: Message::new(head, body), facts: self.facts }, stream)
+    }
+    /// Puts the received body in the place of one that was taken out.
+    pub fn with_body(self, body: Body<B>) -> Self {
+        let (head, _taken) = self.message.into_parts();
+        Self { message: Message::new(head, body), facts: self.facts }
     }
     pub(crate) fn into_parts(self) -> (Message<B>, Facts) {
         (self.message, self.facts)

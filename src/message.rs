@@ -141,6 +141,10 @@ impl Head {
             query => format!("{}?{query}", self.path.as_str()),
         }
     }
+    /// Takes the headers out, for the one time they are sent.
+    pub(crate) fn take_headers(&mut self) -> HeaderMap {
+        std::mem::take(&mut self.headers)
+    }
     /// Whether the body's coding keeps it from being read.
     pub fn is_coded(&self) -> bool {
         self.headers.get_all(http::header::CONTENT_ENCODING).iter().any(|value| {

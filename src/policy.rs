@@ -11,7 +11,7 @@ pub mod path;
 mod report;
 mod schema;
 
-pub use compile::{Secrets, compile};
+pub use compile::{Secrets, compile, state_folder};
 pub use file::{Case, Holds, Limits, Port, Source, Then, UnknownTargets, Word};
 pub use node::{Place, Problem};
 pub use report::Report;
@@ -301,6 +301,35 @@ impl Policy {
             .filter(|((owner, _), _)| owner == service)
             .filter_map(|((_, kind), ids)| Some((kind.as_str(), ids.get(id)?.as_slice())))
             .collect()
+    }
+
+    /// Lets a stand-in text pass for each issued credential, for requests that are only explained:
+    /// `${credential:NAME}` becomes the stand-in.
+    pub fn with_stand_ins(&mut self) {
+        for (ix, credential) in self.credentials.iter().enumerate() {
+            let stand_in = Self::stand_in(&credential.name);
+            self.issued.insert(self.fingerprints.fingerprint(stand_in.as_bytes()), ix);
+        }
+    }
+
+    /// The text that stands for a credential where its value is not needed.
+    pub fn stand_in(name: &str) -> String {
+        format!("stand-in-for-{name}")
+    }
+
+    /// Gives an agent a token of this run, and the listeners free ports on loopback.
+    pub fn for_one_run(&mut self, agent: &str, token_hash: [u8; 32], state: PathBuf) -> bool {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        self.network.listen = any;
+        self.approvals.listen = any;
+        self.state = state;
+        let mut found = false;
+        for entry in &mut self.agents {
+            let is = *entry.name == *agent;
+            entry.proof = if is { Proof::Token(token_hash) } else { Proof::Unset };
+            found |= is;
+        }
+        found
     }
 
     /// A place as it stands in denials and records.

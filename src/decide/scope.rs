@@ -6,7 +6,7 @@
 
 use super::opinion::Opinions;
 use super::{Context, Reason, Target};
-use crate::catalog::{Catalog, Effect, Reversibility};
+use crate::catalog::{Catalog, Effect, Kind, Reversibility};
 use crate::inspect::rest::{is_destructive_parameter, is_destructive_word};
 use crate::inspect::{Inspected, Operation, Presented};
 use crate::message::Head;
@@ -56,10 +56,6 @@ fn judge_catalogued<'a>(
     candidates: &[Candidate<'a>],
     opinions: &mut Opinions<'a>,
 ) -> (Vec<Candidate<'a>>, bool) {
-    if !operation.known && operation.decides.is_empty() && !operation.name.contains(' ') {
-        opinions.deny(Reason::UnknownOperation, None);
-        return (candidates.to_vec(), false);
-    }
     if !operation.known && operation.name.contains('/') {
         // A path that the catalog does not have; nobody can say what it does.
         opinions.deny(Reason::UnknownOperation, None);
@@ -107,12 +103,23 @@ fn judge_catalogued<'a>(
             }
         }
     }
+    let read = operation.effect == Effect::Read;
     for (_, resource) in &judges {
         by_lists(operation, resource, false, opinions);
     }
-    let read = operation.effect == Effect::Read;
-    // An operation nobody knows acts on the declared ids it names; without one, on everything.
+    // An operation nobody knows acts on the declared ids it names; without one, on everything. A
+    // conversation with a model acts on nothing that has an owner.
     let account = if operation.known { operation.account } else { !owned };
+    if account && operation.known && catalog.kind == Kind::Conversation {
+        candidates.iter().for_each(|candidate| push(&mut judges, *candidate));
+        for (_, resource) in candidates {
+            by_lists(operation, resource, false, opinions);
+        }
+        return (judges, !read);
+    }
+    if account {
+        named_owners(operation, catalog, candidates, &mut judges, opinions);
+    }
     if account && read {
         account_read(operation, candidates, opinions);
     } else if account {
@@ -124,7 +131,10 @@ fn judge_catalogued<'a>(
         unknown_target(operation, candidates, opinions);
     }
     if account {
-        candidates.iter().for_each(|candidate| push(&mut judges, *candidate));
+        // A read that names something declared is read there; all else is of everybody.
+        if judges.is_empty() || !read {
+            candidates.iter().for_each(|candidate| push(&mut judges, *candidate));
+        }
         return (judges, !read);
     }
     if unknown {
@@ -137,6 +147,29 @@ fn judge_catalogued<'a>(
         return (judges, all);
     }
     (judges, !read)
+}
+
+/// Where a deciding id is left out, an id that only names has an owner all the same.
+fn named_owners<'a>(
+    operation: &Operation,
+    catalog: &Arc<Catalog>,
+    candidates: &[Candidate<'a>],
+    judges: &mut Vec<Candidate<'a>>,
+    opinions: &mut Opinions<'a>,
+) {
+    for identity in &operation.names {
+        let Some(kind) = &identity.kind else { continue };
+        for ix in opinions.context.policy.owners(&catalog.service, kind, &identity.value) {
+            match candidates.iter().find(|(candidate, _)| candidate == ix) {
+                Some(judge) if judges.iter().all(|(known, _)| known != ix) => {
+                    judges.push(*judge);
+                    by_lists(operation, judge.1, false, opinions);
+                }
+                Some(_) => {}
+                None => opinions.deny(Reason::ScopeViolation, None),
+            }
+        }
+    }
 }
 
 fn push<'a>(judges: &mut Vec<Candidate<'a>>, candidate: Candidate<'a>) {
@@ -324,7 +357,7 @@ fn by_rules<'a>(
         opinions.allow(resource, Some(rule.place));
         return effect.max(Some(rule.effect.unwrap_or(operation.effect)));
     }
-    let (_, rule) = allowing.first()?;
+    let Some((_, rule)) = allowing.first() else { return effect };
     // What destroys, or does nobody knows what, is not meant by a wildcard.
     opinions.word(Word::Hold, held_reason(operation.effect), Some(resource), Some(rule.place), None);
     effect.max(Some(operation.effect))

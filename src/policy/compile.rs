@@ -49,6 +49,12 @@ pub fn compile(
     }
 }
 
+/// The state folder that a policy names, as far as its text can be read at all.
+pub fn state_folder(text: &str, base: &Path) -> std::path::PathBuf {
+    let file = Node::parse(text).map(|root| File::read(&root, &mut Vec::new())).unwrap_or_default();
+    base.join(file.state.as_ref().map_or(".holdgate", |state| &state.value))
+}
+
 struct Compiler<'a> {
     base: &'a Path,
     secrets: &'a dyn Secrets,

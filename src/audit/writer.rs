@@ -1,0 +1,267 @@
+//! The one thread that owns the journal.
+//!
+//! Takes what waits in the queue, all at once, and answers every entry. One write and at most one
+//! sync serve all entries of a batch; more gather while they run. While the disk refuses, every
+//! entry is refused and the writer keeps trying.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::journal::Journal;
+use super::queue::{Queue, Queued};
+
+/// Entries written at once.
+const BATCH: usize = 1024;
+
+/// How long plain entries may gather once the writer is awake.
+const NAP: Duration = Duration::from_millis(1);
+
+/// How long a plain entry may stay unsynced, and how often the position is told outside.
+const SYNC_WITHIN: Duration = Duration::from_millis(100);
+
+/// The longest time between two checkpoints if anything was written.
+const CHECKPOINT_WITHIN: Duration = Duration::from_mins(1);
+
+/// How long an idle writer waits before it tries again after an error.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+pub(super) struct Writer {
+    journal: Journal,
+    queue: Arc<Queue>,
+    receiver: Receiver<Queued>,
+    batch: Vec<Queued>,
+    sync_due: Option<Instant>,
+    checkpoint_due: Option<Instant>,
+    head_told: Option<Instant>,
+    head_due: Option<Instant>,
+    trouble: Option<Trouble>,
+    /// Closed by its drop, which is how the handles see the end.
+    _running: watch::Sender<()>,
+}
+
+/// The disk refuses.
+struct Trouble {
+    cause: String,
+    refused: u64,
+    retry_due: Instant,
+}
+
+impl Writer {
+    pub(super) fn new(
+        journal: Journal,
+        queue: Arc<Queue>,
+        receiver: Receiver<Queued>,
+        running: watch::Sender<()>,
+    ) -> Self {
+        Self {
+            journal,
+            queue,
+            receiver,
+            batch: Vec::with_capacity(BATCH),
+            sync_due: None,
+            checkpoint_due: None,
+            head_told: None,
+            head_due: None,
+            trouble: None,
+            _running: running,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        self.queue.bell.belongs_here();
+        self.note_synced();
+        loop {
+            self.gather();
+            let busy = !self.batch.is_empty();
+            if busy {
+                self.write();
+            }
+            self.keep_times();
+            if !busy && self.queue.closing() {
+                break;
+            }
+            if self.batch.is_empty() {
+                self.rest(busy);
+            }
+        }
+        self.finish();
+    }
+
+    fn gather(&mut self) {
+        let before = self.batch.len();
+        let room = BATCH.saturating_sub(before);
+        self.batch.extend(self.receiver.try_iter().take(room));
+        self.queue.taken(self.batch.len() - before);
+    }
+
+    fn write(&mut self) {
+        self.batch.retain(|queued| !queued.pending().abandoned());
+        if self.batch.is_empty() {
+            return;
+        }
+        if self.trouble.is_some() && !self.recover() {
+            self.refuse();
+            return;
+        }
+        let durable = self.batch.iter().any(|queued| queued.pending().durable);
+        let entries = self.batch.iter().map(|queued| &queued.pending().entry);
+        match self.journal.append(entries, durable) {
+            Ok(before) => {
+                let synced = !self.journal.needs_sync();
+                for (queued, seq) in self.batch.drain(..).zip(before.seq + 1..) {
+                    queued.settle(seq, synced);
+                }
+                if synced {
+                    self.note_synced();
+                }
+                self.note_written();
+            }
+            Err(error) => {
+                self.fail(&error);
+                self.refuse();
+            }
+        }
+    }
+
+    /// Syncs, tells and signs what is due.
+    fn keep_times(&mut self) {
+        let now = Instant::now();
+        let due = |time: Option<Instant>| time.is_some_and(|time| time <= now);
+        if self.trouble.as_ref().is_some_and(|trouble| trouble.retry_due <= now) {
+            self.recover();
+        }
+        if self.trouble.is_some() {
+            return;
+        }
+        let outcome = if due(self.checkpoint_due) {
+            self.checkpoint_due = None;
+            self.journal.checkpoint(None)
+        } else if due(self.sync_due) {
+            self.journal.sync()
+        } else {
+            if due(self.head_due) {
+                self.tell_head();
+            }
+            return;
+        };
+        match outcome {
+            Ok(()) => self.note_synced(),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn note_written(&mut self) {
+        let now = Instant::now();
+        if self.journal.needs_sync() {
+            self.sync_due.get_or_insert(now + SYNC_WITHIN);
+        }
+        if self.journal.needs_checkpoint() {
+            self.checkpoint_due.get_or_insert(now + CHECKPOINT_WITHIN);
+        } else {
+            self.checkpoint_due = None;
+        }
+    }
+
+    fn note_synced(&mut self) {
+        self.sync_due = None;
+        let next = self.head_told.map(|told| told + SYNC_WITHIN);
+        match next.filter(|next| *next > Instant::now()) {
+            Some(next) => self.head_due = Some(next),
+            None => self.tell_head(),
+        }
+    }
+
+    fn tell_head(&mut self) {
+        self.head_due = None;
+        if self.journal.needs_sync() {
+            // Written since: the sync that is due tells the newer position.
+            return;
+        }
+        self.head_told = Some(Instant::now());
+        if let Some(sink) = &self.journal.head_sink {
+            let position = self.journal.position();
+            sink(position.seq, position.hash);
+        }
+    }
+
+    fn fail(&mut self, error: &std::io::Error) {
+        let retry_due = Instant::now() + RETRY_AFTER;
+        if let Some(trouble) = &mut self.trouble {
+            trouble.retry_due = retry_due;
+            return;
+        }
+        tracing::error!(%error, "audit: not writable, everything is refused until it is");
+        self.queue.set_healthy(false);
+        self.trouble = Some(Trouble { cause: error.to_string(), refused: 0, retry_due });
+    }
+
+    /// Tries whether the disk takes records again; the first says what happened.
+    fn recover(&mut self) -> bool {
+        let Some(trouble) = &self.trouble else {
+            return true;
+        };
+        let detail =
+            format!("recovered: {} entries were refused ({})", trouble.refused, trouble.cause);
+        match self.journal.checkpoint(Some(&detail)) {
+            Ok(()) => {
+                tracing::warn!("audit: {detail}");
+                self.trouble = None;
+                self.queue.set_healthy(true);
+                self.note_synced();
+                true
+            }
+            Err(error) => {
+                self.fail(&error);
+                false
+            }
+        }
+    }
+
+    /// Their drop answers them.
+    fn refuse(&mut self) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.refused += self.batch.len() as u64;
+        }
+        self.batch.clear();
+    }
+
+    fn rest(&mut self, nap: bool) {
+        let due = match &self.trouble {
+            Some(trouble) => Some(trouble.retry_due),
+            None => [self.sync_due, self.checkpoint_due, self.head_due].into_iter().flatten().min(),
+        };
+        let due = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let limit = if nap { Some(due.map_or(NAP, |due| due.min(NAP))) } else { due };
+        let Self { queue, receiver, batch, .. } = self;
+        queue.bell.rest(nap, limit, || {
+            if let Ok(queued) = receiver.try_recv() {
+                queue.taken(1);
+                batch.push(queued);
+            }
+            !batch.is_empty() || queue.closing()
+        });
+    }
+
+    fn finish(&mut self) {
+        let outcome = if self.journal.needs_checkpoint() || self.trouble.is_some() {
+            self.journal.checkpoint(None)
+        } else {
+            self.journal.sync()
+        };
+        match outcome {
+            Ok(()) => self.tell_head(),
+            Err(error) => tracing::error!(%error, "audit: closed without a checkpoint"),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Also when the thread panics: what cannot be recorded must be refused.
+        self.queue.set_healthy(false);
+        self.queue.close();
+    }
+}

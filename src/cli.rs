@@ -1,0 +1,105 @@
+//! The command line: one file a subcommand.
+//!
+//! Takes arguments; returns an exit code: 0 done, 1 failed or refused, 2 unusable arguments or
+//! policy. What a program might read goes to stdout, all else to stderr.
+
+mod approvals;
+mod audit;
+mod ca;
+mod credential;
+mod env;
+mod policy;
+mod run;
+mod serve;
+
+use crate::load::{self, Origin};
+use crate::policy::Policy;
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Holdgate: an egress proxy that judges what an AI agent calls, and holds what cannot be undone.
+#[derive(Debug, Parser)]
+#[command(name = "holdgate", version, about)]
+pub struct Arguments {
+    /// The policy; without one `policy.yaml` of this folder, else the embedded one.
+    #[arg(long, global = true, env = "HOLDGATE_POLICY", value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Answers as JSON, where a program might read them.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts the proxy and the approvals listener.
+    Serve(serve::Serve),
+    /// Starts a proxy for one command and runs it.
+    Run(run::Run),
+    /// Prints the variables that make a client use the proxy and trust it.
+    Env(env::Env),
+    /// Lists, shows, answers and watches the calls that wait.
+    Approvals(approvals::Approvals),
+    /// Checks, explains and tests the policy.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Reads and verifies the audit log.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Shows the interception authority.
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
+    /// Makes fingerprints of credentials.
+    #[command(subcommand)]
+    Credential(credential::CredentialCommand),
+}
+
+/// The arguments or the policy cannot be used, which has an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unusable(String);
+
+/// Runs a command.
+pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let origin = Origin::find(arguments.policy);
+    let json = arguments.json;
+    match arguments.command {
+        Command::Serve(command) => serve::run(&command, &origin, json),
+        Command::Run(command) => run::run(command, &origin),
+        Command::Env(command) => env::run(&command, &origin),
+        Command::Approvals(command) => approvals::run(command, &origin, json),
+        Command::Policy(command) => policy::run(command, &origin, json),
+        Command::Audit(command) => audit::run(command, &origin, json),
+        Command::Ca(command) => ca::run(&command, &origin, json),
+        Command::Credential(command) => credential::run(&command, &origin, json),
+    }
+}
+
+/// The exit code of an error: 2 where arguments or policy are at fault.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let unusable = error.is::<Unusable>()
+        || matches!(error.downcast_ref::<load::Error>(), Some(load::Error::Policy(_) | load::Error::Read { .. } | load::Error::Writable(_)));
+    ExitCode::from(if unusable { 2 } else { 1 })
+}
+
+/// Loads the policy, making its keys if they are not there.
+fn loaded(origin: &Origin) -> Result<Policy, load::Error> {
+    load::load(origin, true)
+}
+
+/// Prints to stdout; a reader that has gone away is no error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// A runtime for commands that talk.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

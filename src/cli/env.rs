@@ -1,0 +1,79 @@
+//! `holdgate env`: the client kit as shell text.
+
+use super::{Unusable, loaded, print};
+use crate::kit::{self, Kit};
+use crate::load::Origin;
+use crate::policy::Proof;
+use crate::tls::authority::Authority;
+use clap::{Args, ValueEnum};
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub(super) struct Env {
+    /// Whose environment it is; not needed where there is one agent.
+    #[arg(long)]
+    agent: Option<String>,
+    /// The form.
+    #[arg(long, value_enum, default_value_t = Shell::Sh)]
+    shell: Shell,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Shell {
+    Sh,
+    Fish,
+    Json,
+}
+
+pub(super) fn run(command: &Env, origin: &Origin) -> anyhow::Result<ExitCode> {
+    let policy = loaded(origin)?;
+    let agent = match (&command.agent, policy.agents.as_slice()) {
+        (Some(name), _) => policy.agent(name).map(|(_, agent)| agent),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    }
+    .ok_or_else(|| Unusable("name one of the policy's agents with --agent".to_owned()))?;
+    let authority = Authority::open(&policy.ca_dir)?;
+    let bundle = kit::write_bundle(&policy.ca_dir, &authority)?;
+    // The token itself is the agent's; only its hash is known here.
+    let user = match agent.proof {
+        Proof::OnlyAgent => None,
+        _ => Some((agent.name.to_string(), "${HOLDGATE_AGENT_TOKEN}".to_owned())),
+    };
+    let kit = Kit { listen: policy.network.listen, user, bundle, ca: std::path::absolute(authority.path())? };
+    let variables = kit.variables();
+    let text = match command.shell {
+        Shell::Json => {
+            let map: serde_json::Map<String, serde_json::Value> =
+                variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+            format!("{:#}\n", serde_json::Value::Object(map))
+        }
+        shell => {
+            let mut text = String::new();
+            for (name, value) in variables {
+                let value = quoted(&value);
+                match shell {
+                    Shell::Fish => writeln!(text, "set -gx {name} {value}")?,
+                    _ => writeln!(text, "export {name}={value}")?,
+                }
+            }
+            text
+        }
+    };
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Quoted so that a shell takes it as it is, but for the token it is to put in.
+fn quoted(value: &str) -> String {
+    let (open, rest) = match value.split_once("${HOLDGATE_AGENT_TOKEN}") {
+        Some((before, after)) => (format!("'{}'\"$HOLDGATE_AGENT_TOKEN\"", escape(before)), after),
+        None => (String::new(), value),
+    };
+    format!("{open}'{}'", escape(rest))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\'', "'\\''")
+}

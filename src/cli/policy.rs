@@ -1,0 +1,201 @@
+//! `holdgate policy check|explain|test|schema`.
+
+use super::{Unusable, print};
+use crate::decide::Ruling;
+use crate::explain::{Explained, explain};
+use crate::load::{self, Origin};
+use crate::policy::{Agent, Policy, Report, Word};
+use clap::Subcommand;
+use serde_json::json;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Shows every error of the policy with its place, and lints.
+    Check,
+    /// The verdict on one request, and why.
+    Explain {
+        /// Whose request it is; not needed where there is one agent.
+        #[arg(long)]
+        agent: Option<String>,
+        /// A file with request line, headers, an empty line and the body, or `-` for stdin.
+        file: PathBuf,
+    },
+    /// Runs the policy's `tests:`.
+    Test,
+    /// Prints the JSON Schema of the format.
+    Schema,
+}
+
+pub(super) fn run(command: PolicyCommand, origin: &Origin, json: bool) -> anyhow::Result<ExitCode> {
+    if matches!(command, PolicyCommand::Schema) {
+        print(&format!("{:#}\n", crate::policy::schema()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut policy = load::load(origin, false)?;
+    policy.with_stand_ins();
+    match command {
+        PolicyCommand::Check => check(&policy, origin, json),
+        PolicyCommand::Test => test(&policy, json),
+        PolicyCommand::Explain { agent, file } => explain_file(&policy, agent.as_deref(), &file, json),
+        PolicyCommand::Schema => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn check(policy: &Policy, origin: &Origin, json: bool) -> anyhow::Result<ExitCode> {
+    let (text, name) = origin.read()?;
+    if json {
+        let lints = policy.lints.iter().map(|lint| {
+            json!({ "line": lint.place.line, "column": lint.place.column, "message": lint.message })
+        });
+        let value = json!({ "ok": true, "digest": policy.digest, "lints": lints.collect::<Vec<_>>() });
+        print(&format!("{value}\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let lints = Report::new(&name, &text, "lint", policy.lints.clone()).to_string();
+    if !lints.is_empty() {
+        print(&format!("{lints}\n\n"))?;
+    }
+    print(&format!(
+        "{name} is good: {} agents, {} resources, {} credentials, {} lints\n",
+        policy.agents.len(),
+        policy.resources.len(),
+        policy.credentials.len(),
+        policy.lints.len()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn test(policy: &Policy, json: bool) -> anyhow::Result<ExitCode> {
+    let mut failed = 0;
+    let mut results = Vec::new();
+    for case in &policy.tests {
+        let wrong = match policy.agent(&case.agent.value) {
+            None => Some(format!("there is no agent `{}`", case.agent.value)),
+            Some((_, agent)) => match explain(policy, agent, &case.request.value) {
+                Err(error) => Some(error.to_string()),
+                Ok(explained) => {
+                    let reason = explained.reason();
+                    let right = explained.word() == case.expect
+                        && case.reason.as_deref().is_none_or(|wanted| Some(wanted) == reason);
+                    (!right).then(|| format!("it is {} {}", word(explained.word()), reason.unwrap_or_default()))
+                }
+            },
+        };
+        failed += usize::from(wrong.is_some());
+        let place = policy.rule_name(case.request.place);
+        if json {
+            results.push(json!({ "name": case.name, "passed": wrong.is_none(), "place": place, "why": wrong }));
+        } else {
+            let line = match &wrong {
+                None => format!("ok      {}\n", case.name),
+                Some(why) => format!(
+                    "FAILED  {} ({place}): expected {} {}, but {why}\n",
+                    case.name,
+                    word(case.expect),
+                    case.reason.as_deref().unwrap_or_default()
+                ),
+            };
+            print(&line)?;
+        }
+    }
+    let passed = policy.tests.len() - failed;
+    if json {
+        print(&format!("{}\n", json!({ "passed": passed, "failed": failed, "tests": results })))?;
+    } else {
+        print(&format!("{passed} passed, {failed} failed\n"))?;
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn explain_file(policy: &Policy, agent: Option<&str>, file: &PathBuf, json: bool) -> anyhow::Result<ExitCode> {
+    let agent: &Agent = match (agent, policy.agents.as_slice()) {
+        (Some(name), _) => policy.agent(name).map(|(_, agent)| agent),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    }
+    .ok_or_else(|| Unusable("name one of the policy's agents with --agent".to_owned()))?;
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin().lock())?
+    } else {
+        std::fs::read_to_string(file).map_err(|error| Unusable(format!("{}: {error}", file.display())))?
+    };
+    let explained = explain(policy, agent, &text).map_err(|error| Unusable(error.to_string()))?;
+    let out = match &explained {
+        Explained::Refused(refused) if json => {
+            format!("{}\n", json!({ "verdict": "deny", "reason": explained.reason(), "detail": refused.to_string() }))
+        }
+        Explained::Refused(refused) => {
+            format!("deny {}: {refused}\n", explained.reason().unwrap_or_default())
+        }
+        Explained::Ruled(ruling) if json => format!("{}\n", as_json(ruling)),
+        Explained::Ruled(ruling) => as_text(ruling)?,
+    };
+    print(&out)?;
+    Ok(if explained.word() == Word::Allow { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+const fn word(word: Word) -> &'static str {
+    match word {
+        Word::Allow => "allow",
+        Word::Hold => "hold",
+        Word::Deny => "deny",
+    }
+}
+
+fn as_json(ruling: &Ruling) -> serde_json::Value {
+    let operations = ruling.operations.iter().map(|operation| {
+        json!({
+            "name": operation.name,
+            "effect": operation.effect,
+            "reversibility": operation.reversibility,
+            "window": operation.window,
+        })
+    });
+    let targets = ruling.targets.iter().map(|target| {
+        json!({ "kind": target.kind, "id": target.id, "environment": target.environment, "resource": target.resource })
+    });
+    let findings = ruling.findings.iter().map(|finding| {
+        json!({ "reason": finding.reason.as_str(), "slot": finding.slot, "technique": finding.reason.technique() })
+    });
+    json!({
+        "verdict": word(ruling.word),
+        "reason": ruling.reason.map(crate::decide::Reason::as_str),
+        "detail": ruling.detail,
+        "rule": ruling.rule,
+        "resource": ruling.resource,
+        "environment": ruling.environment,
+        "operations": operations.collect::<Vec<_>>(),
+        "targets": targets.collect::<Vec<_>>(),
+        "findings": findings.collect::<Vec<_>>(),
+    })
+}
+
+fn as_text(ruling: &Ruling) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    let reason = ruling.reason.map_or("", crate::decide::Reason::as_str);
+    writeln!(out, "{} {reason}", word(ruling.word))?;
+    if !ruling.detail.is_empty() {
+        writeln!(out, "  {}", ruling.detail)?;
+    }
+    for (name, value) in [("rule", &ruling.rule), ("resource", &ruling.resource.as_ref().map(ToString::to_string)), ("environment", &ruling.environment.as_ref().map(ToString::to_string))] {
+        if let Some(value) = value {
+            writeln!(out, "  {name:<12} {value}")?;
+        }
+    }
+    for operation in &ruling.operations {
+        let effect = operation.effect.as_str();
+        writeln!(out, "  {:<12} {} ({effect}, {})", "operation", operation.name, operation.reversibility.as_str())?;
+    }
+    for target in &ruling.targets {
+        let owner = target.resource.as_deref().unwrap_or("nobody");
+        writeln!(out, "  {:<12} {} {} (owned by {owner})", "target", target.kind, target.id)?;
+    }
+    for finding in &ruling.findings {
+        let slot = finding.slot.as_deref().unwrap_or_default();
+        writeln!(out, "  {:<12} {} {slot}", "finding", finding.reason.as_str())?;
+    }
+    Ok(out)
+}

@@ -1,0 +1,71 @@
+//! What makes a retry the same call.
+//!
+//! Takes a held request; returns a keyed digest of all that it means: agent, resources, operations,
+//! method, host, port, path, query, body by meaning (or by bytes where it has none), credentials,
+//! targets, and the headers that change what a server does. User-Agent, Date, trace headers,
+//! Accept-Encoding and idempotency keys make no difference.
+
+use super::Held;
+use crate::fingerprint::FingerprintKey;
+use crate::message::Body;
+
+/// Headers that change what a call does or to which version of a thing.
+const MEANINGFUL: &[&str] = &[
+    "content-encoding", "content-language", "content-range", "content-type", "depth", "destination",
+    "if-match", "if-modified-since", "if-none-match", "if-unmodified-since", "overwrite", "prefer",
+    "range", "stripe-account", "x-amz-target", "x-dangerous", "x-goog-user-project",
+    "x-http-content-length", "x-vault-namespace",
+];
+
+impl<B> Held<B> {
+    /// The digest of the call; none while its body is still on the way.
+    pub fn digest(&self, agent: &str, key: &FingerprintKey) -> Option<[u8; 32]> {
+        let message = self.request.message();
+        let head = message.head();
+        let facts = self.request.facts();
+        let mut parts: Vec<Vec<u8>> = Vec::new();
+        let mut put = |name: &str, value: &[u8]| {
+            parts.push(name.as_bytes().to_vec());
+            parts.push(value.to_vec());
+        };
+        put("agent", agent.as_bytes());
+        put("method", head.method().as_str().as_bytes());
+        put("target", head.target().to_string().as_bytes());
+        put("scheme", if head.target().is_cleartext() { b"http" } else { b"https" });
+        put("path", head.path().as_str().as_bytes());
+        put("query", head.query().as_str().as_bytes());
+        for operation in facts.operations() {
+            put("operation", operation.name.as_bytes());
+        }
+        for reason in &self.ruling.terms.reasons {
+            put("held", reason.as_bytes());
+        }
+        for target in &self.ruling.terms.targets {
+            put("id", target.as_bytes());
+        }
+        for credential in facts.credentials() {
+            put("slot", credential.slot.as_bytes());
+            for reading in credential.readings().iter().take(1) {
+                put("credential", reading.as_bytes());
+            }
+        }
+        for name in MEANINGFUL {
+            // The published call is JSON labelled as a form: with the body read by meaning, its
+            // label says nothing more.
+            if *name == "content-type" && facts.meaning().is_some() {
+                continue;
+            }
+            for value in head.headers().get_all(*name) {
+                put(name, value.as_bytes());
+            }
+        }
+        match (facts.meaning(), message.body()) {
+            (Some(meaning), _) => put("meaning", meaning.as_bytes()),
+            (None, Body::Empty) => put("body", b""),
+            (None, Body::Whole(bytes)) => put("body", bytes),
+            (None, Body::Stream(_)) => return None,
+        }
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        Some(*key.of_parts(&parts).as_bytes())
+    }
+}

@@ -1,0 +1,254 @@
+//! The verdicts, case by case, under the example policy.
+
+use super::*;
+use crate::explain::{Explained, explain};
+use crate::fingerprint::FingerprintKey;
+use crate::policy::{Secrets, compile};
+use std::path::Path;
+use zeroize::Zeroizing;
+
+const EXAMPLE: &str = include_str!("../../tests/fixtures/policy-example.yaml");
+const STAGING: &str = "bbbbbbbb-0000-4000-8000-000000000001";
+const PRODUCTION: &str = "bbbbbbbb-0000-4000-8000-000000000002";
+const STAGING_VOLUME: &str = "dddddddd-0000-4000-8000-000000000001";
+const PRODUCTION_VOLUME: &str = "dddddddd-0000-4000-8000-000000000002";
+const ISSUED: &str = "11111111-0000-4000-8000-000000000001";
+const FOREIGN: &str = "00000000-0000-4000-8000-00000000dead";
+
+struct Fixed;
+
+impl Secrets for Fixed {
+    fn variable(&self, _name: &str) -> Option<Zeroizing<Vec<u8>>> {
+        Some(Zeroizing::new(ISSUED.as_bytes().to_vec()))
+    }
+    fn file(&self, _path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+        Err("no file".to_owned())
+    }
+}
+
+fn policy(change: impl Fn(String) -> String) -> Policy {
+    let key = Arc::new(FingerprintKey::new(b"test"));
+    let text = change(EXAMPLE.to_owned());
+    compile(&text, "policy.yaml", Path::new(""), &Fixed, &key).unwrap_or_else(|report| panic!("{report}"))
+}
+
+fn ruling(policy: &Policy, request: &str) -> (Word, Option<&'static str>, Vec<&'static str>) {
+    let (_, agent) = policy.agent("staging-fixer").unwrap();
+    match explain(policy, agent, request).unwrap() {
+        Explained::Ruled(ruling) => (
+            ruling.word,
+            ruling.reason.map(Reason::as_str),
+            ruling.findings.iter().map(|finding| finding.reason.as_str()).collect(),
+        ),
+        refused @ Explained::Refused(_) => (refused.word(), refused.reason(), Vec::new()),
+    }
+}
+
+fn graphql(token: &str, document: &str) -> String {
+    let body = serde_json::json!({ "query": document });
+    format!("POST https://backboard.railway.com/graphql/v2\nAuthorization: Bearer {token}\n\n{body}")
+}
+
+fn expect(policy: &Policy, cases: &[(String, Word, &str)]) {
+    for (request, word, reason) in cases {
+        let (found, why, findings) = ruling(policy, request);
+        let told = why.unwrap_or_default();
+        assert_eq!((found, told), (*word, *reason), "{request}\nfindings: {findings:?}");
+    }
+}
+
+#[test]
+fn plain_resources() {
+    use Word::{Allow, Deny, Hold};
+    let docs = "https://docs.railway.com/x";
+    let api = "https://api.staging.railway.app";
+    let cases = [
+        ("GET https://example.com/".to_owned(), Deny, "out_of_scope"),
+        (format!("GET {docs}"), Allow, ""),
+        (format!("HEAD {docs}"), Allow, ""),
+        (format!("POST {docs}"), Deny, "scope_violation"),
+        ("GET https://docs.railway.com:8443/x".to_owned(), Deny, "out_of_scope"),
+        ("GET http://docs.railway.com/x".to_owned(), Deny, "out_of_scope"),
+        (format!("GET {docs}\nAuthorization: Bearer {FOREIGN}"), Deny, "foreign_credential"),
+        (format!("GET {docs}\nX-Api-Key: {FOREIGN}"), Deny, "foreign_credential"),
+        (format!("GET {docs}?access_token={FOREIGN}"), Deny, "foreign_credential"),
+        (format!("GET {docs}\nCookie: a=b"), Deny, "foreign_credential"),
+        (format!("GET {docs}\nAuthorization: Bearer {ISSUED}"), Deny, "credential_out_of_scope"),
+        ("POST https://api.railway.app/volumes/delete".to_owned(), Deny, "out_of_scope"),
+        (format!("GET {api}/x\nX-HTTP-Method-Override: DELETE"), Deny, "malformed"),
+        (format!("GET {api}/x?_method=DELETE"), Deny, "malformed"),
+        (format!("POST {api}/deployments\nContent-Type: application/x-www-form-urlencoded\n\n_method=delete"), Deny, "malformed"),
+        (format!("POST {api}/deployments"), Allow, ""),
+        (format!("DELETE {api}/volumes/7"), Hold, "destructive"),
+        (format!("DELETE {api}/volumes/7/"), Hold, "destructive"),
+        (format!("GET {api}/admin/x"), Deny, "scope_violation"),
+        (format!("GET {api}/%61dmin/x"), Deny, "scope_violation"),
+        (format!("GET {api}/ADMIN/x"), Deny, "scope_violation"),
+        (format!("GET {api}/x/../admin/x"), Deny, "scope_violation"),
+        (format!("GET {api}/admin"), Deny, "scope_violation"),
+        (format!("GET {api}/admin/"), Deny, "scope_violation"),
+        (format!("GET {api}/admin%2fx"), Deny, "malformed"),
+        (format!("GET {api}/a;x/admin"), Deny, "malformed"),
+        (format!("GET {api}/x\nAuthorization: Bearer {ISSUED}"), Deny, "credential_out_of_scope"),
+    ];
+    let cases: Vec<(String, Word, &str)> = cases.into_iter().collect();
+    expect(&policy(|text| text), &cases);
+    let wildcard = policy(|text| text.replace("- allow: POST /deployments", "- allow: \"* /**\""));
+    let cases = [
+        (format!("POST {api}/volumes/delete"), Hold, "destructive"),
+        (format!("GET {api}/x?action=purge"), Hold, "destructive"),
+        (format!("POST {api}/x?force=true"), Hold, "destructive"),
+        (format!("PROPFIND {api}/x"), Hold, "unknown_operation"),
+        (format!("PUT {api}/x"), Allow, ""),
+    ];
+    expect(&wildcard, &cases);
+    let written = policy(|text| text.replace("- allow: POST /deployments", "- allow: POST /volumes/delete"));
+    expect(&written, &[(format!("POST {api}/volumes/delete"), Allow, "")]);
+}
+
+#[test]
+fn railway_under_staging_and_production() {
+    use Word::{Allow, Deny, Hold};
+    let delete = |token: &str, volume: &str| graphql(token, &format!("mutation {{ volumeDelete(volumeId: \"{volume}\") }}"));
+    let staging = |document: &str| graphql(ISSUED, document);
+    let cases = [
+        (staging("query { me { email } }"), Allow, ""),
+        (staging("query { __typename }"), Allow, ""),
+        (staging("query { project(id: \"pppppppp\") { id } }"), Allow, ""),
+        (staging(&format!("query {{ environment(id: \"{PRODUCTION}\") {{ id }} }}")), Deny, "credential_out_of_scope"),
+        (staging(&format!("query {{ environment(id: \"{STAGING}\") {{ id }} }}")), Allow, ""),
+        (staging(&format!("query {{ variables(environmentId: \"{STAGING}\", projectId: \"p\") }}")), Hold, "credential_read"),
+        (staging(&format!("mutation {{ serviceInstanceRedeploy(environmentId: \"{STAGING}\", serviceId: \"any\") }}")), Allow, ""),
+        (staging("mutation { serviceDelete(id: \"x\") }"), Deny, "credential_out_of_scope"),
+        (delete(ISSUED, STAGING_VOLUME), Hold, "destructive"),
+        (delete(ISSUED, PRODUCTION_VOLUME), Deny, "credential_out_of_scope"),
+        (delete(FOREIGN, PRODUCTION_VOLUME), Deny, "foreign_credential"),
+        (delete(FOREIGN, STAGING_VOLUME), Deny, "foreign_credential"),
+        (delete(ISSUED, "dddddddd-0000-4000-8000-00000000ffff"), Hold, "unknown_target"),
+        (staging("mutation { userDelete }"), Deny, "credential_out_of_scope"),
+        (staging(&format!("mutation {{ sandboxExec(command: \"x\", environmentId: \"{STAGING}\", id: \"s\") }}")), Hold, "execution"),
+        (staging("mutation { notInTheCatalog(x: 1) }"), Deny, "credential_out_of_scope"),
+        (staging("mutation { volumeDelete("), Deny, "unreadable"),
+        (staging(&format!("query {{ me {{ email }} }} mutation {{ volumeDelete(volumeId: \"{STAGING_VOLUME}\") }}")), Deny, "unreadable"),
+        (format!("GET https://backboard.railway.com/nowhere\nAuthorization: Bearer {ISSUED}"), Deny, "unknown_operation"),
+        (format!("POST https://backboard.railway.com/graphql/v2\nAuthorization: Bearer {ISSUED}\n\n{{\"query\":\"{{me{{id}}}}\",\"query\":\"{{x}}\"}}"), Deny, "unreadable"),
+    ];
+    let policy = policy(|text| text);
+    expect(&policy, &cases);
+    let (_, _, findings) = ruling(&policy, &delete(ISSUED, PRODUCTION_VOLUME));
+    assert!(findings.contains(&"scope_violation"), "{findings:?}");
+}
+
+#[test]
+fn the_published_call_verbatim() {
+    let request = format!(
+        "POST https://backboard.railway.app/graphql/v2\nAuthorization: Bearer {FOREIGN}\nContent-Type: application/x-www-form-urlencoded\n\n{{\"query\":\"mutation {{ volumeDelete(volumeId: \\\"{PRODUCTION_VOLUME}\\\") }}\"}}"
+    );
+    expect(&policy(|text| text), &[(request, Word::Deny, "foreign_credential")]);
+}
+
+#[test]
+fn where_the_credential_covers_production_the_scope_is_the_reason() {
+    let policy = policy(|text| text.replace("    resources: [railway-staging]             # the only", "    resources: [railway-staging, railway-production]  # the only"));
+    let request = graphql(ISSUED, &format!("mutation {{ volumeDelete(volumeId: \"{PRODUCTION_VOLUME}\") }}"));
+    expect(&policy, &[(request, Word::Deny, "scope_violation")]);
+}
+
+#[test]
+fn with_the_staging_resource_alone() {
+    use Word::{Allow, Deny, Hold};
+    let policy = policy(|text| {
+        text.replace("resources: [railway-staging, railway-production, staging-api", "resources: [railway-staging, staging-api")
+            .replace("      environment: [bbbbbbbb-0000-4000-8000-000000000001]", "      environment: [bbbbbbbb-0000-4000-8000-000000000001]\n      project: [pppppppp-0000-4000-8000-000000000001]")
+    });
+    let staging = |document: &str| graphql(ISSUED, document);
+    let cases = [
+        (staging("mutation { projectCreate(input: {name: \"x\"}) { id } }"), Hold, "account_wide"),
+        (staging("mutation { userDelete }"), Hold, "account_wide"),
+        (staging("mutation { projectMemberAdd(input: {projectId: \"pppppppp-0000-4000-8000-000000000001\", userId: \"u\", role: ADMIN}) { id } }"), Hold, "access_change"),
+        (staging("mutation { notInTheCatalog(x: 1) }"), Hold, "unknown_operation"),
+        (staging(&format!("mutation {{ notInTheCatalog(e: \"{STAGING}\") }}")), Hold, "unknown_operation"),
+        // An id owned by a resource that the agent does not have.
+        (staging(&format!("mutation {{ volumeDelete(volumeId: \"{PRODUCTION_VOLUME}\") }}")), Deny, "scope_violation"),
+        (staging("mutation { deploymentRestart(id: \"d\") }"), Hold, "unknown_target"),
+        (staging("query { me { email } }"), Allow, ""),
+    ];
+    expect(&policy, &cases);
+}
+
+#[test]
+fn a_project_listed_under_both_is_read_with_either_credential() {
+    let policy = policy(|text| {
+        text.replace("      environment: [bbbbbbbb-0000-4000-8000-000000000001]", "      environment: [bbbbbbbb-0000-4000-8000-000000000001]\n      project: [pppp]")
+            .replace("      environment: [bbbbbbbb-0000-4000-8000-000000000002]", "      environment: [bbbbbbbb-0000-4000-8000-000000000002]\n      project: [pppp]")
+    });
+    let read = graphql(ISSUED, "query { project(id: \"pppp\") { id } }");
+    let write = graphql(ISSUED, "mutation { projectUpdate(id: \"pppp\", input: {name: \"x\"}) { id } }");
+    expect(&policy, &[(read, Word::Allow, ""), (write, Word::Deny, "credential_out_of_scope")]);
+}
+
+#[test]
+fn modes_of_credentials() {
+    let required = policy(|text| text.replace("    credentials: none                        # or", "    credentials: required # or"));
+    let request = "DELETE https://api.staging.railway.app/volumes/7".to_owned();
+    expect(&required, &[(request, Word::Deny, "missing_credential")]);
+    let model = "POST https://api.anthropic.com/v1/messages\nX-Api-Key: sk-ant-api03-first\n\n{}";
+    let policy = policy(|text| text);
+    expect(&policy, &[(model.to_owned(), Word::Allow, "")]);
+    let (_, agent) = policy.agent("staging-fixer").unwrap();
+    let Explained::Ruled(ruling) = explain(&policy, agent, model).unwrap() else { panic!() };
+    assert_eq!(ruling.pins.len(), 1, "the first credential is pinned");
+}
+
+#[test]
+fn standing_bars_and_excuses() {
+    let policy = policy(|text| text);
+    let (_, agent) = policy.agent("staging-fixer").unwrap();
+    let judge = |headers: &[(&str, &str)], standing: &Standing| {
+        let head = crate::message::tests::head("GET", "https://docs.railway.com/x", headers).unwrap();
+        let message = Message::<()>::new(head, crate::message::Body::Empty);
+        let inspected = crate::inspect::request(message, None, &policy.fingerprints, None);
+        let context = Context { policy: &policy, agent, standing, grant: None };
+        let verdict = decide(inspected, &context);
+        (verdict.ruling().word, verdict.ruling().reason)
+    };
+    let quarantined = Standing { quarantined: Some(Arc::from("why")), ..Standing::default() };
+    assert_eq!(judge(&[], &quarantined), (Word::Deny, Some(Reason::Quarantined)));
+    let mut handed_out = Standing::default();
+    handed_out.cookies.insert(crate::inspect::credential::cookie_fingerprint(&policy.fingerprints, "docs.railway.com", b"a", b"b"));
+    assert_eq!(judge(&[("cookie", "a=b")], &handed_out).0, Word::Allow);
+    assert_eq!(judge(&[("cookie", "a=c")], &handed_out).1, Some(Reason::ForeignCredential));
+    assert_eq!(judge(&[("cookie", "a=b; x=y")], &handed_out).1, Some(Reason::ForeignCredential));
+}
+
+#[test]
+fn a_grant_covers_its_terms_and_no_more() {
+    let policy = policy(|text| text);
+    let (_, agent) = policy.agent("staging-fixer").unwrap();
+    let request = || {
+        let text = graphql(ISSUED, &format!("mutation {{ volumeDelete(volumeId: \"{STAGING_VOLUME}\") }}"));
+        let (head, body) = text.split_once("\n\n").unwrap();
+        let token = head.lines().nth(1).unwrap().split_once(": ").unwrap().1;
+        let head = crate::message::tests::head("POST", "https://backboard.railway.com/graphql/v2", &[("authorization", token)]).unwrap();
+        let message = Message::<()>::new(head, crate::message::Body::Whole(bytes::Bytes::from(body.to_owned())));
+        let catalog = policy.resources[0].catalog().unwrap();
+        crate::inspect::request(message, Some(catalog), &policy.fingerprints, None)
+    };
+    let standing = Standing::default();
+    let judge = |grant: Option<&Grant>| decide(request(), &Context { policy: &policy, agent, standing: &standing, grant });
+    let Verdict::Hold(held) = judge(None) else { panic!("not held") };
+    let terms = held.ruling().terms.clone();
+    assert_eq!(terms.targets.len(), 1);
+    let whole = Grant { hold: "h".to_owned(), terms: terms.clone(), approvers: 1 };
+    assert!(matches!(judge(Some(&whole)), Verdict::Allow(_)));
+    let nobody = Grant { approvers: 0, ..whole.clone() };
+    assert!(matches!(judge(Some(&nobody)), Verdict::Hold(_)));
+    let other = Grant { terms: Terms { targets: BTreeSet::new(), ..terms }, ..whole };
+    assert!(matches!(judge(Some(&other)), Verdict::Hold(_)));
+    let digest = |text: &str| {
+        let Verdict::Hold(held) = judge(None) else { panic!() };
+        held.digest(text, &policy.fingerprints).unwrap()
+    };
+    assert_eq!(digest("a"), digest("a"));
+    assert_ne!(digest("a"), digest("b"));
+}

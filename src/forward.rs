@@ -1,0 +1,72 @@
+//! Sending what was judged, and nothing else.
+//!
+//! Takes a [`Permit`](crate::decide::Permit), which only a verdict makes; returns the upstream's
+//! response. Resolves once, refuses addresses that are not public, dials the address it checked,
+//! verifies the certificate for the one host value, and sends nothing twice.
+
+mod body;
+mod dial;
+mod pool;
+mod resolve;
+mod send;
+
+pub use body::{RequestBody, ResponseBody, Watch};
+pub use dial::{Reach, is_public};
+pub use pool::Pool;
+pub use send::{Lease, Sent, Upstream, strip_hop_by_hop};
+
+use crate::decide::Reason;
+
+/// Why a request did not get an answer. Nobody's fault but the upstream's or the network's, save
+/// where the policy leads a name to an address it does not list.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The name does not resolve.
+    #[error("the name does not resolve: {0}")]
+    Resolve(String),
+    /// Every address of the name is private or special.
+    #[error("the name leads to {0}, which is not a public address; an operator can list it under `proxy.allow_private`")]
+    PrivateAddress(std::net::IpAddr),
+    /// The name leads back to Holdgate.
+    #[error("the name leads to Holdgate itself")]
+    OwnListener,
+    /// No address accepts a connection.
+    #[error("no connection: {0}")]
+    Connect(std::io::Error),
+    /// The certificate does not verify, or TLS fails.
+    #[error("the upstream's TLS does not verify: {0}")]
+    Unverified(std::io::Error),
+    /// The upstream speaks no HTTP, or broke off before an answer.
+    #[error("the upstream broke off: {0}")]
+    Broken(#[from] hyper::Error),
+    /// The upstream did not answer in time.
+    #[error("the upstream did not answer within {0:?}")]
+    Slow(std::time::Duration),
+    /// The request cannot be put in the upstream's form.
+    #[error("the request cannot be sent: {0}")]
+    Form(#[from] http::Error),
+}
+
+impl Error {
+    /// The reason that is told.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::PrivateAddress(_) | Self::OwnListener => Reason::PrivateAddress,
+            Self::Unverified(_) => Reason::UpstreamUnverified,
+            _ => Reason::UpstreamUnreachable,
+        }
+    }
+
+    /// What the client is told: no address, nothing of the inside.
+    pub const fn told(&self) -> &'static str {
+        match self {
+            Self::Resolve(_) => "the upstream's name does not resolve",
+            Self::PrivateAddress(_) | Self::OwnListener => "the upstream's name leads to an address that is not public",
+            Self::Connect(_) => "the upstream cannot be connected to",
+            Self::Unverified(_) => "the upstream's certificate does not verify, so nothing was sent",
+            Self::Broken(_) => "the upstream broke off before it answered; whether it acted is not known",
+            Self::Slow(_) => "the upstream did not answer in time; whether it acted is not known",
+            Self::Form(_) => "the request cannot be put in the upstream's form",
+        }
+    }
+}

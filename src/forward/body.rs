@@ -1,0 +1,182 @@
+//! Bodies on their way: requests out, responses back.
+//!
+//! Takes received bodies; returns them frame by frame, never buffering. Trailers of requests are
+//! dropped, those of responses pass without what could change the head. A response body tells its
+//! watcher of every byte and of its end.
+
+use crate::message::Body;
+use bytes::Bytes;
+use http::HeaderMap;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// The body of a request as it is sent.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// All of it; nothing once it is sent.
+    Whole(Option<Bytes>),
+    /// As it comes from the client.
+    Stream(Incoming),
+}
+
+impl RequestBody {
+    /// From the message that was judged.
+    pub(super) fn of(body: Body<Incoming>) -> Self {
+        match body {
+            Body::Empty => Self::Whole(None),
+            Body::Whole(bytes) => Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
+            Body::Stream(incoming) => Self::Stream(incoming),
+        }
+    }
+
+    /// Whether there is nothing to send, so that nothing is lost by sending it again.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Stream(incoming) => incoming.is_end_stream(),
+        }
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(incoming) => match Pin::new(incoming).poll_frame(cx) {
+                // Trailers of a request would be a second head that nobody judged.
+                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => Poll::Ready(None),
+                other => other,
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_none(),
+            Self::Stream(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Self::Stream(incoming) => incoming.size_hint(),
+        }
+    }
+}
+
+/// What is told of a response body while it passes.
+pub trait Watch: Send + Unpin {
+    /// Bytes that pass.
+    fn passed(&mut self, bytes: &Bytes);
+    /// Whether the end may be told: what has to happen before it has happened.
+    fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    /// The body ended as its sender meant it to.
+    fn ended(&mut self);
+}
+
+/// The body of an upstream's response, with its watcher.
+#[derive(Debug)]
+pub struct ResponseBody<W> {
+    incoming: Incoming,
+    watch: W,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Flowing,
+    // A client that knows the length takes the last bytes for the end, so they wait with it.
+    Last(Option<Frame<Bytes>>),
+    Over,
+}
+
+impl<W: Watch> ResponseBody<W> {
+    /// A body with its watcher.
+    pub fn new(incoming: Incoming, mut watch: W) -> Self {
+        let mut state = State::Flowing;
+        if incoming.is_end_stream() {
+            watch.ended();
+            state = State::Over;
+        }
+        Self { incoming, watch, state }
+    }
+}
+
+impl<W: Watch> HttpBody for ResponseBody<W> {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        loop {
+            match &mut this.state {
+                State::Flowing => match ready!(Pin::new(&mut this.incoming).poll_frame(cx)) {
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(bytes) => {
+                            this.watch.passed(&bytes);
+                            let frame = Frame::data(bytes);
+                            if !this.incoming.is_end_stream() {
+                                return Poll::Ready(Some(Ok(frame)));
+                            }
+                            this.state = State::Last(Some(frame));
+                        }
+                        Err(frame) => {
+                            let trailers = frame.into_trailers().ok().map(filtered);
+                            this.state = State::Last(trailers.map(Frame::trailers));
+                        }
+                    },
+                    Some(Err(error)) => {
+                        this.state = State::Over;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    None => this.state = State::Last(None),
+                },
+                State::Last(frame) => {
+                    ready!(this.watch.poll_may_end(cx));
+                    let frame = frame.take();
+                    this.watch.ended();
+                    this.state = State::Over;
+                    return Poll::Ready(frame.map(Ok));
+                }
+                State::Over => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.state {
+            State::Last(Some(frame)) => {
+                SizeHint::with_exact(frame.data_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            _ => self.incoming.size_hint(),
+        }
+    }
+}
+
+/// Trailers that may follow a body: nothing that frames, routes or authorises (RFC 9110 6.5.1).
+fn filtered(mut trailers: HeaderMap) -> HeaderMap {
+    const REFUSED: &[&str] = &[
+        "content-length", "transfer-encoding", "host", "connection", "trailer", "te", "upgrade",
+        "authorization", "set-cookie", "cookie", "content-encoding", "content-type", "location",
+        "content-range", "cache-control", "www-authenticate", "proxy-authenticate", "alt-svc",
+    ];
+    for name in REFUSED {
+        trailers.remove(*name);
+    }
+    trailers
+}

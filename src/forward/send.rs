@@ -1,0 +1,322 @@
+//! One exchange with an upstream.
+//!
+//! Takes a permit and the agent's pool; returns the response with the lease of its connection.
+//! Nothing is sent twice: a request that a dead connection gave back unsent goes out on another,
+//! and so does a bodiless GET or HEAD whose reused connection died before any response byte.
+
+use super::dial::Reach;
+use super::pool::{Connection, Key, Pool};
+use super::{Error, RequestBody, resolve};
+use crate::decide::{Permit, Ruling};
+use crate::message::{Head, Target};
+use crate::policy::{Limits, Network};
+use crate::tls;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_util::task::TaskTracker;
+
+/// How upstreams are reached under one policy.
+#[derive(Debug)]
+pub struct Upstream {
+    both: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+    reach: Reach,
+    generation: u64,
+    tasks: TaskTracker,
+}
+
+/// An upstream's answer.
+#[derive(Debug)]
+pub struct Sent {
+    /// The response; its body has not been read.
+    pub response: Response<Incoming>,
+    /// The address that was dialled.
+    pub address: SocketAddr,
+    /// How often the request was sent: once, or twice where that is safe.
+    pub attempts: u8,
+    /// What gives the connection back once the body has been read.
+    pub lease: Lease,
+    /// Why it was allowed.
+    pub ruling: Box<Ruling>,
+}
+
+/// A connection that is in use; dropping it closes the connection.
+#[derive(Debug)]
+pub struct Lease {
+    pool: Arc<Pool>,
+    key: Key,
+    connection: Option<Connection>,
+    address: SocketAddr,
+}
+
+impl Lease {
+    /// Gives the connection back for the agent's next request.
+    pub fn give_back(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.pool.put(&self.key, connection, self.address);
+        }
+    }
+}
+
+/// Tasks of connections, tracked so that a drain waits for them.
+#[derive(Clone, Debug)]
+struct Tracked(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Tracked
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+impl Upstream {
+    /// How upstreams are reached: what they are verified against, and what is never dialled.
+    pub fn new(config: &Arc<ClientConfig>, reach: Reach, generation: u64, tasks: TaskTracker) -> Self {
+        let mut http1 = ClientConfig::clone(config);
+        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Self { both: config.clone(), http1: Arc::new(http1), reach, generation, tasks }
+    }
+
+    /// The policy generation it belongs to.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Sends a permitted request. `http2` is whether the client speaks it.
+    pub async fn send(
+        &self,
+        permit: Permit<Incoming>,
+        http2: bool,
+        pool: &Arc<Pool>,
+        network: &Network,
+        limits: &Limits,
+    ) -> Result<Sent, Error> {
+        let websocket = permit.allows_websocket();
+        let (message, ruling) = permit.into_message();
+        let (head, body) = message.into_parts();
+        let body = RequestBody::of(body);
+        let target = head.target().clone();
+        let key = Key { target, http2: http2 && !websocket, generation: self.generation };
+        let safe = matches!(*head.method(), Method::GET | Method::HEAD) && body.is_empty();
+        let mut outgoing = Outgoing { head, body: Some(body), websocket };
+        let mut attempts = 1;
+        loop {
+            let (mut connection, address, reused) = self.connection(&key, pool, network, limits).await?;
+            let again = safe && reused;
+            let request = outgoing.request(&connection, again)?;
+            match timeout(limits.answer, exchange(&mut connection, request)).await {
+                Err(_elapsed) => return Err(Error::Slow(limits.answer)),
+                Ok(Ok(response)) => {
+                    let reusable = !websocket && is_reusable(&response);
+                    let connection = Some(connection).filter(|_| reusable);
+                    let lease = Lease { pool: pool.clone(), key, connection, address };
+                    return Ok(Sent { response, address, attempts, lease, ruling });
+                }
+                Ok(Err(mut failed)) => match failed.take_message() {
+                    // Given back unsent by a connection that had died; it has never left.
+                    Some(unsent) if reused => outgoing.body = Some(unsent.into_body()),
+                    _ if again && attempts == 1 => {
+                        attempts = 2;
+                        outgoing.body = Some(RequestBody::Whole(None));
+                    }
+                    _ => return Err(failed.into_error().into()),
+                },
+            }
+        }
+    }
+
+    async fn connection(
+        &self,
+        key: &Key,
+        pool: &Pool,
+        network: &Network,
+        limits: &Limits,
+    ) -> Result<(Connection, SocketAddr, bool), Error> {
+        while let Some((mut connection, address)) = pool.take(key) {
+            let ready = match &mut connection {
+                Connection::Http1(sender) => sender.ready().await.is_ok(),
+                Connection::Http2(sender) => sender.ready().await.is_ok(),
+            };
+            if ready {
+                return Ok((connection, address, true));
+            }
+        }
+        let dialled = timeout(limits.connect, self.dial(key, network, limits.connect)).await;
+        let (connection, address) = dialled.map_err(|_elapsed| {
+            Error::Connect(std::io::Error::new(std::io::ErrorKind::TimedOut, "connecting took too long"))
+        })??;
+        if let Connection::Http2(sender) = &connection {
+            pool.put(key, Connection::Http2(sender.clone()), address);
+        }
+        Ok((connection, address, false))
+    }
+
+    async fn dial(
+        &self,
+        key: &Key,
+        network: &Network,
+        within: Duration,
+    ) -> Result<(Connection, SocketAddr), Error> {
+        let addresses = resolve::resolve(&key.target, network, &self.reach, within).await?;
+        let (stream, address) = connect(&addresses).await?;
+        if key.target.is_cleartext() {
+            return Ok((self.http1(stream).await?, address));
+        }
+        let host = key.target.host().as_str().to_owned();
+        let name = ServerName::try_from(host).map_err(|error| Error::Resolve(error.to_string()))?;
+        let config = if key.http2 { &self.both } else { &self.http1 };
+        let stream = TlsConnector::from(config.clone()).connect(name, stream).await.map_err(tls_error)?;
+        let connection = if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            self.http2(stream).await?
+        } else {
+            self.http1(stream).await?
+        };
+        Ok((connection, address))
+    }
+
+    async fn http1<S>(&self, stream: S) -> Result<Connection, Error>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
+        self.tasks.spawn(async move {
+            // The exchange that used the connection has had its error already.
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::debug!(%error, "an upstream connection ended");
+            }
+        });
+        Ok(Connection::Http1(sender))
+    }
+
+    async fn http2<S>(&self, stream: S) -> Result<Connection, Error>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut builder = http2::Builder::new(Tracked(self.tasks.clone()));
+        builder
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(4 << 20)
+            .max_header_list_size(64 << 10)
+            .keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(20));
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+        self.tasks.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an upstream connection ended");
+            }
+        });
+        Ok(Connection::Http2(sender))
+    }
+}
+
+async fn connect(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Error> {
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true).map_err(Error::Connect)?;
+                return Ok((stream, *address));
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(Error::Connect(last))
+}
+
+/// A failed handshake is the certificate's fault unless the connection broke.
+fn tls_error(error: std::io::Error) -> Error {
+    let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+    if is_tls { Error::Unverified(error) } else { Error::Connect(error) }
+}
+
+async fn exchange(
+    connection: &mut Connection,
+    request: Request<RequestBody>,
+) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+    match connection {
+        Connection::Http1(sender) => sender.try_send_request(request).await,
+        Connection::Http2(sender) => sender.try_send_request(request).await,
+    }
+}
+
+fn is_reusable(response: &Response<Incoming>) -> bool {
+    let close = response.headers().get_all(header::CONNECTION).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+    });
+    !close && response.status() != http::StatusCode::SWITCHING_PROTOCOLS
+        && response.version() != Version::HTTP_10
+}
+
+struct Outgoing {
+    head: Head,
+    body: Option<RequestBody>,
+    websocket: bool,
+}
+
+impl Outgoing {
+    /// The judged value in the form of the upstream's protocol.
+    fn request(&mut self, connection: &Connection, keep: bool) -> Result<Request<RequestBody>, Error> {
+        let body = self.body.take().unwrap_or(RequestBody::Whole(None));
+        let mut request = Request::new(body);
+        *request.method_mut() = self.head.method().clone();
+        let path = self.head.path_and_query();
+        let mut headers = if keep {
+            self.head.headers().clone()
+        } else {
+            self.head.take_headers()
+        };
+        match connection {
+            Connection::Http1(_) => {
+                *request.uri_mut() = path.parse::<Uri>().map_err(http::Error::from)?;
+                if self.websocket {
+                    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+                    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                }
+            }
+            Connection::Http2(_) => {
+                *request.uri_mut() = absolute(self.head.target(), &path)?;
+                *request.version_mut() = Version::HTTP_2;
+                headers.remove(header::HOST);
+            }
+        }
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+}
+
+fn absolute(target: &Target, path: &str) -> Result<Uri, Error> {
+    let scheme = if target.is_cleartext() { "http" } else { "https" };
+    Ok(Uri::builder().scheme(scheme).authority(target.authority()).path_and_query(path).build()?)
+}
+
+/// Fields of a response that end at this hop, and Alt-Svc, which would lead around the proxy.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let nominated: Vec<String> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(|name| name.trim().to_ascii_lowercase()))
+        .filter(|name| !name.is_empty() && name != "close" && name != "keep-alive")
+        .collect();
+    for name in nominated {
+        headers.remove(name.as_str());
+    }
+    for name in ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te", "trailer", "alt-svc", "proxy-authenticate", "proxy-status"] {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,98 @@
+//! The client kit: what makes a client use the proxy and trust its authority.
+//!
+//! Takes the proxy's address and the authority; returns environment variables, and writes a bundle of
+//! the system's roots with the authority's certificate. The variables are advisory: a client that
+//! ignores them goes around the proxy.
+
+use crate::tls::authority::{Authority, Error};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// What clients are told.
+#[derive(Clone, Debug)]
+pub struct Kit {
+    /// The proxy's address.
+    pub listen: SocketAddr,
+    /// The agent's name and token, where it needs one.
+    pub user: Option<(String, String)>,
+    /// The bundle of roots.
+    pub bundle: PathBuf,
+    /// The authority's certificate alone.
+    pub ca: PathBuf,
+}
+
+/// Hosts that are reached directly, so that servers under development work.
+const NO_PROXY: &str = "localhost,127.0.0.1,::1";
+
+/// Variables that name a bundle which replaces the client's own roots.
+const BUNDLES: &[&str] = &[
+    "SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO",
+    "PIP_CERT", "DENO_CERT", "AWS_CA_BUNDLE", "NPM_CONFIG_CAFILE", "HTTPLIB2_CA_CERTS",
+    "BUNDLE_SSL_CA_CERT", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "NIX_SSL_CERT_FILE",
+];
+
+impl Kit {
+    /// The proxy's address as clients take it.
+    pub fn proxy_url(&self) -> String {
+        let mut listen = self.listen;
+        if listen.ip().is_unspecified() {
+            listen.set_ip([127, 0, 0, 1].into());
+        }
+        match &self.user {
+            Some((name, token)) => format!("http://{name}:{token}@{listen}"),
+            None => format!("http://{listen}"),
+        }
+    }
+
+    /// The variables in a fixed order.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let proxy = self.proxy_url();
+        let mut all = Vec::new();
+        for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+            all.push((name, proxy.clone()));
+        }
+        for name in ["NO_PROXY", "no_proxy"] {
+            all.push((name, NO_PROXY.to_owned()));
+        }
+        for name in BUNDLES {
+            all.push((name, self.bundle.display().to_string()));
+        }
+        // Node adds to its roots; since version 24 it takes the proxy variables when asked to.
+        all.push(("NODE_EXTRA_CA_CERTS", self.ca.display().to_string()));
+        all.push(("NODE_USE_ENV_PROXY", "1".to_owned()));
+        all
+    }
+}
+
+/// Writes the system's roots with the authority's certificate into a folder.
+pub fn write_bundle(folder: &Path, authority: &Authority) -> Result<PathBuf, Error> {
+    let path = std::path::absolute(folder.join("bundle.pem")).unwrap_or_else(|_relative| folder.join("bundle.pem"));
+    let io = |source| Error::Io { path: path.clone(), source };
+    let mut text = String::new();
+    for certificate in rustls_native_certs::load_native_certs().certs {
+        text.push_str(&pem(&certificate));
+    }
+    text.push_str(authority.pem());
+    if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+        return Ok(path);
+    }
+    // Clients may be reading the old one.
+    let fresh = path.with_extension("pem.new");
+    fs::write(&fresh, text).map_err(io)?;
+    fs::rename(&fresh, &path).map_err(io)?;
+    Ok(path)
+}
+
+fn pem(der: &[u8]) -> String {
+    use base64::Engine as _;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut text = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for line in encoded.as_bytes().chunks(64) {
+        text.push_str(&String::from_utf8_lossy(line));
+        text.push('\n');
+    }
+    text.push_str("-----END CERTIFICATE-----\n");
+    text
+}

@@ -1,0 +1,171 @@
+//! Accepting connections, within limits, until the proxy drains.
+//!
+//! Takes a listener; serves each connection in a tracked task. Bounded connections, a deadline on
+//! every head, and an accept loop that survives running out of descriptors.
+
+use crate::proxy::{Caller, Proxy};
+use crate::tunnel;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+
+const HEADERS: usize = 100;
+const HEAD_BYTES: usize = 64 << 10;
+const STREAMS: u32 = 256;
+
+/// Accepts clients until the proxy drains.
+pub async fn listen(proxy: Arc<Proxy>, listener: TcpListener) {
+    let limits = proxy.current.load().policy.limits.connections as usize;
+    let slots = Arc::new(Semaphore::new(limits));
+    loop {
+        let accepted = tokio::select! {
+            () = proxy.stop.cancelled() => return,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        if let Some((stream, slot)) = accepted {
+            let proxy = proxy.clone();
+            proxy.clone().tasks.spawn(async move {
+                proxy.metrics.connections.inc();
+                client(&proxy, stream).await;
+                proxy.metrics.connections.dec();
+                drop(slot);
+            });
+        }
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let slot = slots.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _peer)) => match stream.set_nodelay(true) {
+            Ok(()) => Some((stream, slot)),
+            Err(_gone_already) => None,
+        },
+        Err(error) => {
+            // Out of descriptors: those in use come back; accepting faster does not help.
+            tracing::warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}
+
+async fn client(proxy: &Arc<Proxy>, stream: TcpStream) {
+    let head = proxy.current.load().policy.limits.head;
+    let service = service_fn(|request| {
+        let proxy = proxy.clone();
+        async move { Ok::<_, std::convert::Infallible>(tunnel::front(proxy, request).await) }
+    });
+    let connection =
+        http1_builder(head).serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = proxy.stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a client connection ended");
+    }
+}
+
+fn http1_builder(head: Duration) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(head)
+        .max_headers(HEADERS)
+        .max_header_size(HEAD_BYTES)
+        .half_close(false);
+    builder
+}
+
+/// Serves the requests inside an intercepted connection.
+pub struct Serving {
+    /// The proxy.
+    pub proxy: Arc<Proxy>,
+    /// Who calls, and for which one host.
+    pub caller: Caller,
+    /// How long a head may take.
+    pub head: Duration,
+}
+
+impl Serving {
+    /// Until the client goes, or the proxy drains.
+    pub async fn intercepted<S>(self, stream: S, is_http2: bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { proxy, caller, head } = self;
+        let service = service_fn(|request| {
+            let (proxy, caller) = (proxy.clone(), caller.clone());
+            async move { Ok::<_, std::convert::Infallible>(proxy.answer(caller, request).await) }
+        });
+        let io = TokioIo::new(stream);
+        let ended = if is_http2 {
+            let connection = http2_builder(&proxy.tasks).serve_connection(io, service);
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = proxy.stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        } else {
+            let connection = http1_builder(head).serve_connection(io, service).with_upgrades();
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = proxy.stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "an intercepted connection ended");
+        }
+    }
+}
+
+/// Streams of a connection, each in a task of its own that a drain waits for.
+#[derive(Clone)]
+struct Tracked(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Tracked
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+fn http2_builder(tasks: &TaskTracker) -> http2::Builder<Tracked> {
+    let mut builder = http2::Builder::new(Tracked(tasks.clone()));
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(64 << 10)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(64)
+        .max_send_buf_size(256 << 10)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}

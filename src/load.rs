@@ -1,0 +1,168 @@
+//! Reading the policy and the keys it depends on from disk.
+//!
+//! Takes paths; returns a compiled [`Policy`] and its fingerprint key. Refuses a policy file that
+//! somebody else may write, because the agent must not be able to write its own law, and key files
+//! that others may read.
+
+use crate::fingerprint::{FingerprintKey, from_hex, hex};
+use crate::policy::{self, Policy, Report, Secrets};
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// The policy that is used where there is no file.
+pub const EMBEDDED: &str = include_str!("../policy.yaml");
+
+/// Why there is no policy; the fault is the operator's.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file says what no policy may say.
+    #[error("{0}")]
+    Policy(#[from] Report),
+    /// Somebody else may write it.
+    #[error("{0} may be written by others than its owner and root, so an agent could write its own law; `chmod go-w` it, and its folder")]
+    Writable(PathBuf),
+    /// A key file is open to others.
+    #[error("{0} can be read by others than its owner; `chmod 600` it")]
+    Readable(PathBuf),
+    /// A key file holds no key.
+    #[error("{0} holds no key; restore it, or delete it to have a new one made (fingerprints in policies change with it)")]
+    Key(PathBuf),
+}
+
+/// Where a policy comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// The one compiled in; relative paths in it are relative to the current folder.
+    Embedded,
+}
+
+impl Origin {
+    /// The file that was asked for, or `policy.yaml` where there is one, or the embedded policy.
+    pub fn find(asked: Option<PathBuf>) -> Self {
+        match asked {
+            Some(path) => Self::File(path),
+            None if Path::new("policy.yaml").exists() => Self::File(PathBuf::from("policy.yaml")),
+            None => Self::Embedded,
+        }
+    }
+
+    /// The text and the name it is reported by.
+    pub fn read(&self) -> Result<(String, String), Error> {
+        match self {
+            Self::Embedded => Ok((EMBEDDED.to_owned(), "policy.yaml".to_owned())),
+            Self::File(path) => {
+                let text = fs::read_to_string(path)
+                    .map_err(|source| Error::Read { path: path.clone(), source })?;
+                let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+                Ok((text, name))
+            }
+        }
+    }
+
+    /// The folder that relative paths are relative to.
+    pub fn base(&self) -> PathBuf {
+        match self {
+            Self::Embedded => PathBuf::new(),
+            Self::File(path) => path.parent().unwrap_or(Path::new("")).to_owned(),
+        }
+    }
+
+    /// Refuses a file that somebody else may write.
+    pub fn check_writers(&self) -> Result<(), Error> {
+        let Self::File(path) = self else { return Ok(()) };
+        let own = rustix::process::getuid().as_raw();
+        let folder = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        for place in [path.as_path(), folder] {
+            let meta = fs::metadata(place)
+                .map_err(|source| Error::Read { path: place.to_owned(), source })?;
+            let owned = meta.uid() == own || meta.uid() == 0;
+            let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
+            if !owned || (meta.mode() & 0o022 != 0 && !sticky) {
+                return Err(Error::Writable(place.to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Secrets from the process's environment and from files.
+#[derive(Debug)]
+pub struct FromSystem;
+
+impl Secrets for FromSystem {
+    fn variable(&self, name: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let value = std::env::var_os(name)?;
+        let bytes = Zeroizing::new(std::os::unix::ffi::OsStringExt::into_vec(value));
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
+    fn file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+        let mut bytes = Zeroizing::new(fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?);
+        while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+            bytes.pop();
+        }
+        if bytes.is_empty() { Err(format!("{} is empty", path.display())) } else { Ok(bytes) }
+    }
+}
+
+/// Loads a policy. Its fingerprint key is read from the state folder, and made there if `make`.
+pub fn load(origin: &Origin, make: bool) -> Result<Policy, Error> {
+    let (text, name) = origin.read()?;
+    // The state folder stands in the policy, and the key that compiles it in the state folder.
+    let probe = Arc::new(FingerprintKey::new(b"probe"));
+    let base = origin.base();
+    let state = policy::state_folder(&text, &base);
+    let key = if make || state.join("fingerprint.key").exists() {
+        Arc::new(fingerprint_key(&state)?)
+    } else {
+        probe
+    };
+    Ok(policy::compile(&text, &name, &base, &FromSystem, &key)?)
+}
+
+/// The fingerprint key of a state folder; made at the first start.
+pub fn fingerprint_key(state: &Path) -> Result<FingerprintKey, Error> {
+    let path = state.join("fingerprint.key");
+    let io = |source| Error::Read { path: path.clone(), source };
+    if !path.exists() {
+        private_folder(state).map_err(io)?;
+        let mut bytes = [0; 32];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| Error::Key(path.clone()))?;
+        write_private(&path, format!("{}\n", hex(&bytes)).as_bytes()).map_err(io)?;
+    }
+    if fs::metadata(&path).map_err(io)?.mode() & 0o077 != 0 {
+        return Err(Error::Readable(path));
+    }
+    let text = Zeroizing::new(fs::read_to_string(&path).map_err(io)?);
+    let bytes = from_hex(text.trim()).ok_or_else(|| Error::Key(path.clone()))?;
+    Ok(FingerprintKey::new(&bytes))
+}
+
+/// Makes a folder that only its owner enters.
+pub fn private_folder(path: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Writes a new file that only its owner reads.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

@@ -1,0 +1,206 @@
+//! The line: the way of every request, whatever way it came in.
+//!
+//! Takes a caller and a request; returns the upstream's answer or a refusal. Each stage takes what
+//! the stage before returned, so that skipping one does not compile: a message is inspected, what
+//! was inspected is judged, only a permit is sent.
+
+mod answer;
+mod held;
+mod intake;
+
+pub use answer::AnswerBody;
+
+use crate::audit::Log;
+use crate::catalog::Catalog;
+use crate::decide::{Permit, Reason, Ruling, Verdict};
+use crate::forward::{ResponseBody, Upstream, strip_hop_by_hop};
+use crate::hold::Holds;
+use crate::inspect;
+use crate::message::Target;
+use crate::policy::Policy;
+use crate::record::Exchange;
+use crate::respond::{self, Refusal};
+use crate::session::{AgentState, Agents};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::tls::leaf::Leaves;
+use arc_swap::ArcSwap;
+use http::{Request, Response, Version};
+use hyper::body::{Body as _, Incoming};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A policy with the way to its upstreams; a request pins one for its life.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The law.
+    pub policy: Policy,
+    /// The way out.
+    pub upstream: Upstream,
+}
+
+/// The proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    /// The law of now.
+    pub current: ArcSwap<Snapshot>,
+    /// What is remembered of each agent.
+    pub agents: Agents,
+    /// The calls that wait.
+    pub holds: Holds,
+    /// The audit log.
+    pub log: Log,
+    /// What outlives the process.
+    pub store: Store,
+    /// Certificates for the agent's side.
+    pub leaves: Leaves,
+    /// Counters for operators.
+    pub metrics: Metrics,
+    /// Every task, so that a drain waits for it.
+    pub tasks: TaskTracker,
+    /// Cancelled when the proxy drains.
+    pub stop: CancellationToken,
+    /// When it started: the clock of trajectories.
+    pub started: Instant,
+}
+
+/// Who calls, and for which one host.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// What is remembered of the agent.
+    pub state: Arc<AgentState>,
+    /// The host and port its connection was opened for.
+    pub target: Target,
+}
+
+impl Proxy {
+    /// Answers one request.
+    pub async fn answer(self: Arc<Self>, caller: Caller, request: Request<Incoming>) -> Response<AnswerBody> {
+        let snapshot = self.current.load_full();
+        let state = &caller.state;
+        let exchange = Exchange::open(&self.log, &snapshot.policy, Some(state.name.clone()), Some(state.session()));
+        let http1 = request.version() < Version::HTTP_2;
+        match self.exchange(&caller, &snapshot, &exchange, request).await {
+            Ok(response) => response,
+            Err(mut refusal) => {
+                // Only HTTP/1.1 has a connection to close behind an unread body.
+                refusal.unread &= http1;
+                self.metrics.refused(&refusal.ruling);
+                respond::refuse(&refusal, &exchange.request_id).map(AnswerBody::Refusal)
+            }
+        }
+    }
+
+    async fn exchange(
+        self: &Arc<Self>,
+        caller: &Caller,
+        snapshot: &Arc<Snapshot>,
+        exchange: &Exchange,
+        request: Request<Incoming>,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let policy = &snapshot.policy;
+        let Some((_, agent)) = policy.agent(&caller.state.name) else {
+            return Err(Refusal::because(Reason::NotIdentified, "The policy no longer names this agent."));
+        };
+        let candidates = policy.candidates(agent, &caller.target);
+        let catalog = candidates.first().and_then(|(_, resource)| resource.catalog()).map(Arc::as_ref);
+        let http2 = request.version() == Version::HTTP_2;
+        let (head, body, upgrade) = match intake::head(request, &caller.target) {
+            Ok(read) => read,
+            Err(refusal) => {
+                exchange.refused(None, &refusal.ruling, policy, None).await;
+                return Err(refusal);
+            }
+        };
+        let (message, failed) = intake::gather(head, body, catalog, &candidates, &policy.limits).await;
+        let manner = respond::Manner::of(message.head(), catalog);
+        let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
+        let (verdict, changes) =
+            caller.state.judge(inspected, policy, agent, None, self.started.elapsed());
+        self.remember(&caller.state.name, &changes).await?;
+        match verdict {
+            Verdict::Allow(permit) => {
+                let way = Way { http2, manner, upgrade };
+                self.send(permit, caller, snapshot, exchange, None, way).await
+            }
+            Verdict::Hold(held) => {
+                let way = Way { http2, manner, upgrade };
+                self.held(held, caller, snapshot, exchange, way).await
+            }
+            Verdict::Deny(denied) => {
+                Err(self.refuse(denied, snapshot, exchange, manner, failed).await)
+            }
+        }
+    }
+
+    /// Records and sends a permitted request.
+    async fn send(
+        self: &Arc<Self>,
+        permit: Permit<Incoming>,
+        caller: &Caller,
+        snapshot: &Arc<Snapshot>,
+        exchange: &Exchange,
+        hold: Option<&str>,
+        way: Way,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let policy = &snapshot.policy;
+        let manner = way.manner;
+        let intent = exchange.permitted(permit.head(), permit.ruling(), policy, hold).await;
+        let mut intent = intent.map_err(|error| {
+            tracing::error!(%error, "a call was refused because it could not be recorded");
+            manner.refusal(Ruling::denial(Reason::NotRecorded, "The call could not be recorded, so it was not sent; try again later."))
+        })?;
+        self.metrics.allowed(permit.ruling());
+        let key = permit.head().header("sec-websocket-key").map(str::to_owned);
+        let websocket = permit.allows_websocket();
+        let sent = snapshot
+            .upstream
+            .send(permit, way.http2, &caller.state.pool, &policy.network, &policy.limits)
+            .await;
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(error) => {
+                tracing::warn!(request_id = %exchange.request_id, %error, "no answer from the upstream");
+                exchange.failed(error.reason().status(), &error.to_string());
+                let mut refusal = manner.refusal(Ruling::denial(error.reason(), error.told()));
+                refusal.status = Some(502);
+                return Err(refusal);
+            }
+        };
+        let mut response = sent.response;
+        self.learn(caller, policy, response.headers());
+        let status = response.status();
+        if status == http::StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(response, way.upgrade.filter(|_| websocket).zip(key), exchange, manner);
+        }
+        if response.body().is_end_stream()
+            && let Some(ticket) = &mut intent
+        {
+            // The head is the whole answer, so the record comes before it.
+            if let Err(error) = ticket.written().await {
+                tracing::error!(%error, "an answer was withheld because its record was not written");
+                return Err(manner.refusal(Ruling::denial(Reason::NotRecorded, "The call could not be recorded.")));
+            }
+        }
+        strip_hop_by_hop(response.headers_mut());
+        let outcome =
+            exchange.clone().answered(status.as_u16(), sent.address, sent.attempts, intent, sent.lease);
+        Ok(response.map(|body| AnswerBody::Upstream(Box::new(ResponseBody::new(body, outcome)))))
+    }
+
+    /// The catalog of the host, where the agent's resources there have one.
+    pub fn catalog<'p>(policy: &'p Policy, agent: &str, target: &Target) -> Option<&'p Catalog> {
+        let (_, agent) = policy.agent(agent)?;
+        let candidates = policy.candidates(agent, target);
+        candidates.first().and_then(|(_, resource)| resource.catalog()).map(Arc::as_ref)
+    }
+}
+
+/// How the client speaks, and what may follow.
+struct Way {
+    http2: bool,
+    manner: respond::Manner,
+    upgrade: Option<hyper::upgrade::OnUpgrade>,
+}

@@ -1,0 +1,254 @@
+//! A call that waits for a person.
+//!
+//! Takes a held request; returns the upstream's answer once it is approved, or the hold to come back
+//! with. After an approval the request is judged again, with the grant, by the policy of now; from
+//! the redemption on it runs in a task of its own to its end, whatever the client does.
+
+use super::{AnswerBody, Caller, Proxy, Snapshot, Way, intake};
+use crate::decide::{Denied, Held, Permit, Reason, Ruling, Verdict};
+use crate::hold::{Ask, Card, OpenError, State, View};
+use crate::inspect::{Inspected, Unreadable};
+use crate::message::Body;
+use crate::record::Exchange;
+use crate::respond::{Manner, Refusal};
+use crate::session::Changes;
+use http::Response;
+use hyper::body::Incoming;
+use std::sync::Arc;
+
+impl Proxy {
+    /// Waits for a person, and then sends or refuses.
+    pub(super) async fn held(
+        self: &Arc<Self>,
+        held: Held<Incoming>,
+        caller: &Caller,
+        snapshot: &Arc<Snapshot>,
+        exchange: &Exchange,
+        way: Way,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let policy = &snapshot.policy;
+        let manner = way.manner;
+        let (request, ruling) = held.into_request();
+        // Nobody can approve what has not arrived: a body that streamed is gathered now.
+        let request = match whole(request, snapshot).await {
+            Ok(request) => request,
+            Err(unreadable) => {
+                let mut refusal = manner.refusal(Ruling::unreadable(unreadable, policy));
+                refusal.status = (unreadable == Unreadable::Oversize).then_some(413);
+                refusal.unread = true;
+                exchange.refused(None, &refusal.ruling, policy, None).await;
+                return Err(refusal);
+            }
+        };
+        let held = Held::again(request, ruling);
+        let view = match self.open(&held, caller, snapshot, exchange).await {
+            Ok(view) => view,
+            Err(ruling) => {
+                exchange.refused(Some(held.request().message().head()), &ruling, policy, None).await;
+                return Err(manner.refusal(ruling));
+            }
+        };
+        let waiting = view.state == State::Waiting;
+        let head = held.request().message().head();
+        if waiting {
+            exchange.refused(Some(head), held.ruling(), policy, Some(&view.id)).await;
+        }
+        let view = match self.holds.wait(&view.id, policy.holds.wait, &self.stop).await {
+            Ok(view) => view,
+            Err(error) => {
+                tracing::error!(%error, "a hold could not be read");
+                view
+            }
+        };
+        if view.state != State::Approved {
+            let (_request, ruling) = held.into_request();
+            let mut refusal = manner.refusal(ruling);
+            if view.state != State::Waiting {
+                refusal.ruling.word = crate::policy::Word::Deny;
+            }
+            refusal.hold = Some(view);
+            return Err(refusal);
+        }
+        self.redeem(held, view, caller, exchange, way).await
+    }
+
+    async fn open(
+        &self,
+        held: &Held<Incoming>,
+        caller: &Caller,
+        snapshot: &Snapshot,
+        exchange: &Exchange,
+    ) -> Result<View, Ruling> {
+        let policy = &snapshot.policy;
+        let Some(digest) = held.digest(&caller.state.name, &policy.fingerprints) else {
+            return Err(Ruling::unreadable(Unreadable::Truncated, policy));
+        };
+        let ask = Ask {
+            digest,
+            agent: caller.state.name.clone(),
+            session: caller.state.session().to_string(),
+            request_id: exchange.request_id.to_string(),
+            card: Card::of(held),
+            terms: held.ruling().terms.clone(),
+            needed: held.ruling().approvals_needed,
+            expire: policy.holds.expire,
+            redeem: policy.holds.redeem,
+            most_waiting: policy.holds.most_waiting,
+        };
+        self.holds.open(ask).await.map_err(|error| match error {
+            OpenError::OverLimit { .. } => Ruling::denial(
+                Reason::OverLimit,
+                "Too many calls of this agent wait for a person already; stop, and report what is waiting.",
+            ),
+            error => {
+                tracing::error!(%error, "a hold could not be made");
+                Ruling::denial(Reason::NotRecorded, "The call has to wait for a person, and the hold could not be kept; try again later.")
+            }
+        })
+    }
+
+    /// Judges an approved call again by the policy of now, redeems its grant and sends it.
+    async fn redeem(
+        self: &Arc<Self>,
+        held: Held<Incoming>,
+        view: View,
+        caller: &Caller,
+        exchange: &Exchange,
+        way: Way,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let manner = way.manner;
+        let snapshot = self.current.load_full();
+        let policy = &snapshot.policy;
+        let (request, ruling) = held.into_request();
+        let unavailable = |ruling: Box<Ruling>, view: View| {
+            let mut refusal = manner.refusal(ruling);
+            refusal.hold = Some(view);
+            refusal
+        };
+        let grant = match self.holds.grant(&view.id).await {
+            Ok(Some(grant)) => grant,
+            Ok(None) => return Err(unavailable(ruling, self.current_view(view).await)),
+            Err(error) => {
+                tracing::error!(%error, "a grant could not be read");
+                return Err(unavailable(ruling, view));
+            }
+        };
+        let Some((_, agent)) = policy.agent(&caller.state.name) else {
+            return Err(Refusal::because(Reason::NotIdentified, "The policy no longer names this agent."));
+        };
+        let now = self.started.elapsed();
+        let (verdict, changes) = caller.state.judge(request, policy, agent, Some(&grant), now);
+        self.remember(&caller.state.name, &changes).await?;
+        let permit = match verdict {
+            Verdict::Allow(permit) => permit,
+            Verdict::Deny(denied) => {
+                self.withdraw(&view.id).await;
+                exchange.refused(Some(&denied.head), &denied.ruling, policy, Some(&view.id)).await;
+                return Err(unavailable(denied.ruling, self.current_view(view).await));
+            }
+            Verdict::Hold(held) => {
+                // The policy asks for more than was approved: the old grant is of no use.
+                self.withdraw(&view.id).await;
+                let (_request, ruling) = held.into_request();
+                return Err(unavailable(ruling, self.current_view(view).await));
+            }
+        };
+        let proxy = self.clone();
+        let (caller, exchange, id) = (caller.clone(), exchange.clone(), view.id.clone());
+        let sending = self.tasks.spawn(async move {
+            proxy.redeem_and_send(permit, &id, &caller, &snapshot, &exchange, way).await
+        });
+        match sending.await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(Some(refusal))) => Err(*refusal),
+            Ok(Err(None)) => Err(unavailable(ruling, self.current_view(view).await)),
+            Err(error) => {
+                tracing::error!(%error, "a redeemed call ended in a failure of its task");
+                Err(manner.refusal(Ruling::denial(Reason::NotRecorded, "The call failed inside the proxy; whether it was sent is in its record.")))
+            }
+        }
+    }
+
+    /// Redeems first, so that of all who hold the grant one sends. None if another one did.
+    async fn redeem_and_send(
+        self: &Arc<Self>,
+        permit: Permit<Incoming>,
+        id: &str,
+        caller: &Caller,
+        snapshot: &Arc<Snapshot>,
+        exchange: &Exchange,
+        way: Way,
+    ) -> Result<Response<AnswerBody>, Option<Box<Refusal>>> {
+        match self.holds.redeem(id).await {
+            Ok(true) => {}
+            Ok(false) => return Err(None),
+            Err(error) => {
+                tracing::error!(%error, "a grant could not be redeemed");
+                return Err(None);
+            }
+        }
+        self.send(permit, caller, snapshot, exchange, Some(id), way)
+            .await
+            .map_err(|refusal| Some(Box::new(refusal)))
+    }
+
+    async fn withdraw(&self, id: &str) {
+        if let Err(error) = self.holds.withdraw(id).await {
+            tracing::error!(%error, hold = id, "a hold could not be withdrawn");
+        }
+    }
+
+    async fn current_view(&self, view: View) -> View {
+        self.holds.show(&view.id).await.ok().flatten().unwrap_or(view)
+    }
+
+    /// Puts on disk what judging left to be remembered, before anything is sent.
+    pub(super) async fn remember(&self, agent: &Arc<str>, changes: &Changes) -> Result<(), Refusal> {
+        for completed in &changes.completed {
+            tracing::warn!(%agent, sequence = %completed.name, then = ?completed.then, "a dangerous sequence is complete");
+        }
+        let kept = async {
+            for (resource, fingerprint) in &changes.pins {
+                self.store.add_pin(agent, resource, fingerprint).await?;
+            }
+            if let Some(why) = &changes.quarantined {
+                self.store.quarantine(agent, why).await?;
+            }
+            if changes.hold_writes {
+                self.store.set_hold_writes(agent, true).await?;
+            }
+            Ok::<(), crate::store::Error>(())
+        };
+        kept.await.map_err(|error| {
+            tracing::error!(%agent, %error, "what a verdict depends on could not be kept");
+            Refusal::because(Reason::NotRecorded, "The call could not be recorded, so it was not sent; try again later.")
+        })
+    }
+
+    /// Records a denial.
+    pub(super) async fn refuse(
+        &self,
+        denied: Denied,
+        snapshot: &Snapshot,
+        exchange: &Exchange,
+        manner: Manner,
+        failed: Option<Unreadable>,
+    ) -> Refusal {
+        exchange.refused(Some(&denied.head), &denied.ruling, &snapshot.policy, None).await;
+        let mut refusal = manner.refusal(denied.ruling);
+        let oversize = failed == Some(Unreadable::Oversize) && refusal.ruling.reason == Some(Reason::Unreadable);
+        refusal.status = oversize.then_some(413);
+        refusal.unread = failed.is_some();
+        refusal
+    }
+}
+
+async fn whole(
+    request: Inspected<Incoming>,
+    snapshot: &Snapshot,
+) -> Result<Inspected<Incoming>, Unreadable> {
+    let (request, streaming) = request.take_stream();
+    let Some(incoming) = streaming else { return Ok(request) };
+    let bytes = intake::whole(incoming, &snapshot.policy.limits).await?;
+    Ok(request.with_body(Body::Whole(bytes)))
+}

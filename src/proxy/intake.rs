@@ -1,0 +1,99 @@
+//! From a received request to a message.
+//!
+//! Takes what hyper parsed; returns the canonical head, and the body whole where a rule needs it.
+//! A body that is too large, too slow or cut short is a fact for the verdict, not an error.
+
+use crate::catalog::Catalog;
+use crate::decide::Reason;
+use crate::inspect::{self, Unreadable};
+use crate::message::{Body, Head, Message, Refused, Target};
+use crate::policy::{Ix, Limits, Resource};
+use crate::respond::Refusal;
+use bytes::{Bytes, BytesMut};
+use http::Request;
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::upgrade::OnUpgrade;
+
+/// Makes the head canonical, or says why that cannot be.
+pub(super) fn head(
+    mut request: Request<Incoming>,
+    target: &Target,
+) -> Result<(Head, Incoming, Option<OnUpgrade>), Refusal> {
+    let upgrades = request.headers().contains_key(http::header::UPGRADE);
+    let upgrade = upgrades.then(|| hyper::upgrade::on(&mut request));
+    let (parts, body) = request.into_parts();
+    let framed_twice = parts.headers.get_all(http::header::TRANSFER_ENCODING).iter().count() > 1;
+    let head = if framed_twice {
+        Err(crate::message::Malformed::Header("transfer-encoding".to_owned(), "it stands there twice").into())
+    } else {
+        Head::read(parts.method, &parts.uri, parts.headers, target.clone())
+    };
+    match head {
+        Ok(head) => Ok((head, body, upgrade)),
+        Err(refused) => {
+            let reason = match refused {
+                Refused::HostMismatch(_) => Reason::HostMismatch,
+                Refused::Malformed(_) => Reason::Malformed,
+            };
+            let mut refusal = Refusal::because(reason, format!("The request is refused: {refused}."));
+            refusal.unread = !body.is_end_stream();
+            Err(refusal)
+        }
+    }
+}
+
+/// Reads the body whole where a rule needs it.
+pub(super) async fn gather(
+    head: Head,
+    body: Incoming,
+    catalog: Option<&Catalog>,
+    candidates: &[(Ix, &Resource)],
+    limits: &Limits,
+) -> (Message<Incoming>, Option<Unreadable>) {
+    if body.is_end_stream() {
+        return (Message::new(head, Body::Empty), None);
+    }
+    if candidates.is_empty() || !inspect::needs_body(&head, catalog) {
+        return (Message::new(head, Body::Stream(body)), None);
+    }
+    match whole(body, limits).await {
+        Ok(bytes) => (Message::new(head, Body::Whole(bytes)), None),
+        Err(unreadable) => (Message::new(head, Body::Empty), Some(unreadable)),
+    }
+}
+
+/// Reads a body whole, within the inspection limit and in bounded time.
+pub(super) async fn whole(body: Incoming, limits: &Limits) -> Result<Bytes, Unreadable> {
+    let most = limits.inspect_kib as usize * 1024;
+    // What it says of its own length is enough to refuse it, and never enough to trust it.
+    if body.size_hint().lower() > most as u64 {
+        return Err(Unreadable::Oversize);
+    }
+    tokio::time::timeout(limits.body, collect(body, most)).await.unwrap_or(Err(Unreadable::Truncated))
+}
+
+async fn collect(mut body: Incoming, most: usize) -> Result<Bytes, Unreadable> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_broken| Unreadable::Truncated)?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > most {
+            return Err(Unreadable::Oversize);
+        }
+        // Most bodies come in one piece, which is then not copied.
+        if first.is_empty() {
+            first = data;
+        } else {
+            rest.extend_from_slice(&data);
+        }
+    }
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    let mut all = BytesMut::with_capacity(first.len() + rest.len());
+    all.extend_from_slice(&first);
+    all.extend_from_slice(&rest);
+    Ok(all.freeze())
+}

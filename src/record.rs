@@ -1,0 +1,238 @@
+//! The record of one exchange: what was asked and decided, and what came back.
+//!
+//! Takes rulings and responses; hands entries to the audit log. The intent is on disk before a
+//! write leaves; a read's is written before its answer ends; the outcome follows, also when the
+//! client goes away midway.
+
+use crate::audit::{CredentialUse, Entry, Finding, Kind, Log, NotRecorded, Target, Text, Ticket};
+use crate::decide::Ruling;
+use crate::forward::{Lease, Watch};
+use crate::message::Head;
+use crate::policy::{Policy, Word};
+use bytes::Bytes;
+use jiff::Timestamp;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// What every record of an exchange says.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    log: Log,
+    /// Its id, which the client is told.
+    pub request_id: Arc<str>,
+    /// Who asks.
+    pub agent: Option<Arc<str>>,
+    /// In which session.
+    pub session: Option<Arc<str>>,
+    started: Instant,
+    policy_digest: Arc<str>,
+}
+
+impl Exchange {
+    /// Opens the record of a request.
+    pub fn open(log: &Log, policy: &Policy, agent: Option<Arc<str>>, session: Option<Arc<str>>) -> Self {
+        Self {
+            log: log.clone(),
+            request_id: Arc::from(format!("r_{}", uuid::Uuid::now_v7().simple())),
+            agent,
+            session,
+            started: Instant::now(),
+            policy_digest: policy.digest.clone(),
+        }
+    }
+
+    fn entry(&self, kind: Kind) -> Entry {
+        let mut entry = Entry::new(kind, Timestamp::now());
+        entry.request_id = Some(Text::from(&self.request_id));
+        entry.agent = self.agent.as_ref().map(Text::from);
+        entry.session = self.session.as_ref().map(Text::from);
+        entry
+    }
+
+    fn intent(&self, head: Option<&Head>, ruling: &Ruling, policy: &Policy) -> Entry {
+        let mut entry = self.entry(Kind::Request);
+        if let Some(head) = head {
+            entry.method = Some(Text::from(head.method().as_str().to_owned()));
+            entry.host = Some(Text::from(head.target().host().as_str().to_owned()));
+            entry.port = Some(head.target().port());
+            entry.path = Some(Text::from(head.path().as_str().to_owned()));
+        }
+        entry.operations = ruling.operations.iter().map(|o| Text::from(&o.name)).collect();
+        entry.targets = ruling.targets.iter().map(target).collect();
+        entry.credentials = ruling
+            .credentials
+            .iter()
+            .map(|(presented, name)| CredentialUse {
+                slot: Text::from(presented.slot.clone()),
+                name: name.as_ref().map_or(Text::from("foreign"), Text::from),
+                fingerprint: presented
+                    .fingerprint()
+                    .map(|print| Text::from(policy.fingerprints.print(&print))),
+            })
+            .collect();
+        entry.findings = ruling.findings.iter().map(finding).collect();
+        entry.verdict = Some(Text::from(word(ruling.word)));
+        entry.reason = ruling.reason.map(|reason| Text::from(reason.as_str()));
+        entry.rule = ruling.rule.clone().map(Text::from);
+        entry.policy_digest = Some(Text::from(&self.policy_digest));
+        entry
+    }
+
+    /// Records what is about to be sent: on disk, unless it is a plain read.
+    pub async fn permitted(
+        &self,
+        head: &Head,
+        ruling: &Ruling,
+        policy: &Policy,
+        hold: Option<&str>,
+    ) -> Result<Option<Ticket>, NotRecorded> {
+        let mut entry = self.intent(Some(head), ruling, policy);
+        if let Some(hold) = hold {
+            entry.hold = Some(Text::from(hold.to_owned()));
+            entry.detail = Some(Text::from("redeemed an approved hold"));
+        }
+        if ruling.is_plain_read() && hold.is_none() {
+            return self.log.note(entry).map(Some);
+        }
+        self.log.commit(entry).await.map(|_seq| None)
+    }
+
+    /// Records a refusal, with the hold it belongs to. Nothing has left and nothing will, so the
+    /// refusal stands whether or not it can be recorded; that it could not be is logged.
+    pub async fn refused(&self, head: Option<&Head>, ruling: &Ruling, policy: &Policy, hold: Option<&str>) {
+        let mut entry = self.intent(head, ruling, policy);
+        entry.hold = hold.map(|hold| Text::from(hold.to_owned()));
+        let written = match self.log.note(entry) {
+            Ok(mut ticket) => ticket.written().await.map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::error!(request_id = %self.request_id, %error, "a refusal could not be recorded");
+        }
+    }
+
+    /// Watches the answer until its end.
+    pub fn answered(
+        self,
+        status: u16,
+        address: SocketAddr,
+        attempts: u8,
+        intent: Option<Ticket>,
+        lease: Lease,
+    ) -> Outcome {
+        Outcome { exchange: self, status, address: Some(address), attempts, intent, lease: Some(lease), bytes: 0, over: false }
+    }
+
+    /// Records that no answer came.
+    pub fn failed(&self, status: u16, detail: &str) {
+        let mut entry = self.outcome(status, 0);
+        entry.detail = Some(Text::from(detail.to_owned()));
+        self.hand_over(entry);
+    }
+
+    /// Records the end of a WebSocket.
+    pub fn switched(&self, sent: u64, received: u64, detail: &str) {
+        let mut entry = self.outcome(101, sent.saturating_add(received));
+        entry.detail = Some(Text::from(detail.to_owned()));
+        self.hand_over(entry);
+    }
+
+    fn outcome(&self, status: u16, bytes: u64) -> Entry {
+        let mut entry = self.entry(Kind::Outcome);
+        entry.status = Some(status);
+        entry.bytes = Some(bytes);
+        let elapsed = self.started.elapsed().as_millis();
+        entry.milliseconds = Some(u64::try_from(elapsed).unwrap_or(u64::MAX));
+        entry
+    }
+
+    fn hand_over(&self, entry: Entry) {
+        // The log counts what it could not take and turns unhealthy, which stops traffic.
+        if let Err(error) = self.log.note(entry) {
+            tracing::error!(request_id = %self.request_id, %error, "an outcome could not be recorded");
+        }
+    }
+}
+
+const fn word(word: Word) -> &'static str {
+    match word {
+        Word::Allow => "allow",
+        Word::Hold => "hold",
+        Word::Deny => "deny",
+    }
+}
+
+fn target(target: &crate::decide::Target) -> Target {
+    Target {
+        kind: Text::from(target.kind.clone()),
+        id: Some(Text::from(target.id.clone())),
+        environment: target.environment.as_ref().map(Text::from),
+        resource: target.resource.as_ref().map(Text::from),
+    }
+}
+
+fn finding(finding: &crate::decide::Finding) -> Finding {
+    Finding {
+        reason: Text::from(finding.reason.as_str()),
+        severity: Text::from(finding.reason.severity().as_str()),
+        technique: finding.reason.technique().map(Text::from),
+        slot: finding.slot.clone().map(Text::from),
+        evidence: finding.evidence.clone().map(Text::from),
+    }
+}
+
+/// Watches an answer on its way to the client, and records how it ended.
+#[derive(Debug)]
+pub struct Outcome {
+    exchange: Exchange,
+    status: u16,
+    address: Option<SocketAddr>,
+    attempts: u8,
+    intent: Option<Ticket>,
+    lease: Option<Lease>,
+    bytes: u64,
+    over: bool,
+}
+
+impl Outcome {
+    fn record(&mut self, detail: Option<&'static str>) {
+        if std::mem::replace(&mut self.over, true) {
+            return;
+        }
+        let mut entry = self.exchange.outcome(self.status, self.bytes);
+        entry.address = self.address.map(|address| Text::from(address.to_string()));
+        entry.detail = match (detail, self.attempts) {
+            (Some(detail), _) => Some(Text::from(detail)),
+            (None, 1) => None,
+            (None, _) => Some(Text::from("sent again once: the first connection died before any answer")),
+        };
+        self.exchange.hand_over(entry);
+    }
+}
+
+impl Watch for Outcome {
+    fn passed(&mut self, bytes: &Bytes) {
+        self.bytes += bytes.len() as u64;
+    }
+
+    fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(ticket) = &self.intent else { return Poll::Ready(()) };
+        // If the record fails the answer has passed already; the log stops what comes after.
+        ticket.poll_written(cx).map(|_outcome| ())
+    }
+
+    fn ended(&mut self) {
+        self.record(None);
+        if let Some(mut lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        self.record(Some("the answer was cut short: the client or the upstream went away"));
+    }
+}

@@ -1,0 +1,210 @@
+//! What the proxy remembers of each agent while it runs.
+//!
+//! Takes agents by name; returns their state: standing, trajectory, connections, session. What
+//! bears on verdicts changes in one short critical section per agent, never across an await; plain
+//! reads take a snapshot and no lock.
+
+use crate::catalog::Effect;
+use crate::decide::{Context, Grant, Reason, Standing, Verdict, decide};
+use crate::fingerprint::Fingerprint;
+use crate::forward::Pool;
+use crate::inspect::Inspected;
+use crate::policy::{Agent, Policy, Then};
+use crate::trajectory::{Completed, Trajectory};
+use arc_swap::ArcSwap;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// A session ends after this long without a request.
+const IDLE: Duration = Duration::from_mins(30);
+/// Certificates for undeclared hosts, per second and agent.
+const UNDECLARED_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
+
+/// What the proxy remembers of one agent.
+pub struct AgentState {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its idle connections.
+    pub pool: Arc<Pool>,
+    /// Bounds the certificates minted for hosts that no resource declares.
+    pub undeclared: DefaultDirectRateLimiter,
+    standing: ArcSwap<Standing>,
+    critical: Mutex<Trajectory>,
+    session: Mutex<Session>,
+}
+
+struct Session {
+    id: Arc<str>,
+    last: Instant,
+}
+
+impl AgentState {
+    fn new(name: &str, standing: Standing) -> Self {
+        Self {
+            name: Arc::from(name),
+            pool: Arc::new(Pool::default()),
+            undeclared: RateLimiter::direct(Quota::per_second(UNDECLARED_PER_SECOND)),
+            standing: ArcSwap::from_pointee(standing),
+            critical: Mutex::new(Trajectory::default()),
+            session: Mutex::new(Session { id: new_session(), last: Instant::now() }),
+        }
+    }
+
+    /// The standing of now.
+    pub fn standing(&self) -> Arc<Standing> {
+        self.standing.load_full()
+    }
+
+    /// Runs the critical section: nobody else changes standing or trajectory meanwhile.
+    pub fn critically<T>(&self, section: impl FnOnce(&mut Standing, &mut Trajectory) -> T) -> T {
+        let mut trajectory = self.critical.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.standing.load_full();
+        let mut standing = Standing::clone(&before);
+        let value = section(&mut standing, &mut trajectory);
+        self.standing.store(Arc::new(standing));
+        value
+    }
+
+    /// The session of now; a new one after a long silence.
+    pub fn session(&self) -> Arc<str> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if session.last.elapsed() > IDLE {
+            session.id = new_session();
+        }
+        session.last = Instant::now();
+        session.id.clone()
+    }
+}
+
+/// What judging left to be remembered, on disk before anything is sent.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Credentials pinned, by resource.
+    pub pins: Vec<(Arc<str>, Fingerprint)>,
+    /// Why the agent is in quarantine from now on.
+    pub quarantined: Option<Arc<str>>,
+    /// Whether its writes wait from now on.
+    pub hold_writes: bool,
+    /// The sequences that the request completed.
+    pub completed: Vec<Completed>,
+}
+
+impl AgentState {
+    /// Judges a request and notes its stages, in one critical section; a plain read takes none.
+    pub fn judge<B>(
+        &self,
+        request: Inspected<B>,
+        policy: &Policy,
+        agent: &Agent,
+        grant: Option<&Grant>,
+        at: Duration,
+    ) -> (Verdict<B>, Changes) {
+        let reads = request.facts().operations().iter().all(|o| o.effect == Effect::Read);
+        if reads {
+            let standing = self.standing();
+            let context = Context { policy, agent, standing: &standing, grant };
+            let verdict = decide(request, &context);
+            let ruling = verdict.ruling();
+            if ruling.stages.is_empty() && ruling.pins.is_empty() {
+                return (verdict, Changes::default());
+            }
+            return self.critically(|standing, trajectory| note(verdict, policy, standing, trajectory, at));
+        }
+        self.critically(|standing, trajectory| {
+            let context = Context { policy, agent, standing, grant };
+            let verdict = decide(request, &context);
+            note(verdict, policy, standing, trajectory, at)
+        })
+    }
+}
+
+fn note<B>(
+    verdict: Verdict<B>,
+    policy: &Policy,
+    standing: &mut Standing,
+    trajectory: &mut Trajectory,
+    at: Duration,
+) -> (Verdict<B>, Changes) {
+    let mut changes = Changes::default();
+    let ruling = verdict.ruling();
+    if matches!(verdict, Verdict::Allow(_)) {
+        for (resource, fingerprint) in &ruling.pins {
+            let pinned = standing.pins.entry(resource.clone()).or_default();
+            if pinned.contains(fingerprint) {
+                continue;
+            }
+            // Credentials of one request are pinned together; those of another come too late.
+            let ours = changes.pins.iter().any(|(name, _)| name == resource);
+            if !pinned.is_empty() && !ours {
+                let detail = "Another credential was pinned for this resource first; use the one you were given.";
+                return (verdict.denied(Reason::ForeignCredential, detail), Changes::default());
+            }
+            pinned.push(*fingerprint);
+            changes.pins.push((resource.clone(), *fingerprint));
+        }
+    }
+    let what = ruling.operation().cloned().unwrap_or_else(|| Arc::from("a request"));
+    changes.completed = trajectory.note(&ruling.stages, &what, at, &policy.sequences);
+    let then = |wanted: Then| changes.completed.iter().find(|completed| completed.then == wanted);
+    if let Some(completed) = then(Then::Quarantine) {
+        let why: Arc<str> = Arc::from(format!("completed the sequence `{}`", completed.name));
+        standing.quarantined = Some(why.clone());
+        changes.quarantined = Some(why);
+        let detail = "This call completes a dangerous sequence, so the agent is in quarantine until an operator releases it; stop and report to the person you work for.";
+        return (verdict.denied(Reason::Quarantined, detail), changes);
+    }
+    if then(Then::HoldWrites).is_some() {
+        standing.hold_writes = true;
+        changes.hold_writes = true;
+        let detail = "This call completes a dangerous sequence; it is refused, and this agent's writes wait for a person from now on.";
+        return (verdict.denied(Reason::Quarantined, detail), changes);
+    }
+    (verdict, changes)
+}
+
+impl std::fmt::Debug for AgentState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AgentState").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn new_session() -> Arc<str> {
+    Arc::from(format!("s_{}", uuid::Uuid::now_v7().simple()))
+}
+
+/// The states of all agents. They outlive reloads of the policy.
+#[derive(Debug, Default)]
+pub struct Agents {
+    known: RwLock<HashMap<Arc<str>, Arc<AgentState>>>,
+}
+
+impl Agents {
+    /// With what the store remembers of them.
+    pub fn new(standings: HashMap<String, Standing>) -> Self {
+        let known = standings.into_iter().map(|(name, standing)| {
+            let state = Arc::new(AgentState::new(&name, standing));
+            (state.name.clone(), state)
+        });
+        Self { known: RwLock::new(known.collect()) }
+    }
+
+    /// The state of an agent; only ever asked for names that the policy has.
+    pub fn get(&self, name: &str) -> Arc<AgentState> {
+        if let Some(state) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return state.clone();
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let state = known
+            .entry(Arc::from(name))
+            .or_insert_with(|| Arc::new(AgentState::new(name, Standing::default())));
+        state.clone()
+    }
+
+    /// All agents seen so far.
+    pub fn all(&self) -> Vec<Arc<AgentState>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}

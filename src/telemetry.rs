@@ -1,0 +1,83 @@
+//! Logs and counters for operators.
+//!
+//! Takes events; returns Prometheus text. Labels come from closed sets only, never from what an
+//! agent wrote. Logs go to stderr, as text or JSON.
+
+use crate::decide::Ruling;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+type Labels = Vec<(&'static str, &'static str)>;
+
+/// Counters of one proxy.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    verdicts: Family<Labels, Counter>,
+    /// Connections from clients now.
+    pub connections: Gauge,
+    /// Policies that were refused at a reload.
+    pub reloads_refused: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("holdgate");
+        let verdicts = Family::<Labels, Counter>::default();
+        let connections = Gauge::default();
+        let reloads_refused = Counter::default();
+        registry.register("verdicts", "Requests by verdict and reason", verdicts.clone());
+        registry.register("connections", "Connections from clients", connections.clone());
+        registry.register("reloads_refused", "Policies refused at a reload", reloads_refused.clone());
+        Self { registry, verdicts, connections, reloads_refused }
+    }
+}
+
+impl Metrics {
+    /// Counts a request that was sent.
+    pub fn allowed(&self, ruling: &Ruling) {
+        let effect = ruling.operations.first().map_or("unknown", |operation| operation.effect.as_str());
+        self.verdicts.get_or_create(&vec![("verdict", "allow"), ("reason", ""), ("effect", effect)]).inc();
+    }
+
+    /// Counts a request that was not.
+    pub fn refused(&self, ruling: &Ruling) {
+        let verdict = match ruling.word {
+            crate::policy::Word::Hold => "hold",
+            _ => "deny",
+        };
+        let reason = ruling.reason.map_or("", crate::decide::Reason::as_str);
+        let effect = ruling.operations.first().map_or("unknown", |operation| operation.effect.as_str());
+        self.verdicts
+            .get_or_create(&vec![("verdict", verdict), ("reason", reason), ("effect", effect)])
+            .inc();
+    }
+
+    /// All counters as Prometheus text.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        if encode(&mut text, &self.registry).is_err() {
+            text.clear();
+        }
+        text
+    }
+}
+
+/// Sends logs to stderr, as JSON where that is asked for. `HOLDGATE_LOG` filters as in `info` or
+/// `holdgate=debug`.
+pub fn log_to_stderr(json: bool) {
+    let filter = EnvFilter::try_from_env("HOLDGATE_LOG").unwrap_or_else(|_unset| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.with_target(false).try_init()
+    };
+    if let Err(error) = started {
+        eprintln!("holdgate: logs were set up already: {error}");
+    }
+}

@@ -1,0 +1,218 @@
+//! The interception authority: made at the first start, kept in a folder, signs leaves.
+//!
+//! Takes the folder; returns an [`Authority`]. Refuses a key that others can read, a certificate
+//! that does not belong to the key, and one that has expired. The key never leaves the process.
+
+use crate::fingerprint::hex;
+use aws_lc_rs::digest;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SerialNumber,
+};
+use rustls_pki_types::CertificateDer;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use time::{Duration, OffsetDateTime};
+
+/// Why there is no authority.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The key's permissions let others read it.
+    #[error("{0} can be read by others than its owner; `chmod 600` it, and make a new authority if anybody may have read it (delete both files)")]
+    Readable(PathBuf),
+    /// The files are not a certificate and its key.
+    #[error("{path} is not usable: {why}; delete `ca.pem` and `ca.key` to have a new authority made")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// Signing failed.
+    #[error("the certificate could not be made: {0}")]
+    Sign(#[from] rcgen::Error),
+}
+
+/// The authority that signs leaves.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+    der: CertificateDer<'static>,
+    path: PathBuf,
+}
+
+const DAYS: i64 = 825;
+
+impl Authority {
+    /// Reads the authority of a folder, or makes one.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let (certificate, key) = (folder.join("ca.pem"), folder.join("ca.key"));
+        if !certificate.exists() && !key.exists() {
+            make(folder, &certificate, &key)?;
+        }
+        check_private(&key)?;
+        let pem = read(&certificate)?;
+        let secret = zeroize::Zeroizing::new(read(&key)?);
+        let unusable = |path: &Path, why: String| Error::Unusable { path: path.to_owned(), why };
+        let pair = KeyPair::from_pem(&secret).map_err(|error| unusable(&key, error.to_string()))?;
+        let der = <CertificateDer<'static> as rustls_pki_types::pem::PemObject>::from_pem_slice(pem.as_bytes())
+            .map_err(|error| unusable(&certificate, error.to_string()))?;
+        check_pair(&der, &pair).map_err(|why| unusable(&certificate, why))?;
+        let issuer = Issuer::from_ca_cert_der(&der, pair)
+            .map_err(|error| unusable(&certificate, error.to_string()))?;
+        Ok(Self { issuer, pem, der, path: certificate })
+    }
+
+    /// The certificate as PEM.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// Where the certificate stands.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The certificate's SHA-256 fingerprint.
+    pub fn fingerprint(&self) -> String {
+        hex(digest::digest(&digest::SHA256, &self.der).as_ref())
+    }
+
+    /// When the certificate becomes and ceases to be valid, for people.
+    pub fn validity(&self) -> String {
+        match x509(&self.der) {
+            Ok((from, to, _)) => format!("{from} to {to}"),
+            Err(why) => why,
+        }
+    }
+
+    /// Signs a leaf for exactly one host, valid from an hour ago for thirty days.
+    pub(super) fn leaf(&self, host: &str, key: &KeyPair) -> Result<CertificateDer<'static>, Error> {
+        let mut params = CertificateParams::new(vec![host.to_owned()])?;
+        params.distinguished_name = DistinguishedName::new();
+        let now = OffsetDateTime::now_utc();
+        params.not_before = now - Duration::hours(1);
+        params.not_after = now + Duration::days(30);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.serial_number = Some(serial());
+        Ok(params.signed_by(key, &self.issuer)?.der().clone())
+    }
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn make(folder: &Path, certificate: &Path, key: &Path) -> Result<(), Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    let mut name = DistinguishedName::new();
+    let identity = hex(uuid::Uuid::new_v4().as_bytes().get(..4).unwrap_or_default());
+    name.push(DnType::CommonName, format!("Holdgate interception authority {identity}"));
+    params.distinguished_name = name;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - Duration::hours(1);
+    params.not_after = now + Duration::days(DAYS);
+    params.serial_number = Some(serial());
+    let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+    let pem = params.self_signed(&pair)?.pem();
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io { path, source }
+    };
+    if !folder.exists() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io(folder))?;
+    }
+    write(key, pair.serialize_pem().as_bytes(), 0o600).map_err(io(key))?;
+    write(certificate, pem.as_bytes(), 0o644).map_err(io(certificate))
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_owned(), source })
+}
+
+fn check_private(key: &Path) -> Result<(), Error> {
+    let meta = fs::metadata(key).map_err(|source| Error::Io { path: key.to_owned(), source })?;
+    if meta.mode() & 0o077 == 0 { Ok(()) } else { Err(Error::Readable(key.to_owned())) }
+}
+
+fn check_pair(der: &CertificateDer<'_>, pair: &KeyPair) -> Result<(), String> {
+    let (_, to, key) = x509(der)?;
+    if key != pair.public_key_raw() {
+        return Err("the certificate is not that of the key".to_owned());
+    }
+    if to < OffsetDateTime::now_utc() {
+        return Err(format!("it expired on {to}"));
+    }
+    Ok(())
+}
+
+type Read = (OffsetDateTime, OffsetDateTime, Vec<u8>);
+
+fn x509(der: &CertificateDer<'_>) -> Result<Read, String> {
+    use x509_parser::prelude::FromDer as _;
+    let (_, certificate) = x509_parser::certificate::X509Certificate::from_der(der)
+        .map_err(|error| error.to_string())?;
+    let validity = certificate.validity();
+    let key = certificate.public_key().subject_public_key.data.to_vec();
+    Ok((validity.not_before.to_datetime(), validity.not_after.to_datetime(), key))
+}
+
+fn serial() -> SerialNumber {
+    let mut bytes = *uuid::Uuid::new_v4().as_bytes();
+    // A serial number is a positive integer of at most twenty octets (RFC 5280 section 4.1.2.2).
+    if let Some(first) = bytes.first_mut() {
+        *first = *first & 0x7f | 0x40;
+    }
+    SerialNumber::from_slice(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn made_once_and_refused_when_others_can_read_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Authority::open(folder.path()).unwrap().fingerprint();
+        assert_eq!(Authority::open(folder.path()).unwrap().fingerprint(), first);
+        let key = folder.path().join("ca.key");
+        assert_eq!(fs::metadata(&key).unwrap().mode() & 0o777, 0o600);
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(Authority::open(folder.path()), Err(Error::Readable(_))));
+    }
+
+    #[test]
+    fn a_certificate_of_another_key_is_refused() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        Authority::open(one.path()).unwrap();
+        Authority::open(two.path()).unwrap();
+        fs::copy(two.path().join("ca.pem"), one.path().join("ca.pem")).unwrap();
+        assert!(matches!(Authority::open(one.path()), Err(Error::Unusable { .. })));
+        fs::write(one.path().join("ca.pem"), "nothing").unwrap();
+        assert!(matches!(Authority::open(one.path()), Err(Error::Unusable { .. })));
+    }
+}

@@ -1,0 +1,147 @@
+//! The two ways in: CONNECT and absolute-form requests.
+//!
+//! Takes a request on the proxy's own port; returns a refusal, an answer, or an open tunnel whose
+//! TLS ends here. Refuses everything else: the port serves nothing of its own. Bytes in a tunnel
+//! that are not TLS end the connection.
+
+use crate::decide::{Reason, Ruling};
+use crate::identity::identify;
+use crate::listen::Serving;
+use crate::message::{Refused, Target};
+use crate::policy::{Agent, Policy};
+use crate::proxy::{AnswerBody, Caller, Proxy};
+use crate::record::Exchange;
+use crate::respond::{self, Refusal};
+use crate::tls::accept;
+use http::{Method, Request, Response, header};
+use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a client may take for its TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Answers a request on the proxy's own port.
+pub async fn front(proxy: Arc<Proxy>, request: Request<Incoming>) -> Response<AnswerBody> {
+    let snapshot = proxy.current.load_full();
+    let policy = &snapshot.policy;
+    let agent = match identify(request.headers(), policy) {
+        Ok(agent) => agent,
+        Err(error) => {
+            let refusal = Refusal::because(Reason::NotIdentified, format!("The agent is not identified: {error}."));
+            return refused(&proxy, policy, None, &refusal).await;
+        }
+    };
+    if request.method() == Method::CONNECT {
+        return match connect(&proxy, policy, agent, &request) {
+            Ok(caller) => {
+                open(&proxy, caller, request);
+                Response::new(AnswerBody::empty())
+            }
+            Err(refusal) => refused(&proxy, policy, Some(agent), &refusal).await,
+        };
+    }
+    let target = match Target::of_absolute(request.uri()) {
+        Ok(target) => target,
+        Err(error) => {
+            let detail = format!("This port is a proxy: send CONNECT, or http:// in absolute form ({error}).");
+            let mut refusal = Refusal::because(Reason::Malformed, detail);
+            refusal.unread = true;
+            return refused(&proxy, policy, Some(agent), &refusal).await;
+        }
+    };
+    let caller = Caller { state: proxy.agents.get(&agent.name), target };
+    proxy.answer(caller, request).await
+}
+
+/// The caller of a CONNECT, if a tunnel may be opened at all. What may pass through it is judged
+/// request by request.
+fn connect(
+    proxy: &Proxy,
+    policy: &Policy,
+    agent: &Agent,
+    request: &Request<Incoming>,
+) -> Result<Caller, Refusal> {
+    let headers = request.headers();
+    if headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(Refusal::because(Reason::Malformed, "A CONNECT has no body."));
+    }
+    let target = Target::of_connect(request.uri(), headers).map_err(|refused| {
+        let reason = match refused {
+            Refused::HostMismatch(_) => Reason::HostMismatch,
+            // An address is a host that no resource can declare.
+            Refused::Malformed(crate::message::Malformed::Authority(
+                crate::message::authority::Error::Address,
+            )) => Reason::OutOfScope,
+            Refused::Malformed(_) => Reason::Malformed,
+        };
+        Refusal::because(reason, format!("The CONNECT is refused: {refused}."))
+    })?;
+    let state = proxy.agents.get(&agent.name);
+    if !policy.declares(agent, target.host()) {
+        if target.host().is_reserved() {
+            let detail = "This name leads to a machine of its own and no resource declares it.";
+            return Err(Refusal::because(Reason::OutOfScope, detail));
+        }
+        if state.undeclared.check().is_err() {
+            let detail = "Too many hosts that no resource declares; stop trying others and ask the operator.";
+            return Err(Refusal::because(Reason::OverLimit, detail));
+        }
+    }
+    Ok(Caller { state, target })
+}
+
+async fn refused(
+    proxy: &Arc<Proxy>,
+    policy: &Policy,
+    agent: Option<&Agent>,
+    refusal: &Refusal,
+) -> Response<AnswerBody> {
+    let name = agent.map(|agent| agent.name.clone());
+    let exchange = Exchange::open(&proxy.log, policy, name, None);
+    exchange.refused(None, &refusal.ruling, policy, None).await;
+    proxy.metrics.refused(&refusal.ruling);
+    respond::refuse(refusal, &exchange.request_id).map(AnswerBody::Refusal)
+}
+
+/// Opens the tunnel once the client has its 200.
+fn open(proxy: &Arc<Proxy>, caller: Caller, mut request: Request<Incoming>) {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let proxy = proxy.clone();
+    proxy.clone().tasks.spawn(async move {
+        match upgrade.await {
+            Ok(upgraded) => intercept(proxy, caller, upgraded).await,
+            Err(error) => tracing::debug!(%error, "a tunnel did not open"),
+        }
+    });
+}
+
+async fn intercept(proxy: Arc<Proxy>, caller: Caller, upgraded: Upgraded) {
+    let snapshot = proxy.current.load_full();
+    let declared = snapshot
+        .policy
+        .agent(&caller.state.name)
+        .is_some_and(|(_, agent)| snapshot.policy.declares(agent, caller.target.host()));
+    let host = caller.target.host().clone();
+    let config = || proxy.leaves.get(&host, declared);
+    match accept::accept(TokioIo::new(upgraded), &host, HANDSHAKE, config).await {
+        Ok(stream) => {
+            let http2 = accept::is_http2(&stream);
+            let limits = snapshot.policy.limits.head;
+            drop(snapshot);
+            Serving { proxy, caller, head: limits }.intercepted(stream, http2).await;
+        }
+        Err(error) => {
+            let reason = match error {
+                accept::Error::HostMismatch => Reason::HostMismatch,
+                _ => Reason::Malformed,
+            };
+            let ruling = Ruling::denial(reason, format!("The tunnel to {host} ended: {error}."));
+            let exchange = Exchange::open(&proxy.log, &snapshot.policy, Some(caller.state.name.clone()), None);
+            tracing::info!(agent = %caller.state.name, %host, %error, "a tunnel ended before its first request");
+            exchange.refused(None, &ruling, &snapshot.policy, None).await;
+        }
+    }
+}
