@@ -130,7 +130,8 @@ mod tests {
     fn railway_has_every_mutation_of_its_schema() {
         let catalog = Catalog::embedded("railway").unwrap();
         let graphql = catalog.graphql.as_ref().unwrap();
-        let count = |prefix: &str| graphql.operations.keys().filter(|k| k.starts_with(prefix)).count();
+        let count =
+            |prefix: &str| graphql.operations.keys().filter(|k| k.starts_with(prefix)).count();
         assert_eq!(count("mutation "), 233);
         assert_eq!(count("query "), 158);
         assert_eq!(count("subscription "), 13);

@@ -3,13 +3,11 @@
 //! Takes arguments; returns an exit code: 0 done, 1 failed or refused, 2 unusable arguments or
 //! policy. What a program might read goes to stdout, all else to stderr.
 
-mod approvals;
 mod audit;
 mod ca;
 mod credential;
 mod env;
 mod policy;
-mod run;
 mod serve;
 
 use crate::load::{self, Origin};
@@ -37,12 +35,8 @@ pub struct Arguments {
 enum Command {
     /// Starts the proxy and the approvals listener.
     Serve(serve::Serve),
-    /// Starts a proxy for one command and runs it.
-    Run(run::Run),
     /// Prints the variables that make a client use the proxy and trust it.
     Env(env::Env),
-    /// Lists, shows, answers and watches the calls that wait.
-    Approvals(approvals::Approvals),
     /// Checks, explains and tests the policy.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -68,9 +62,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let json = arguments.json;
     match arguments.command {
         Command::Serve(command) => serve::run(&command, &origin, json),
-        Command::Run(command) => run::run(command, &origin),
         Command::Env(command) => env::run(&command, &origin),
-        Command::Approvals(command) => approvals::run(command, &origin, json),
         Command::Policy(command) => policy::run(command, &origin, json),
         Command::Audit(command) => audit::run(command, &origin, json),
         Command::Ca(command) => ca::run(&command, &origin, json),
@@ -81,7 +73,10 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 /// The exit code of an error: 2 where arguments or policy are at fault.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let unusable = error.is::<Unusable>()
-        || matches!(error.downcast_ref::<load::Error>(), Some(load::Error::Policy(_) | load::Error::Read { .. } | load::Error::Writable(_)));
+        || matches!(
+            error.downcast_ref::<load::Error>(),
+            Some(load::Error::Policy(_) | load::Error::Read { .. } | load::Error::Writable(_))
+        );
     ExitCode::from(if unusable { 2 } else { 1 })
 }
 

@@ -100,7 +100,7 @@ pub struct Ruling {
     /// All that speaks against it.
     pub findings: Vec<Finding>,
     /// The operations.
-    pub operations: Vec<Operation>,
+    pub operations: Arc<[Operation]>,
     /// The targets with their owners.
     pub targets: Vec<Target>,
     /// The credentials, and the issued name of each that has one.
@@ -146,6 +146,7 @@ impl<B> Verdict<B> {
     }
 
     /// The same request, refused after all, with its own reason or else the given one.
+    #[must_use]
     pub fn denied(self, reason: Reason, detail: &str) -> Self {
         let (head, mut ruling) = match self {
             Self::Allow(permit) => (Box::new(permit.message.into_parts().0), permit.ruling),
@@ -155,7 +156,10 @@ impl<B> Verdict<B> {
         ruling.word = Word::Deny;
         ruling.reason.get_or_insert(reason);
         ruling.findings.push(Finding::new(reason));
-        detail.clone_into(&mut ruling.detail);
+        if !ruling.detail.is_empty() {
+            ruling.detail.push(' ');
+        }
+        ruling.detail.push_str(detail);
         ruling.pins.clear();
         Self::Deny(Denied { head, ruling })
     }
@@ -223,7 +227,10 @@ impl Ruling {
         self.word == Word::Allow
             && self.stages.is_empty()
             && self.pins.is_empty()
-            && self.operations.iter().all(|operation| operation.effect == crate::catalog::Effect::Read)
+            && self
+                .operations
+                .iter()
+                .all(|operation| operation.effect == crate::catalog::Effect::Read)
     }
 
     /// The name of the operation that matters most, for people.
@@ -237,7 +244,10 @@ impl Ruling {
     /// A denial because a body could not be read.
     pub fn unreadable(unreadable: crate::inspect::Unreadable, policy: &Policy) -> Self {
         let limit = policy.limits.inspect_kib;
-        Self::denial(Reason::Unreadable, format!("The request is refused: {unreadable} (the limit is {limit} KiB)."))
+        Self::denial(
+            Reason::Unreadable,
+            format!("The request is refused: {unreadable} (the limit is {limit} KiB)."),
+        )
     }
 
     /// A denial that was made before there was a request to judge.
@@ -251,7 +261,7 @@ impl Ruling {
             rule: None,
             resource: None,
             environment: None,
-            operations: Vec::new(),
+            operations: Arc::default(),
             targets: Vec::new(),
             credentials: Vec::new(),
             stages: Vec::new(),
@@ -296,14 +306,26 @@ pub fn decide<B>(request: Inspected<B>, context: &Context<'_>) -> Verdict<B> {
 }
 
 /// What bars a request whatever it asks for.
-fn standing<B>(request: &Inspected<B>, candidates: &[(Ix, &Resource)], opinions: &mut Opinions<'_>) {
+fn standing<B>(
+    request: &Inspected<B>,
+    candidates: &[(Ix, &Resource)],
+    opinions: &mut Opinions<'_>,
+) {
     let head = request.message().head();
     let facts: &Facts = request.facts();
     if let Some(place) = facts.overridden() {
-        opinions.deny_because(Reason::Malformed, format!("the method is overridden ({place}); send the method that is meant"));
+        opinions.deny_because(
+            Reason::Malformed,
+            format!("the method is overridden ({place}); send the method that is meant"),
+        );
     }
-    if head.path().has_encoded_slash() && !candidates.iter().all(|(_, resource)| resource.encoded_slash) {
-        opinions.deny_because(Reason::Malformed, "the path has an encoded slash, which this resource does not take".to_owned());
+    if head.path().has_encoded_slash()
+        && !candidates.iter().all(|(_, resource)| resource.encoded_slash)
+    {
+        opinions.deny_because(
+            Reason::Malformed,
+            "the path has an encoded slash, which this resource does not take".to_owned(),
+        );
     }
     if opinions.standing().quarantined.is_some() {
         opinions.deny(Reason::Quarantined, None);
@@ -327,7 +349,6 @@ pub fn protocol_of(head: &Head, policy: &Policy, agent: &Agent) -> Protocol {
     let catalog = candidates.first().and_then(|(_, resource)| resource.catalog());
     crate::inspect::protocol(head, catalog.map(Arc::as_ref))
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -59,7 +59,8 @@ impl Explained {
 pub fn explain(policy: &Policy, agent: &Agent, text: &str) -> Result<Explained, Error> {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
     let mut lines = head.lines();
-    let (method, url) = lines.next().and_then(|line| line.trim().split_once(' ')).ok_or(Error::Line)?;
+    let (method, url) =
+        lines.next().and_then(|line| line.trim().split_once(' ')).ok_or(Error::Line)?;
     let method = Method::from_bytes(method.as_bytes()).map_err(|_invalid| Error::Line)?;
     let url = url.trim().split(' ').next().unwrap_or_default();
     let uri: Uri = url.parse().map_err(|_invalid| Error::Line)?;
@@ -79,7 +80,8 @@ pub fn explain(policy: &Policy, agent: &Agent, text: &str) -> Result<Explained, 
         Err(refused) => return Ok(Explained::Refused(refused)),
     };
     let candidates = policy.candidates(agent, &target);
-    let catalog = candidates.first().and_then(|(_, resource)| resource.catalog()).map(AsRef::as_ref);
+    let catalog =
+        candidates.first().and_then(|(_, resource)| resource.catalog()).map(AsRef::as_ref);
     let limit = policy.limits.inspect_kib as usize * 1024;
     let needed = inspect::needs_body(&head, catalog);
     let failed = (needed && body.len() > limit).then_some(inspect::Unreadable::Oversize);
@@ -103,7 +105,8 @@ fn target(uri: &Uri) -> Result<Target, Error> {
         return Err(Error::Line);
     }
     let authority = uri.authority().ok_or(Error::Line)?.as_str();
-    let with_port = if uri.port().is_some() { authority.to_owned() } else { format!("{authority}:443") };
+    let with_port =
+        if uri.port().is_some() { authority.to_owned() } else { format!("{authority}:443") };
     let connect: Uri = with_port.parse().map_err(|_invalid| Error::Line)?;
     Target::of_connect(&connect, &HeaderMap::new()).map_err(|refused| match refused {
         Refused::Malformed(malformed) => Error::Target(malformed),

@@ -13,7 +13,7 @@ pub struct FingerprintKey {
 }
 
 /// What a secret is known by.
-#[derive(Clone, Copy, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy)]
 pub struct Fingerprint([u8; 32]);
 
 impl FingerprintKey {
@@ -93,6 +93,12 @@ impl PartialEq for Fingerprint {
 }
 
 impl Eq for Fingerprint {}
+
+impl std::hash::Hash for Fingerprint {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,7 +25,9 @@ pub enum Error {
     #[error("the name does not resolve: {0}")]
     Resolve(String),
     /// Every address of the name is private or special.
-    #[error("the name leads to {0}, which is not a public address; an operator can list it under `proxy.allow_private`")]
+    #[error(
+        "the name leads to {0}, which is not a public address; an operator can list it under `proxy.allow_private`"
+    )]
     PrivateAddress(std::net::IpAddr),
     /// The name leads back to Holdgate.
     #[error("the name leads to Holdgate itself")]
@@ -61,10 +63,16 @@ impl Error {
     pub const fn told(&self) -> &'static str {
         match self {
             Self::Resolve(_) => "the upstream's name does not resolve",
-            Self::PrivateAddress(_) | Self::OwnListener => "the upstream's name leads to an address that is not public",
+            Self::PrivateAddress(_) | Self::OwnListener => {
+                "the upstream's name leads to an address that is not public"
+            }
             Self::Connect(_) => "the upstream cannot be connected to",
-            Self::Unverified(_) => "the upstream's certificate does not verify, so nothing was sent",
-            Self::Broken(_) => "the upstream broke off before it answered; whether it acted is not known",
+            Self::Unverified(_) => {
+                "the upstream's certificate does not verify, so nothing was sent"
+            }
+            Self::Broken(_) => {
+                "the upstream broke off before it answered; whether it acted is not known"
+            }
             Self::Slow(_) => "the upstream did not answer in time; whether it acted is not known",
             Self::Form(_) => "the request cannot be put in the upstream's form",
         }

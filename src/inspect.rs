@@ -15,6 +15,7 @@ use crate::catalog::Catalog;
 use crate::fingerprint::FingerprintKey;
 use crate::message::{Body, Head, Message};
 use http::Method;
+use std::sync::Arc;
 
 /// Why a request could not be read; nobody can approve what was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +54,7 @@ pub enum Protocol {
 /// What was found in a request.
 #[derive(Debug)]
 pub struct Facts {
-    operations: Vec<Operation>,
+    operations: Arc<[Operation]>,
     credentials: Vec<Presented>,
     unreadable: Option<Unreadable>,
     overridden: Option<&'static str>,
@@ -66,7 +67,7 @@ pub struct Meaning(Option<String>);
 
 impl Facts {
     /// The operations, in the order they stand in the request.
-    pub fn operations(&self) -> &[Operation] {
+    pub const fn operations(&self) -> &Arc<[Operation]> {
         &self.operations
     }
     /// The credentials, in the order of their slots.
@@ -115,6 +116,7 @@ impl<B> Inspected<B> {
         (Self { message: Message::new(head, body), facts: self.facts }, stream)
     }
     /// Puts the received body in the place of one that was taken out.
+    #[must_use]
     pub fn with_body(self, body: Body<B>) -> Self {
         let (head, _taken) = self.message.into_parts();
         Self { message: Message::new(head, body), facts: self.facts }
@@ -138,7 +140,10 @@ pub fn protocol(head: &Head, catalog: Option<&Catalog>) -> Protocol {
     let path = head.path().as_str();
     if catalog.is_some_and(|catalog| catalog.is_graphql_path(path)) {
         Protocol::Graphql
-    } else if path.ends_with("/info/refs") || path.ends_with("/git-receive-pack") || path.ends_with("/git-upload-pack") {
+    } else if path.ends_with("/info/refs")
+        || path.ends_with("/git-receive-pack")
+        || path.ends_with("/git-upload-pack")
+    {
         Protocol::Git
     } else {
         Protocol::Http
@@ -154,7 +159,7 @@ pub fn request<B>(
 ) -> Inspected<B> {
     let head = message.head();
     let mut facts = Facts {
-        operations: Vec::new(),
+        operations: Arc::default(),
         credentials: credential::presented(head, key),
         unreadable: failed,
         overridden: None,
@@ -166,11 +171,11 @@ pub fn request<B>(
                 graphql_operations(&message, catalog, &mut facts)
             }
             Some(catalog) => {
-                facts.operations.push(rest::catalogued(head, catalog));
+                facts.operations = Arc::from([rest::catalogued(head, catalog)]);
                 Ok(())
             }
             None => {
-                facts.operations.push(rest::plain(head));
+                facts.operations = Arc::from([rest::plain(head)]);
                 Ok(())
             }
         };
@@ -200,14 +205,17 @@ fn graphql_operations<B>(
     };
     let document = graphql::read(&request)?;
     facts.meaning = Meaning(document.meaning);
-    for call in document.calls {
-        facts.operations.push(operation::of_call(call, catalog));
-    }
+    facts.operations =
+        document.calls.iter().map(|call| operation::of_call(call, catalog)).collect();
     Ok(())
 }
 
 /// A form may override the method (`_method=delete`), wherever a framework reads it.
-fn form<B>(message: &Message<B>, catalog: Option<&Catalog>, facts: &mut Facts) -> Result<(), Unreadable> {
+fn form<B>(
+    message: &Message<B>,
+    catalog: Option<&Catalog>,
+    facts: &mut Facts,
+) -> Result<(), Unreadable> {
     let head = message.head();
     if head.media_type().as_deref() != Some("application/x-www-form-urlencoded") {
         return Ok(());

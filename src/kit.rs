@@ -27,10 +27,20 @@ const NO_PROXY: &str = "localhost,127.0.0.1,::1";
 
 /// Variables that name a bundle which replaces the client's own roots.
 const BUNDLES: &[&str] = &[
-    "SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO",
-    "PIP_CERT", "DENO_CERT", "AWS_CA_BUNDLE", "NPM_CONFIG_CAFILE", "HTTPLIB2_CA_CERTS",
-    "BUNDLE_SSL_CA_CERT", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
-    "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "NIX_SSL_CERT_FILE",
+    "SSL_CERT_FILE",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "CARGO_HTTP_CAINFO",
+    "PIP_CERT",
+    "DENO_CERT",
+    "AWS_CA_BUNDLE",
+    "NPM_CONFIG_CAFILE",
+    "HTTPLIB2_CA_CERTS",
+    "BUNDLE_SSL_CA_CERT",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE",
+    "NIX_SSL_CERT_FILE",
 ];
 
 impl Kit {
@@ -50,7 +60,9 @@ impl Kit {
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         let proxy = self.proxy_url();
         let mut all = Vec::new();
-        for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        for name in
+            ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+        {
             all.push((name, proxy.clone()));
         }
         for name in ["NO_PROXY", "no_proxy"] {
@@ -68,7 +80,8 @@ impl Kit {
 
 /// Writes the system's roots with the authority's certificate into a folder.
 pub fn write_bundle(folder: &Path, authority: &Authority) -> Result<PathBuf, Error> {
-    let path = std::path::absolute(folder.join("bundle.pem")).unwrap_or_else(|_relative| folder.join("bundle.pem"));
+    let path = std::path::absolute(folder.join("bundle.pem"))
+        .unwrap_or_else(|_relative| folder.join("bundle.pem"));
     let io = |source| Error::Io { path: path.clone(), source };
     let mut text = String::new();
     for certificate in rustls_native_certs::load_native_certs().certs {

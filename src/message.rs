@@ -246,7 +246,12 @@ pub(crate) mod tests {
         let head = head(
             "GET",
             "https://a.test/x/../%61dmin/./y?b=1&a=%20",
-            &[("connection", "x-gone"), ("x-gone", "1"), ("x-forwarded-for", "1.2.3.4"), ("te", "x")],
+            &[
+                ("connection", "x-gone"),
+                ("x-gone", "1"),
+                ("x-forwarded-for", "1.2.3.4"),
+                ("te", "x"),
+            ],
         )
         .unwrap();
         assert_eq!(head.path().as_str(), "/admin/y");

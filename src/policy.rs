@@ -5,10 +5,12 @@
 
 mod compile;
 pub mod file;
+mod form;
 mod lint;
 mod node;
 pub mod path;
 mod report;
+mod resource;
 mod schema;
 
 pub use compile::{Secrets, compile, state_folder};

@@ -77,10 +77,19 @@ pub struct Caller {
 
 impl Proxy {
     /// Answers one request.
-    pub async fn answer(self: Arc<Self>, caller: Caller, request: Request<Incoming>) -> Response<AnswerBody> {
+    pub async fn answer(
+        self: Arc<Self>,
+        caller: Caller,
+        request: Request<Incoming>,
+    ) -> Response<AnswerBody> {
         let snapshot = self.current.load_full();
         let state = &caller.state;
-        let exchange = Exchange::open(&self.log, &snapshot.policy, Some(state.name.clone()), Some(state.session()));
+        let exchange = Exchange::open(
+            &self.log,
+            &snapshot.policy,
+            Some(state.name.clone()),
+            Some(state.session()),
+        );
         let http1 = request.version() < Version::HTTP_2;
         match self.exchange(&caller, &snapshot, &exchange, request).await {
             Ok(response) => response,
@@ -102,10 +111,14 @@ impl Proxy {
     ) -> Result<Response<AnswerBody>, Refusal> {
         let policy = &snapshot.policy;
         let Some((_, agent)) = policy.agent(&caller.state.name) else {
-            return Err(Refusal::because(Reason::NotIdentified, "The policy no longer names this agent."));
+            return Err(Refusal::because(
+                Reason::NotIdentified,
+                "The policy no longer names this agent.",
+            ));
         };
         let candidates = policy.candidates(agent, &caller.target);
-        let catalog = candidates.first().and_then(|(_, resource)| resource.catalog()).map(Arc::as_ref);
+        let catalog =
+            candidates.first().and_then(|(_, resource)| resource.catalog()).map(Arc::as_ref);
         let http2 = request.version() == Version::HTTP_2;
         let (head, body, upgrade) = match intake::head(request, &caller.target) {
             Ok(read) => read,
@@ -114,7 +127,8 @@ impl Proxy {
                 return Err(refusal);
             }
         };
-        let (message, failed) = intake::gather(head, body, catalog, &candidates, &policy.limits).await;
+        let (message, failed) =
+            intake::gather(head, body, catalog, &candidates, &policy.limits).await;
         let manner = respond::Manner::of(message.head(), catalog);
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
         let (verdict, changes) =
@@ -150,7 +164,10 @@ impl Proxy {
         let intent = exchange.permitted(permit.head(), permit.ruling(), policy, hold).await;
         let mut intent = intent.map_err(|error| {
             tracing::error!(%error, "a call was refused because it could not be recorded");
-            manner.refusal(Ruling::denial(Reason::NotRecorded, "The call could not be recorded, so it was not sent; try again later."))
+            manner.refusal(Ruling::denial(
+                Reason::NotRecorded,
+                "The call could not be recorded, so it was not sent; try again later.",
+            ))
         })?;
         self.metrics.allowed(permit.ruling());
         let key = permit.head().header("sec-websocket-key").map(str::to_owned);
@@ -173,7 +190,12 @@ impl Proxy {
         self.learn(caller, policy, response.headers());
         let status = response.status();
         if status == http::StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(response, way.upgrade.filter(|_| websocket).zip(key), exchange, manner);
+            return self.switch(
+                response,
+                way.upgrade.filter(|_| websocket).zip(key),
+                exchange,
+                manner,
+            );
         }
         if response.body().is_end_stream()
             && let Some(ticket) = &mut intent
@@ -181,12 +203,20 @@ impl Proxy {
             // The head is the whole answer, so the record comes before it.
             if let Err(error) = ticket.written().await {
                 tracing::error!(%error, "an answer was withheld because its record was not written");
-                return Err(manner.refusal(Ruling::denial(Reason::NotRecorded, "The call could not be recorded.")));
+                return Err(manner.refusal(Ruling::denial(
+                    Reason::NotRecorded,
+                    "The call could not be recorded.",
+                )));
             }
         }
         strip_hop_by_hop(response.headers_mut());
-        let outcome =
-            exchange.clone().answered(status.as_u16(), sent.address, sent.attempts, intent, sent.lease);
+        let outcome = exchange.clone().answered(
+            status.as_u16(),
+            sent.address,
+            sent.attempts,
+            intent,
+            sent.lease,
+        );
         Ok(response.map(|body| AnswerBody::Upstream(Box::new(ResponseBody::new(body, outcome)))))
     }
 

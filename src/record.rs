@@ -10,11 +10,26 @@ use crate::forward::{Lease, Watch};
 use crate::message::Head;
 use crate::policy::{Policy, Word};
 use bytes::Bytes;
+use http::Method;
 use jiff::Timestamp;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
+
+/// Ids of one process share a random part and count on, so that making one asks nobody.
+static PROCESS: LazyLock<String> = LazyLock::new(|| {
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    // The time of the start, then randomness.
+    id.chars().take(12).chain(id.chars().skip(16).take(10)).collect()
+});
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+fn next_id() -> Arc<str> {
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    Arc::from(format!("r_{}{count:08x}", *PROCESS))
+}
 
 /// What every record of an exchange says.
 #[derive(Clone, Debug)]
@@ -32,10 +47,15 @@ pub struct Exchange {
 
 impl Exchange {
     /// Opens the record of a request.
-    pub fn open(log: &Log, policy: &Policy, agent: Option<Arc<str>>, session: Option<Arc<str>>) -> Self {
+    pub fn open(
+        log: &Log,
+        policy: &Policy,
+        agent: Option<Arc<str>>,
+        session: Option<Arc<str>>,
+    ) -> Self {
         Self {
             log: log.clone(),
-            request_id: Arc::from(format!("r_{}", uuid::Uuid::now_v7().simple())),
+            request_id: next_id(),
             agent,
             session,
             started: Instant::now(),
@@ -54,8 +74,8 @@ impl Exchange {
     fn intent(&self, head: Option<&Head>, ruling: &Ruling, policy: &Policy) -> Entry {
         let mut entry = self.entry(Kind::Request);
         if let Some(head) = head {
-            entry.method = Some(Text::from(head.method().as_str().to_owned()));
-            entry.host = Some(Text::from(head.target().host().as_str().to_owned()));
+            entry.method = Some(method(head.method()));
+            entry.host = Some(Text::from(head.target().host().shared()));
             entry.port = Some(head.target().port());
             entry.path = Some(Text::from(head.path().as_str().to_owned()));
         }
@@ -66,7 +86,7 @@ impl Exchange {
             .iter()
             .map(|(presented, name)| CredentialUse {
                 slot: Text::from(presented.slot.clone()),
-                name: name.as_ref().map_or(Text::from("foreign"), Text::from),
+                name: name.as_ref().map_or_else(|| Text::from("foreign"), Text::from),
                 fingerprint: presented
                     .fingerprint()
                     .map(|print| Text::from(policy.fingerprints.print(&print))),
@@ -101,7 +121,13 @@ impl Exchange {
 
     /// Records a refusal, with the hold it belongs to. Nothing has left and nothing will, so the
     /// refusal stands whether or not it can be recorded; that it could not be is logged.
-    pub async fn refused(&self, head: Option<&Head>, ruling: &Ruling, policy: &Policy, hold: Option<&str>) {
+    pub async fn refused(
+        &self,
+        head: Option<&Head>,
+        ruling: &Ruling,
+        policy: &Policy,
+        hold: Option<&str>,
+    ) {
         let mut entry = self.intent(head, ruling, policy);
         entry.hold = hold.map(|hold| Text::from(hold.to_owned()));
         let written = match self.log.note(entry) {
@@ -122,7 +148,16 @@ impl Exchange {
         intent: Option<Ticket>,
         lease: Lease,
     ) -> Outcome {
-        Outcome { exchange: self, status, address: Some(address), attempts, intent, lease: Some(lease), bytes: 0, over: false }
+        Outcome {
+            exchange: self,
+            status,
+            address: Some(address),
+            attempts,
+            intent,
+            lease: Some(lease),
+            bytes: 0,
+            over: false,
+        }
     }
 
     /// Records that no answer came.
@@ -153,6 +188,14 @@ impl Exchange {
         if let Err(error) = self.log.note(entry) {
             tracing::error!(request_id = %self.request_id, %error, "an outcome could not be recorded");
         }
+    }
+}
+
+fn method(method: &Method) -> Text {
+    match *method {
+        Method::GET => Text::from("GET"),
+        Method::POST => Text::from("POST"),
+        _ => Text::from(method.as_str().to_owned()),
     }
 }
 
@@ -206,7 +249,9 @@ impl Outcome {
         entry.detail = match (detail, self.attempts) {
             (Some(detail), _) => Some(Text::from(detail)),
             (None, 1) => None,
-            (None, _) => Some(Text::from("sent again once: the first connection died before any answer")),
+            (None, _) => {
+                Some(Text::from("sent again once: the first connection died before any answer"))
+            }
         };
         self.exchange.hand_over(entry);
     }

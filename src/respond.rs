@@ -36,7 +36,14 @@ pub struct Refusal {
 impl Refusal {
     /// A plain refusal.
     pub fn new(ruling: Box<Ruling>) -> Self {
-        Self { ruling, hold: None, protocol: Protocol::Http, graphql_media_type: false, unread: false, status: None }
+        Self {
+            ruling,
+            hold: None,
+            protocol: Protocol::Http,
+            graphql_media_type: false,
+            unread: false,
+            status: None,
+        }
     }
 
     /// A refusal for one reason, before there was a request to judge.
@@ -73,10 +80,9 @@ impl Manner {
 
 /// Whether a client says that it takes GraphQL's own media type.
 fn takes_graphql_media_type(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .any(|value| value.to_str().is_ok_and(|text| text.contains("application/graphql-response+json")))
+    headers.get_all(header::ACCEPT).iter().any(|value| {
+        value.to_str().is_ok_and(|text| text.contains("application/graphql-response+json"))
+    })
 }
 
 /// How long a client waits before it asks again for a held call, in seconds.
@@ -90,9 +96,15 @@ pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Full<Bytes>> {
     let waits = refusal.hold.as_ref().is_some_and(|hold| !hold.is_over());
     let (media, body) = match refusal.protocol {
         Protocol::Git => ("text/plain; charset=utf-8", text(refusal, reason)),
-        Protocol::Http => ("application/problem+json", problem(refusal, reason, status, request_id).to_string()),
+        Protocol::Http => {
+            ("application/problem+json", problem(refusal, reason, status, request_id).to_string())
+        }
         Protocol::Graphql => {
-            let media = if refusal.graphql_media_type { "application/graphql-response+json" } else { "application/json" };
+            let media = if refusal.graphql_media_type {
+                "application/graphql-response+json"
+            } else {
+                "application/json"
+            };
             (media, graphql(refusal, reason, status, request_id).to_string())
         }
     };
@@ -101,7 +113,8 @@ pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Full<Bytes>> {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    let details = format!("holdgate; error={}; details=\"{}\"", proxy_error(reason), reason.as_str());
+    let details =
+        format!("holdgate; error={}; details=\"{}\"", proxy_error(reason), reason.as_str());
     if let Ok(value) = HeaderValue::from_str(&details) {
         headers.insert("proxy-status", value);
     }
@@ -109,7 +122,10 @@ pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Full<Bytes>> {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
     }
     if reason == Reason::NotIdentified {
-        headers.insert(header::PROXY_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"holdgate\""));
+        headers.insert(
+            header::PROXY_AUTHENTICATE,
+            HeaderValue::from_static("Basic realm=\"holdgate\""),
+        );
     }
     if refusal.unread {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -209,7 +225,8 @@ fn graphql(refusal: &Refusal, reason: Reason, status: u16, request_id: &str) -> 
     extensions.insert("reason".to_owned(), json!(reason.as_str()));
     extensions.insert("requestId".to_owned(), json!(request_id));
     if let Some(hold) = &refusal.hold {
-        extensions.insert("hold".to_owned(), json!({ "id": hold.id, "state": hold.state.as_str() }));
+        extensions
+            .insert("hold".to_owned(), json!({ "id": hold.id, "state": hold.state.as_str() }));
     }
     if let Some(map) = value.as_object_mut() {
         map.insert("data".to_owned(), Value::Null);

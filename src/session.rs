@@ -111,7 +111,9 @@ impl AgentState {
             if ruling.stages.is_empty() && ruling.pins.is_empty() {
                 return (verdict, Changes::default());
             }
-            return self.critically(|standing, trajectory| note(verdict, policy, standing, trajectory, at));
+            return self.critically(|standing, trajectory| {
+                note(verdict, policy, standing, trajectory, at)
+            });
         }
         self.critically(|standing, trajectory| {
             let context = Context { policy, agent, standing, grant };

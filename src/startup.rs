@@ -7,6 +7,7 @@
 use crate::audit::{self, Entry, Kind, Log, Options, Retain, Text};
 use crate::forward::{Reach, Upstream};
 use crate::hold::Holds;
+use crate::listen;
 use crate::load::{self, Origin};
 use crate::policy::Policy;
 use crate::proxy::{Proxy, Snapshot};
@@ -60,7 +61,9 @@ pub enum Error {
     #[error(transparent)]
     Roots(#[from] roots::Error),
     /// An address cannot be listened on.
-    #[error("{what} cannot listen on {address}: {source}; is another Holdgate running, or write another address in the policy")]
+    #[error(
+        "{what} cannot listen on {address}: {source}; is another Holdgate running, or write another address in the policy"
+    )]
     Listen {
         /// Which listener.
         what: &'static str,
@@ -79,10 +82,8 @@ pub enum Error {
 pub struct Started {
     /// The proxy.
     pub proxy: Arc<Proxy>,
-    /// Its own listener.
-    pub listener: TcpListener,
-    /// The approvers' listener.
-    pub approvals: TcpListener,
+    /// Both listeners, until something serves them.
+    pub listeners: Option<(TcpListener, TcpListener)>,
     /// Where both are.
     pub addresses: (SocketAddr, SocketAddr),
     lock: File,
@@ -93,6 +94,8 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
     let state = policy.state.clone();
     let lock = lock(&state)?;
     let store = Store::open(&state).await?;
+    // A client that finds the port open may read the certificate at once.
+    let leaves = Leaves::new(Arc::new(Authority::open(&policy.ca_dir)?))?;
     let listener = bind("the proxy", policy.network.listen).await?;
     let approvals = bind("the approvals listener", policy.approvals.listen).await?;
     let local = |listener: &TcpListener, wanted| listener.local_addr().unwrap_or(wanted);
@@ -100,13 +103,12 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
         (local(&listener, policy.network.listen), local(&approvals, policy.approvals.listen));
     let tasks = TaskTracker::new();
     let log = open_log(&policy, &store, &tasks).await?;
-    let leaves = Leaves::new(Arc::new(Authority::open(&policy.ca_dir)?))?;
     let snapshot = snapshot(policy, addresses, 0, &tasks)?;
     record_policy(&log, None, &snapshot.policy, None).await?;
     let stop = CancellationToken::new();
     let proxy = Arc::new(Proxy {
         agents: Agents::new(store.standing().await?),
-        holds: Holds::new(store.clone(), tasks.clone(), stop.clone()).await?,
+        holds: Holds::new(store.clone(), log.clone()),
         current: ArcSwap::from_pointee(snapshot),
         log,
         store,
@@ -116,10 +118,17 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
         stop,
         started: Instant::now(),
     });
-    Ok(Started { proxy, listener, approvals, addresses, lock })
+    Ok(Started { proxy, listeners: Some((listener, approvals)), addresses, lock })
 }
 
 impl Started {
+    /// Serves both listeners; `extra` is an approver that the policy does not name.
+    pub fn serve(&mut self, extra: Option<(String, [u8; 32])>) {
+        let Some((listener, _approvals)) = self.listeners.take() else { return };
+        drop(extra);
+        self.proxy.tasks.spawn(listen::listen(self.proxy.clone(), listener));
+    }
+
     /// Drains: no new connections, requests end, held clients get their hold, the log is closed.
     pub async fn drain(self) {
         let Self { proxy, lock, .. } = self;
@@ -131,13 +140,17 @@ impl Started {
                 for agent in proxy.agents.all() {
                     agent.pool.sweep(u64::MAX);
                 }
-                if tokio::time::timeout(Duration::from_millis(50), proxy.tasks.wait()).await.is_ok() {
+                if tokio::time::timeout(Duration::from_millis(50), proxy.tasks.wait()).await.is_ok()
+                {
                     return;
                 }
             }
         };
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
-            tracing::warn!(open = proxy.tasks.len(), "some connections did not end in time and are cut");
+            tracing::warn!(
+                open = proxy.tasks.len(),
+                "some connections did not end in time and are cut"
+            );
         }
         if let Err(error) = proxy.log.close().await {
             tracing::error!(%error, "the audit log did not close in time");
@@ -162,7 +175,8 @@ fn snapshot(
 /// Loads the policy again; one that does not load keeps the old one and says so.
 pub async fn reload(proxy: &Proxy, origin: &Origin, addresses: (SocketAddr, SocketAddr)) -> bool {
     let before = proxy.current.load_full();
-    let loaded = origin.check_writers().and_then(|()| load::load(origin, true)).map_err(Error::from);
+    let loaded =
+        origin.check_writers().and_then(|()| load::load(origin, true)).map_err(Error::from);
     let generation = before.upstream.generation() + 1;
     let made = loaded.and_then(|policy| {
         if *policy.state != *before.policy.state || *policy.ca_dir != *before.policy.ca_dir {
@@ -175,7 +189,12 @@ pub async fn reload(proxy: &Proxy, origin: &Origin, addresses: (SocketAddr, Sock
         Err(error) => {
             proxy.metrics.reloads_refused.inc();
             tracing::error!("the policy was NOT reloaded, the old one stays in force:\n{error}");
-            let refused = record_policy(&proxy.log, Some(&before.policy), &before.policy, Some("a reload was refused"));
+            let refused = record_policy(
+                &proxy.log,
+                Some(&before.policy),
+                &before.policy,
+                Some("a reload was refused"),
+            );
             if let Err(error) = refused.await {
                 tracing::error!(%error, "a refused reload could not be recorded");
             }
@@ -235,7 +254,9 @@ async fn open_log(policy: &Policy, store: &Store, tasks: &TaskTracker) -> Result
     options.head = store.audit_head().await?;
     // The writer thread hands the newest head over; storing it may lag, never block the log.
     let (sender, mut receiver) = tokio::sync::watch::channel(None);
-    options.head_sink = Some(Box::new(move |seq, hash| drop(sender.send_replace(Some((seq, hash))))));
+    options.head_sink = Some(Box::new(move |seq, hash| {
+        sender.send_replace(Some((seq, hash)));
+    }));
     let log = Log::open(&policy.state.join("audit"), options)?;
     let store = store.clone();
     tasks.spawn(async move {

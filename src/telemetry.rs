@@ -3,12 +3,14 @@
 //! Takes events; returns Prometheus text. Labels come from closed sets only, never from what an
 //! agent wrote. Logs go to stderr, as text or JSON.
 
+use crate::catalog::Effect;
 use crate::decide::Ruling;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 type Labels = Vec<(&'static str, &'static str)>;
@@ -18,6 +20,7 @@ type Labels = Vec<(&'static str, &'static str)>;
 pub struct Metrics {
     registry: Registry,
     verdicts: Family<Labels, Counter>,
+    allowed: Vec<(Effect, Counter)>,
     /// Connections from clients now.
     pub connections: Gauge,
     /// Policies that were refused at a reload.
@@ -32,16 +35,29 @@ impl Default for Metrics {
         let reloads_refused = Counter::default();
         registry.register("verdicts", "Requests by verdict and reason", verdicts.clone());
         registry.register("connections", "Connections from clients", connections.clone());
-        registry.register("reloads_refused", "Policies refused at a reload", reloads_refused.clone());
-        Self { registry, verdicts, connections, reloads_refused }
+        registry.register(
+            "reloads_refused",
+            "Policies refused at a reload",
+            reloads_refused.clone(),
+        );
+        let counter = |effect: Effect| {
+            let labels = vec![("verdict", "allow"), ("reason", ""), ("effect", effect.as_str())];
+            (effect, verdicts.get_or_create(&labels).clone())
+        };
+        let allowed = Effect::ALL.iter().copied().map(counter).collect();
+        Self { registry, verdicts, allowed, connections, reloads_refused }
     }
 }
 
 impl Metrics {
     /// Counts a request that was sent.
     pub fn allowed(&self, ruling: &Ruling) {
-        let effect = ruling.operations.first().map_or("unknown", |operation| operation.effect.as_str());
-        self.verdicts.get_or_create(&vec![("verdict", "allow"), ("reason", ""), ("effect", effect)]).inc();
+        let effect =
+            ruling.operations.first().map_or(Effect::Unknown, |operation| operation.effect);
+        // These are counted on the hot path, so their counters are found without a lock.
+        if let Some((_, counter)) = self.allowed.iter().find(|(known, _)| *known == effect) {
+            counter.inc();
+        }
     }
 
     /// Counts a request that was not.
@@ -51,7 +67,8 @@ impl Metrics {
             _ => "deny",
         };
         let reason = ruling.reason.map_or("", crate::decide::Reason::as_str);
-        let effect = ruling.operations.first().map_or("unknown", |operation| operation.effect.as_str());
+        let effect =
+            ruling.operations.first().map_or("unknown", |operation| operation.effect.as_str());
         self.verdicts
             .get_or_create(&vec![("verdict", verdict), ("reason", reason), ("effect", effect)])
             .inc();
@@ -70,8 +87,17 @@ impl Metrics {
 /// Sends logs to stderr, as JSON where that is asked for. `HOLDGATE_LOG` filters as in `info` or
 /// `holdgate=debug`.
 pub fn log_to_stderr(json: bool) {
-    let filter = EnvFilter::try_from_env("HOLDGATE_LOG").unwrap_or_else(|_unset| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log_to_stderr_from("info", json);
+}
+
+/// The same from another level on, where `HOLDGATE_LOG` says nothing.
+pub fn log_to_stderr_from(level: &str, json: bool) {
+    let filter =
+        EnvFilter::try_from_env("HOLDGATE_LOG").unwrap_or_else(|_unset| EnvFilter::new(level));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let started = if json {
         builder.json().flatten_event(true).try_init()
     } else {

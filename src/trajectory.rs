@@ -153,11 +153,17 @@ mod tests {
 
     #[test]
     fn steps_match_in_order_with_gaps_and_in_time() {
-        use Stage::{AuthenticationFailure as Failure, Destructive, ForeignCredential as Foreign, Irreversible};
+        use Stage::{
+            AuthenticationFailure as Failure, Destructive, ForeignCredential as Foreign,
+            Irreversible,
+        };
         let sequences = [sequence(&[&[Failure], &[Foreign], &[Irreversible]])];
         type Step = (u64, &'static [Stage]);
         let cases: &[(&[Step], bool)] = &[
-            (&[(0, &[Failure]), (1, &[Destructive]), (2, &[Foreign, Destructive, Irreversible])], true),
+            (
+                &[(0, &[Failure]), (1, &[Destructive]), (2, &[Foreign, Destructive, Irreversible])],
+                true,
+            ),
             (&[(0, &[Foreign]), (1, &[Failure]), (2, &[Irreversible])], false),
             (&[(0, &[Failure]), (90, &[Foreign, Irreversible])], false),
             (&[(0, &[Failure]), (1, &[Foreign])], false),

@@ -30,7 +30,10 @@ pub async fn front(proxy: Arc<Proxy>, request: Request<Incoming>) -> Response<An
     let agent = match identify(request.headers(), policy) {
         Ok(agent) => agent,
         Err(error) => {
-            let refusal = Refusal::because(Reason::NotIdentified, format!("The agent is not identified: {error}."));
+            let refusal = Refusal::because(
+                Reason::NotIdentified,
+                format!("The agent is not identified: {error}."),
+            );
             return refused(&proxy, policy, None, &refusal).await;
         }
     };
@@ -46,7 +49,9 @@ pub async fn front(proxy: Arc<Proxy>, request: Request<Incoming>) -> Response<An
     let target = match Target::of_absolute(request.uri()) {
         Ok(target) => target,
         Err(error) => {
-            let detail = format!("This port is a proxy: send CONNECT, or http:// in absolute form ({error}).");
+            let detail = format!(
+                "This port is a proxy: send CONNECT, or http:// in absolute form ({error})."
+            );
             let mut refusal = Refusal::because(Reason::Malformed, detail);
             refusal.unread = true;
             return refused(&proxy, policy, Some(agent), &refusal).await;
@@ -65,7 +70,9 @@ fn connect(
     request: &Request<Incoming>,
 ) -> Result<Caller, Refusal> {
     let headers = request.headers();
-    if headers.contains_key(header::CONTENT_LENGTH) || headers.contains_key(header::TRANSFER_ENCODING) {
+    if headers.contains_key(header::CONTENT_LENGTH)
+        || headers.contains_key(header::TRANSFER_ENCODING)
+    {
         return Err(Refusal::because(Reason::Malformed, "A CONNECT has no body."));
     }
     let target = Target::of_connect(request.uri(), headers).map_err(|refused| {
@@ -139,7 +146,8 @@ async fn intercept(proxy: Arc<Proxy>, caller: Caller, upgraded: Upgraded) {
                 _ => Reason::Malformed,
             };
             let ruling = Ruling::denial(reason, format!("The tunnel to {host} ended: {error}."));
-            let exchange = Exchange::open(&proxy.log, &snapshot.policy, Some(caller.state.name.clone()), None);
+            let exchange =
+                Exchange::open(&proxy.log, &snapshot.policy, Some(caller.state.name.clone()), None);
             tracing::info!(agent = %caller.state.name, %host, %error, "a tunnel ended before its first request");
             exchange.refused(None, &ruling, &snapshot.policy, None).await;
         }

@@ -158,15 +158,15 @@ impl Store for Disk {
 
 impl Medium for File {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)?;
-        // A file that was removed takes bytes gladly and keeps none.
-        if self.metadata()?.nlink() == 0 {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed"));
-        }
-        Ok(())
+        self.write_all(bytes)
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        // A file that was removed takes bytes gladly and keeps none; what is not synced is kept
+        // until it is, and written again.
+        if self.metadata()?.nlink() == 0 {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed"));
+        }
         self.sync_data()
     }
 

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock, mpsc};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -113,6 +113,16 @@ impl Ticket {
         }
         self.queue.bell.ring(NAPPING);
         self.pending.reach(WRITTEN, self.queue.deadline).await
+    }
+
+    /// The same for a caller that polls. It has no deadline: the writer answers, or its end does.
+    pub fn poll_written(&self, context: &mut Context<'_>) -> Poll<Result<u64, NotRecorded>> {
+        if let Some(outcome) = self.pending.outcome(WRITTEN) {
+            return Poll::Ready(outcome);
+        }
+        self.queue.bell.ring(NAPPING);
+        self.pending.waker.register(context.waker());
+        self.pending.outcome(WRITTEN).map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Waits until the record of a durable entry is on disk.

@@ -3,7 +3,9 @@
 //! Takes text, returns a [`Catalog`]; refuses unknown keys, duplicate operations and kinds that
 //! are used but not declared.
 
-use super::{Catalog, Effect, Error, Graphql, Identifier, Kind, OperationSpec, Reveal, Reversibility};
+use super::{
+    Catalog, Effect, Error, Graphql, Identifier, Kind, OperationSpec, Reveal, Reversibility,
+};
 use crate::policy::path::{Index, Template};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -88,7 +90,7 @@ pub(super) fn parse(service: &str, text: &str) -> Result<Catalog, Error> {
     for entry in file.rest {
         compile.rest(&mut rest, entry)?;
     }
-    let slot = |slot: String| slot.strip_prefix("header ").map_or(slot.clone(), str::to_owned);
+    let slot = |slot: String| slot.strip_prefix("header ").unwrap_or(&slot).to_owned();
     Ok(Catalog {
         service: Arc::from(service),
         title: file.title,
@@ -109,8 +111,11 @@ struct Compile<'a> {
 impl Compile<'_> {
     fn graphql(&self, file: GraphqlFile) -> Result<Graphql, Error> {
         let mut operations = HashMap::new();
-        let groups =
-            [("mutation", file.mutations), ("query", file.queries), ("subscription", file.subscriptions)];
+        let groups = [
+            ("mutation", file.mutations),
+            ("query", file.queries),
+            ("subscription", file.subscriptions),
+        ];
         for (kind, entries) in groups {
             for (field, entry) in entries {
                 let name = format!("{kind} {field}");
@@ -155,7 +160,9 @@ impl Compile<'_> {
     fn operation(&self, name: &str, entry: EntryFile) -> Result<OperationSpec, Error> {
         let reversibility = match (entry.effect, entry.reversibility) {
             (Effect::Unknown, _) => {
-                return Err(self.error(name, "an effect must be known; leave the operation out instead"));
+                return Err(
+                    self.error(name, "an effect must be known; leave the operation out instead")
+                );
             }
             (Effect::Destructive, None) => {
                 return Err(self.error(name, "a destructive operation needs `reversibility:`"));
@@ -174,11 +181,17 @@ impl Compile<'_> {
         })
     }
 
-    fn identifiers(&self, name: &str, ids: BTreeMap<String, String>) -> Result<Vec<Identifier>, Error> {
+    fn identifiers(
+        &self,
+        name: &str,
+        ids: BTreeMap<String, String>,
+    ) -> Result<Vec<Identifier>, Error> {
         ids.into_iter()
             .map(|(path, kind)| {
                 if !self.kinds.contains(&kind) {
-                    return Err(self.error(name, format!("`{kind}` is not among the catalog's `kinds`")));
+                    return Err(
+                        self.error(name, format!("`{kind}` is not among the catalog's `kinds`"))
+                    );
                 }
                 let path = path.split('.').map(Into::into).collect();
                 Ok(Identifier { path, kind: Arc::from(kind) })

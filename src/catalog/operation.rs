@@ -6,7 +6,19 @@
 use std::sync::Arc;
 
 /// What a call does, in the strictness order of none: each is judged by its own list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    serde::Deserialize,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Changes nothing.
@@ -26,6 +38,17 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// Every effect.
+    pub const ALL: [Self; 7] = [
+        Self::Read,
+        Self::Write,
+        Self::Destructive,
+        Self::Credential,
+        Self::Access,
+        Self::Execute,
+        Self::Unknown,
+    ];
+
     /// The word of the policy, logs and records.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -55,7 +78,18 @@ impl Effect {
 }
 
 /// Whether what a call does can be undone by the one who called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Deserialize,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Reversibility {
     /// The same API undoes it.

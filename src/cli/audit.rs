@@ -82,17 +82,28 @@ fn verify(
     match audit::verify(folder, key, head) {
         Ok(summary) => {
             let text = if as_json {
-                let notices: Vec<Value> =
-                    summary.notices.iter().map(|n| json!({ "seq": n.seq, "detail": n.detail })).collect();
-                format!("{}\n", json!({ "whole": true, "first": summary.first, "last": summary.last, "files": summary.files, "checkpoints": summary.checkpoints, "unsigned": summary.unsigned, "notices": notices }))
+                let notices: Vec<Value> = summary
+                    .notices
+                    .iter()
+                    .map(|n| json!({ "seq": n.seq, "detail": n.detail }))
+                    .collect();
+                format!(
+                    "{}\n",
+                    json!({ "whole": true, "first": summary.first, "last": summary.last, "files": summary.files, "checkpoints": summary.checkpoints, "unsigned": summary.unsigned, "notices": notices })
+                )
             } else {
                 let mut text = String::new();
                 for notice in &summary.notices {
-                    text.push_str(&format!("note at record {}: {}\n", notice.seq, notice.detail));
+                    let note = format!("note at record {}: {}\n", notice.seq, notice.detail);
+                    text.push_str(&note);
                 }
                 text + &format!(
                     "whole: records {} to {} in {} files, {} signed checkpoints, {} records after the last\n",
-                    summary.first, summary.last, summary.files, summary.checkpoints, summary.unsigned
+                    summary.first,
+                    summary.last,
+                    summary.files,
+                    summary.checkpoints,
+                    summary.unsigned
                 )
             };
             print(&text)?;

@@ -13,7 +13,11 @@ pub(super) enum CredentialCommand {
     Fingerprint,
 }
 
-pub(super) fn run(command: &CredentialCommand, origin: &Origin, json: bool) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    command: &CredentialCommand,
+    origin: &Origin,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let CredentialCommand::Fingerprint = command;
     let policy = loaded(origin)?;
     let mut secret = Zeroizing::new(Vec::new());
@@ -25,6 +29,10 @@ pub(super) fn run(command: &CredentialCommand, origin: &Origin, json: bool) -> a
         return Err(Unusable("give the secret on stdin".to_owned()).into());
     }
     let text = policy.fingerprints.print(&policy.fingerprints.fingerprint(&secret));
-    print(&if json { format!("{}\n", serde_json::json!({ "fingerprint": text })) } else { format!("{text}\n") })?;
+    print(&if json {
+        format!("{}\n", serde_json::json!({ "fingerprint": text }))
+    } else {
+        format!("{text}\n")
+    })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -41,12 +41,19 @@ pub(super) fn run(command: &Env, origin: &Origin) -> anyhow::Result<ExitCode> {
         Proof::OnlyAgent => None,
         _ => Some((agent.name.to_string(), "${HOLDGATE_AGENT_TOKEN}".to_owned())),
     };
-    let kit = Kit { listen: policy.network.listen, user, bundle, ca: std::path::absolute(authority.path())? };
+    let kit = Kit {
+        listen: policy.network.listen,
+        user,
+        bundle,
+        ca: std::path::absolute(authority.path())?,
+    };
     let variables = kit.variables();
     let text = match command.shell {
         Shell::Json => {
-            let map: serde_json::Map<String, serde_json::Value> =
-                variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+            let map: serde_json::Map<String, serde_json::Value> = variables
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect();
             format!("{:#}\n", serde_json::Value::Object(map))
         }
         shell => {

@@ -39,7 +39,9 @@ pub(super) fn run(command: PolicyCommand, origin: &Origin, json: bool) -> anyhow
     match command {
         PolicyCommand::Check => check(&policy, origin, json),
         PolicyCommand::Test => test(&policy, json),
-        PolicyCommand::Explain { agent, file } => explain_file(&policy, agent.as_deref(), &file, json),
+        PolicyCommand::Explain { agent, file } => {
+            explain_file(&policy, agent.as_deref(), &file, json)
+        }
         PolicyCommand::Schema => Ok(ExitCode::SUCCESS),
     }
 }
@@ -50,7 +52,8 @@ fn check(policy: &Policy, origin: &Origin, json: bool) -> anyhow::Result<ExitCod
         let lints = policy.lints.iter().map(|lint| {
             json!({ "line": lint.place.line, "column": lint.place.column, "message": lint.message })
         });
-        let value = json!({ "ok": true, "digest": policy.digest, "lints": lints.collect::<Vec<_>>() });
+        let value =
+            json!({ "ok": true, "digest": policy.digest, "lints": lints.collect::<Vec<_>>() });
         print(&format!("{value}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -80,7 +83,9 @@ fn test(policy: &Policy, json: bool) -> anyhow::Result<ExitCode> {
                     let reason = explained.reason();
                     let right = explained.word() == case.expect
                         && case.reason.as_deref().is_none_or(|wanted| Some(wanted) == reason);
-                    (!right).then(|| format!("it is {} {}", word(explained.word()), reason.unwrap_or_default()))
+                    (!right).then(|| {
+                        format!("it is {} {}", word(explained.word()), reason.unwrap_or_default())
+                    })
                 }
             },
         };
@@ -110,7 +115,12 @@ fn test(policy: &Policy, json: bool) -> anyhow::Result<ExitCode> {
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn explain_file(policy: &Policy, agent: Option<&str>, file: &PathBuf, json: bool) -> anyhow::Result<ExitCode> {
+fn explain_file(
+    policy: &Policy,
+    agent: Option<&str>,
+    file: &PathBuf,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let agent: &Agent = match (agent, policy.agents.as_slice()) {
         (Some(name), _) => policy.agent(name).map(|(_, agent)| agent),
         (None, [only]) => Some(only),
@@ -120,12 +130,16 @@ fn explain_file(policy: &Policy, agent: Option<&str>, file: &PathBuf, json: bool
     let text = if file.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin().lock())?
     } else {
-        std::fs::read_to_string(file).map_err(|error| Unusable(format!("{}: {error}", file.display())))?
+        std::fs::read_to_string(file)
+            .map_err(|error| Unusable(format!("{}: {error}", file.display())))?
     };
     let explained = explain(policy, agent, &text).map_err(|error| Unusable(error.to_string()))?;
     let out = match &explained {
         Explained::Refused(refused) if json => {
-            format!("{}\n", json!({ "verdict": "deny", "reason": explained.reason(), "detail": refused.to_string() }))
+            format!(
+                "{}\n",
+                json!({ "verdict": "deny", "reason": explained.reason(), "detail": refused.to_string() })
+            )
         }
         Explained::Refused(refused) => {
             format!("deny {}: {refused}\n", explained.reason().unwrap_or_default())
@@ -180,14 +194,24 @@ fn as_text(ruling: &Ruling) -> Result<String, std::fmt::Error> {
     if !ruling.detail.is_empty() {
         writeln!(out, "  {}", ruling.detail)?;
     }
-    for (name, value) in [("rule", &ruling.rule), ("resource", &ruling.resource.as_ref().map(ToString::to_string)), ("environment", &ruling.environment.as_ref().map(ToString::to_string))] {
+    for (name, value) in [
+        ("rule", &ruling.rule),
+        ("resource", &ruling.resource.as_ref().map(ToString::to_string)),
+        ("environment", &ruling.environment.as_ref().map(ToString::to_string)),
+    ] {
         if let Some(value) = value {
             writeln!(out, "  {name:<12} {value}")?;
         }
     }
-    for operation in &ruling.operations {
+    for operation in ruling.operations.iter() {
         let effect = operation.effect.as_str();
-        writeln!(out, "  {:<12} {} ({effect}, {})", "operation", operation.name, operation.reversibility.as_str())?;
+        writeln!(
+            out,
+            "  {:<12} {} ({effect}, {})",
+            "operation",
+            operation.name,
+            operation.reversibility.as_str()
+        )?;
     }
     for target in &ruling.targets {
         let owner = target.resource.as_deref().unwrap_or("nobody");

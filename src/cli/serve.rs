@@ -2,9 +2,7 @@
 
 use super::{print, runtime};
 use crate::fingerprint::{hex, token_hash};
-use crate::listen;
 use crate::load::{self, Origin};
-use crate::office;
 use crate::startup::{self, Started};
 use crate::telemetry;
 use clap::Args;
@@ -29,10 +27,9 @@ pub(super) fn run(command: &Serve, origin: &Origin, json: bool) -> anyhow::Resul
         tracing::warn!(place = %policy.rule_name(lint.place), "{}", lint.message);
     }
     runtime()?.block_on(async {
-        let started = startup::start(policy).await?;
+        let mut started = startup::start(policy).await?;
         let proxy = started.proxy.clone();
         let extra = one_time_token(&started)?;
-        office::open(&started, extra)?;
         if let Err(error) = crate::tls::warm_up(&proxy.leaves).await {
             tracing::debug!(%error, "the warm-up handshake failed");
         }
@@ -42,13 +39,9 @@ pub(super) fn run(command: &Serve, origin: &Origin, json: bool) -> anyhow::Resul
         let ca = std::path::absolute(proxy.leaves.authority().path())?;
         print(&format!("ready proxy={at} approvals={approvals} ca={}\n", ca.display()))?;
         tracing::info!("to send a program through it: eval \"$(holdgate env)\"");
-        let listener = started.listener.try_clone_for_listening()?;
-        proxy.tasks.spawn(listen::listen(proxy.clone(), listener));
-        loop {
-            match signals.next().await {
-                Asked::Reload => drop(startup::reload(&proxy, origin, (at, approvals)).await),
-                Asked::Stop => break,
-            }
+        started.serve(extra);
+        while let Asked::Reload = signals.next().await {
+            startup::reload(&proxy, origin, (at, approvals)).await;
         }
         tracing::info!("draining: requests end, held calls are handed back");
         started.drain().await;
@@ -63,13 +56,18 @@ fn one_time_token(started: &Started) -> anyhow::Result<Option<(String, [u8; 32])
         return Ok(None);
     }
     if !std::io::stderr().is_terminal() {
-        tracing::warn!("no approver is named in the policy and there is no terminal to show a token on: held calls cannot be approved");
+        tracing::warn!(
+            "no approver is named in the policy and there is no terminal to show a token on: held calls cannot be approved"
+        );
         return Ok(None);
     }
     let mut bytes = [0; 32];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| anyhow::anyhow!("no randomness"))?;
     let token = zeroize::Zeroizing::new(hex(&bytes));
-    eprintln!("holdgate: no approver is named; this token approves until the proxy ends:\n  HOLDGATE_APPROVER_TOKEN={}", *token);
+    eprintln!(
+        "holdgate: no approver is named; this token approves until the proxy ends:\n  HOLDGATE_APPROVER_TOKEN={}",
+        *token
+    );
     Ok(Some(("terminal".to_owned(), token_hash(token.as_bytes()))))
 }
 
@@ -113,13 +111,15 @@ fn watch(origin: &Origin, signals: &Signals) -> anyhow::Result<notify::Recommend
     let changed = signals.changed.clone();
     let name = path.file_name().map(ToOwned::to_owned);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let touches = |event: &notify::Event| event.paths.iter().any(|path| path.file_name() == name.as_deref());
+        let touches = |event: &notify::Event| {
+            event.paths.iter().any(|path| path.file_name() == name.as_deref())
+        };
         if event.is_ok_and(|event| !event.kind.is_access() && touches(&event)) {
             changed.notify_one();
         }
     })?;
     let folder = std::path::absolute(path)?;
-    let folder = folder.parent().unwrap_or(std::path::Path::new("/"));
+    let folder = folder.parent().unwrap_or(&folder);
     watcher.watch(folder, notify::RecursiveMode::NonRecursive)?;
     Ok(watcher)
 }

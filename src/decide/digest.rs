@@ -11,10 +11,25 @@ use crate::message::Body;
 
 /// Headers that change what a call does or to which version of a thing.
 const MEANINGFUL: &[&str] = &[
-    "content-encoding", "content-language", "content-range", "content-type", "depth", "destination",
-    "if-match", "if-modified-since", "if-none-match", "if-unmodified-since", "overwrite", "prefer",
-    "range", "stripe-account", "x-amz-target", "x-dangerous", "x-goog-user-project",
-    "x-http-content-length", "x-vault-namespace",
+    "content-encoding",
+    "content-language",
+    "content-range",
+    "content-type",
+    "depth",
+    "destination",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-unmodified-since",
+    "overwrite",
+    "prefer",
+    "range",
+    "stripe-account",
+    "x-amz-target",
+    "x-dangerous",
+    "x-goog-user-project",
+    "x-http-content-length",
+    "x-vault-namespace",
 ];
 
 impl<B> Held<B> {
@@ -34,7 +49,7 @@ impl<B> Held<B> {
         put("scheme", if head.target().is_cleartext() { b"http" } else { b"https" });
         put("path", head.path().as_str().as_bytes());
         put("query", head.query().as_str().as_bytes());
-        for operation in facts.operations() {
+        for operation in facts.operations().iter() {
             put("operation", operation.name.as_bytes());
         }
         for reason in &self.ruling.terms.reasons {

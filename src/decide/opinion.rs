@@ -25,14 +25,14 @@ struct Opinion<'a> {
 /// The opinions on one request so far.
 pub(super) struct Opinions<'a> {
     pub(super) context: &'a Context<'a>,
-    opinions: Vec<Opinion<'a>>,
+    all: Vec<Opinion<'a>>,
     targets: Vec<Target>,
     pins: Vec<(Arc<str>, Fingerprint)>,
 }
 
 impl<'a> Opinions<'a> {
     pub(super) const fn new(context: &'a Context<'a>) -> Self {
-        Self { context, opinions: Vec::new(), targets: Vec::new(), pins: Vec::new() }
+        Self { context, all: Vec::new(), targets: Vec::new(), pins: Vec::new() }
     }
 
     pub(super) const fn standing(&self) -> &'a Standing {
@@ -40,7 +40,7 @@ impl<'a> Opinions<'a> {
     }
 
     pub(super) fn is_denied(&self) -> bool {
-        self.opinions.iter().any(|opinion| opinion.word == Word::Deny)
+        self.all.iter().any(|opinion| opinion.word == Word::Deny)
     }
 
     pub(super) fn allow(&mut self, resource: &'a Resource, place: Option<Place>) {
@@ -48,7 +48,8 @@ impl<'a> Opinions<'a> {
     }
 
     pub(super) fn deny(&mut self, reason: Reason, by: Option<(&'a Resource, Option<Place>)>) {
-        let (resource, place) = by.map_or((None, None), |(resource, place)| (Some(resource), place));
+        let (resource, place) =
+            by.map_or((None, None), |(resource, place)| (Some(resource), place));
         self.add(Word::Deny, Some(reason), resource, place, None);
     }
 
@@ -73,7 +74,9 @@ impl<'a> Opinions<'a> {
 
     pub(super) fn unreadable(&mut self, unreadable: Unreadable) {
         let detail = match unreadable {
-            Unreadable::Oversize => format!("{unreadable} ({} KiB)", self.context.policy.limits.inspect_kib),
+            Unreadable::Oversize => {
+                format!("{unreadable} ({} KiB)", self.context.policy.limits.inspect_kib)
+            }
             other => other.to_string(),
         };
         self.deny_because(Reason::Unreadable, detail);
@@ -85,7 +88,7 @@ impl<'a> Opinions<'a> {
             slot: Some(presented.slot.clone()),
             evidence: Some(presented.evidence()),
         };
-        self.opinions.push(Opinion {
+        self.all.push(Opinion {
             word: Word::Deny,
             reason: Some(reason),
             resource: None,
@@ -114,23 +117,24 @@ impl<'a> Opinions<'a> {
         detail: Option<String>,
     ) {
         let finding = reason.map(Finding::new);
-        self.opinions.push(Opinion { word, reason, resource, place, detail, finding });
+        self.all.push(Opinion { word, reason, resource, place, detail, finding });
     }
 
     pub(super) fn into_ruling(self, facts: &Facts, head: &Head) -> Ruling {
         let policy = self.context.policy;
-        let word = self.opinions.iter().map(|opinion| opinion.word).max().unwrap_or(Word::Deny);
+        let word = self.all.iter().map(|opinion| opinion.word).max().unwrap_or(Word::Deny);
         // Nobody having spoken for a request is not a yes.
-        let silent = self.opinions.is_empty();
+        let silent = self.all.is_empty();
         let decisive = self
-            .opinions
+            .all
             .iter()
             .filter(|opinion| opinion.word == word)
             .min_by_key(|opinion| opinion.reason);
-        let reason = if silent { Some(Reason::ScopeViolation) } else { decisive.and_then(|o| o.reason) };
+        let reason =
+            if silent { Some(Reason::ScopeViolation) } else { decisive.and_then(|o| o.reason) };
         let resource = decisive.and_then(|opinion| opinion.resource);
         let mut findings: Vec<Finding> = Vec::new();
-        for finding in self.opinions.iter().filter_map(|opinion| opinion.finding.as_ref()) {
+        for finding in self.all.iter().filter_map(|opinion| opinion.finding.as_ref()) {
             if !findings.contains(finding) {
                 findings.push(finding.clone());
             }
@@ -154,7 +158,7 @@ impl<'a> Opinions<'a> {
             resource: resource.map(|resource| resource.name.clone()),
             environment: resource.and_then(|resource| resource.environment.clone()),
             findings,
-            operations: facts.operations().to_vec(),
+            operations: facts.operations().clone(),
             targets: Vec::new(),
             credentials: Vec::new(),
             stages: Vec::new(),
@@ -180,7 +184,7 @@ impl<'a> Opinions<'a> {
     }
 
     fn terms(&self) -> Terms {
-        let held = self.opinions.iter().filter(|opinion| opinion.word == Word::Hold);
+        let held = self.all.iter().filter(|opinion| opinion.word == Word::Hold);
         let reasons = held.filter_map(|opinion| {
             let resource = opinion.resource.map_or("-", |resource| &resource.name);
             Some(format!("{} by {resource}", opinion.reason?.as_str()))
@@ -213,7 +217,8 @@ fn stages(ruling: &Ruling) -> Vec<Stage> {
         stages.push(Stage::Destructive);
     }
     let final_ = ruling.operations.iter().any(|operation| {
-        operation.known && operation.reversibility == Reversibility::Irreversible
+        operation.known
+            && operation.reversibility == Reversibility::Irreversible
             && operation.effect != Effect::Unknown
     });
     if final_ {
@@ -227,10 +232,9 @@ fn detail(ruling: &Ruling, given: Option<String>, head: &Head) -> String {
     if let Some(given) = given {
         return format!("The request is refused: {given}.");
     }
-    let operation = ruling.operation().map_or_else(
-        || format!("{} {}", head.method(), head.target().host()),
-        ToString::to_string,
-    );
+    let operation = ruling
+        .operation()
+        .map_or_else(|| format!("{} {}", head.method(), head.target().host()), ToString::to_string);
     let place = ruling.environment.as_ref().map_or_else(String::new, |name| format!(" in {name}"));
     let Some(reason) = ruling.reason else { return String::new() };
     let held = ruling.word == Word::Hold;

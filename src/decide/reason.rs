@@ -149,11 +149,17 @@ impl Reason {
     /// How grave it is.
     pub const fn severity(self) -> Severity {
         match self {
-            Self::ForeignCredential | Self::CredentialOutOfScope | Self::SecretLeak | Self::Quarantined => {
-                Severity::Critical
-            }
-            Self::ScopeViolation | Self::Destructive | Self::AccountWide | Self::UnknownTarget
-            | Self::PrivateAddress | Self::UpstreamUnverified | Self::HostMismatch => Severity::High,
+            Self::ForeignCredential
+            | Self::CredentialOutOfScope
+            | Self::SecretLeak
+            | Self::Quarantined => Severity::Critical,
+            Self::ScopeViolation
+            | Self::Destructive
+            | Self::AccountWide
+            | Self::UnknownTarget
+            | Self::PrivateAddress
+            | Self::UpstreamUnverified
+            | Self::HostMismatch => Severity::High,
             Self::UpstreamUnreachable | Self::OverLimit | Self::ApprovalRequired => Severity::Low,
             _ => Severity::Medium,
         }

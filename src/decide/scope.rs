@@ -28,7 +28,7 @@ pub(super) fn judge<'a, B>(
     let head = request.message().head();
     let facts = request.facts();
     let mut websocket = false;
-    for operation in facts.operations() {
+    for operation in facts.operations().iter() {
         let catalogued = candidates.first().and_then(|(_, resource)| resource.catalog());
         let (judges, all_needed) = match catalogued {
             Some(catalog) => judge_catalogued(operation, catalog, candidates, opinions),
@@ -36,12 +36,21 @@ pub(super) fn judge<'a, B>(
         };
         if opinions.standing().hold_writes && operation.effect != Effect::Read {
             let detail = "a sequence of this agent's calls was dangerous, so all its writes wait for a person";
-            opinions.word(Word::Hold, Reason::ApprovalRequired, None, None, Some(detail.to_owned()));
+            opinions.word(
+                Word::Hold,
+                Reason::ApprovalRequired,
+                None,
+                None,
+                Some(detail.to_owned()),
+            );
         }
         credentials(facts.credentials(), &judges, all_needed, head, opinions);
     }
     if head.is_upgrade() && !websocket {
-        opinions.deny_because(Reason::ScopeViolation, "no rule lets a WebSocket through here".to_owned());
+        opinions.deny_because(
+            Reason::ScopeViolation,
+            "no rule lets a WebSocket through here".to_owned(),
+        );
     }
     websocket && head.is_upgrade()
 }
@@ -84,7 +93,12 @@ fn judge_catalogued<'a>(
         if owners.is_empty() {
             if let Some(kind) = &identity.kind {
                 unknown = true;
-                opinions.target(Target { kind: kind.to_string(), id: shown(&identity.value), environment: None, resource: None });
+                opinions.target(Target {
+                    kind: kind.to_string(),
+                    id: shown(&identity.value),
+                    environment: None,
+                    resource: None,
+                });
             }
             continue;
         }
@@ -111,9 +125,9 @@ fn judge_catalogued<'a>(
     // conversation with a model acts on nothing that has an owner.
     let account = if operation.known { operation.account } else { !owned };
     if account && operation.known && catalog.kind == Kind::Conversation {
-        candidates.iter().for_each(|candidate| push(&mut judges, *candidate));
-        for (_, resource) in candidates {
-            by_lists(operation, resource, false, opinions);
+        for candidate in candidates {
+            push(&mut judges, *candidate);
+            by_lists(operation, candidate.1, false, opinions);
         }
         return (judges, !read);
     }
@@ -133,7 +147,9 @@ fn judge_catalogued<'a>(
     if account {
         // A read that names something declared is read there; all else is of everybody.
         if judges.is_empty() || !read {
-            candidates.iter().for_each(|candidate| push(&mut judges, *candidate));
+            for candidate in candidates {
+                push(&mut judges, *candidate);
+            }
         }
         return (judges, !read);
     }
@@ -195,7 +211,11 @@ fn by_lists<'a>(
     let effect = operation.effect;
     match word {
         Word::Deny => {
-            let reason = if effect == Effect::Unknown { Reason::UnknownOperation } else { Reason::ScopeViolation };
+            let reason = if effect == Effect::Unknown {
+                Reason::UnknownOperation
+            } else {
+                Reason::ScopeViolation
+            };
             opinions.deny(reason, Some((resource, place)));
         }
         Word::Hold => opinions.word(Word::Hold, held_reason(effect), Some(resource), place, None),
@@ -231,7 +251,11 @@ fn word_of(operation: &Operation, lists: &Lists) -> (Word, Option<Place>, bool) 
     }
     if let Some(place) = lists.allow.effects.get(&operation.effect) {
         // What cannot be undone waits for a person, whatever class it is allowed with.
-        let word = if irreversible || operation.effect == Effect::Unknown { Word::Hold } else { Word::Allow };
+        let word = if irreversible || operation.effect == Effect::Unknown {
+            Word::Hold
+        } else {
+            Word::Allow
+        };
         return (word, Some(*place), false);
     }
     match operation.effect {
@@ -252,7 +276,11 @@ const fn held_reason(effect: Effect) -> Reason {
 }
 
 /// A read without ids passes if some candidate allows reads and none names it otherwise.
-fn account_read<'a>(operation: &Operation, candidates: &[Candidate<'a>], opinions: &mut Opinions<'a>) {
+fn account_read<'a>(
+    operation: &Operation,
+    candidates: &[Candidate<'a>],
+    opinions: &mut Opinions<'a>,
+) {
     let words: Vec<_> = candidates
         .iter()
         .filter_map(|(_, resource)| match &resource.judge {
@@ -260,24 +288,40 @@ fn account_read<'a>(operation: &Operation, candidates: &[Candidate<'a>], opinion
             Judge::Plain(_) => None,
         })
         .collect();
-    let strictest_named = words.iter().filter(|(_, (_, _, named))| *named).max_by_key(|(_, (word, ..))| *word);
+    let strictest_named =
+        words.iter().filter(|(_, (_, _, named))| *named).max_by_key(|(_, (word, ..))| *word);
     let mildest = words.iter().min_by_key(|(_, (word, ..))| *word);
     let Some((resource, (word, place, _))) = strictest_named.or(mildest) else { return };
-    let reason = if *word == Word::Deny { Reason::ScopeViolation } else { held_reason(operation.effect) };
+    let reason =
+        if *word == Word::Deny { Reason::ScopeViolation } else { held_reason(operation.effect) };
     opinions.word(*word, reason, Some(resource), *place, None);
 }
 
 /// A target that nobody owns: read as `unknown_targets` says, anything else held or denied.
-fn unknown_target<'a>(operation: &Operation, candidates: &[Candidate<'a>], opinions: &mut Opinions<'a>) {
+fn unknown_target<'a>(
+    operation: &Operation,
+    candidates: &[Candidate<'a>],
+    opinions: &mut Opinions<'a>,
+) {
     let read = operation.effect == Effect::Read;
     if read {
         account_read(operation, candidates, opinions);
     }
     let word = |resource: &Resource| {
-        if read { resource.unknown_targets.read } else { resource.unknown_targets.other.max(Word::Hold) }
+        if read {
+            resource.unknown_targets.read
+        } else {
+            resource.unknown_targets.other.max(Word::Hold)
+        }
     };
     if let Some((_, strictest)) = candidates.iter().max_by_key(|(_, resource)| word(resource)) {
-        opinions.word(word(strictest), Reason::UnknownTarget, Some(strictest), Some(strictest.place), None);
+        opinions.word(
+            word(strictest),
+            Reason::UnknownTarget,
+            Some(strictest),
+            Some(strictest.place),
+            None,
+        );
     }
     if read {
         return;
@@ -309,7 +353,9 @@ fn judge_plain<'a>(
     let mut reads = true;
     for candidate in candidates {
         let Judge::Plain(rules) = &candidate.1.judge else { continue };
-        if let Some(effect) = by_rules(operation, head, &path, rules, candidate.1, opinions, websocket) {
+        if let Some(effect) =
+            by_rules(operation, head, &path, rules, candidate.1, opinions, websocket)
+        {
             reads &= effect == Effect::Read;
             judges.push(*candidate);
         }
@@ -340,7 +386,8 @@ fn by_rules<'a>(
     let mut effect = None;
     // A trailing slash or dot is another spelling to many servers; it is no way past these.
     let trimmed: Vec<&str> = restricting_spelling(path);
-    for (_, rule) in rules.restricting.matches(&trimmed).into_iter().filter(|(_, rule)| fits(rule)) {
+    for (_, rule) in rules.restricting.matches(&trimmed).into_iter().filter(|(_, rule)| fits(rule))
+    {
         let of_rule = rule.effect.unwrap_or(operation.effect);
         effect = effect.max(Some(of_rule));
         if rule.word == Word::Deny {
@@ -352,19 +399,27 @@ fn by_rules<'a>(
     let allowing: Vec<&(Template, Rule)> =
         rules.allowing.matches(path).into_iter().filter(|(_, rule)| fits(rule)).collect();
     *websocket |= allowing.iter().any(|(_, rule)| rule.websocket);
-    let outright = allowing.iter().find(|(template, rule)| is_outright(template, rule, operation, head, path));
+    let outright =
+        allowing.iter().find(|(template, rule)| is_outright(template, rule, operation, head, path));
     if let Some((_, rule)) = outright {
         opinions.allow(resource, Some(rule.place));
         return effect.max(Some(rule.effect.unwrap_or(operation.effect)));
     }
     let Some((_, rule)) = allowing.first() else { return effect };
     // What destroys, or does nobody knows what, is not meant by a wildcard.
-    opinions.word(Word::Hold, held_reason(operation.effect), Some(resource), Some(rule.place), None);
+    opinions.word(
+        Word::Hold,
+        held_reason(operation.effect),
+        Some(resource),
+        Some(rule.place),
+        None,
+    );
     effect.max(Some(operation.effect))
 }
 
 fn restricting_spelling<'p>(path: &[&'p str]) -> Vec<&'p str> {
-    let mut path: Vec<&str> = path.iter().map(|segment| segment.trim_end_matches(['.', ' '])).collect();
+    let mut path: Vec<&str> =
+        path.iter().map(|segment| segment.trim_end_matches(['.', ' '])).collect();
     while path.len() > 1 && path.last().is_some_and(|last| last.is_empty()) {
         path.pop();
     }
@@ -372,7 +427,13 @@ fn restricting_spelling<'p>(path: &[&'p str]) -> Vec<&'p str> {
 }
 
 /// Whether an allowing rule means this very call, rather than covering it by a wildcard.
-fn is_outright(template: &Template, rule: &Rule, operation: &Operation, head: &Head, path: &[&str]) -> bool {
+fn is_outright(
+    template: &Template,
+    rule: &Rule,
+    operation: &Operation,
+    head: &Head,
+    path: &[&str],
+) -> bool {
     if rule.effect.is_some() {
         return true;
     }
@@ -384,7 +445,8 @@ fn is_outright(template: &Template, rule: &Rule, operation: &Operation, head: &H
     if template.has_wildcard() || (*head.method() == Method::DELETE && rule.method.is_none()) {
         return false;
     }
-    let query = head.query().pairs().iter().any(|(name, value)| is_destructive_parameter(name, value));
+    let query =
+        head.query().pairs().iter().any(|(name, value)| is_destructive_parameter(name, value));
     let words_written = path.iter().zip(template.segments()).all(|(segment, written)| {
         !is_destructive_word(segment) || matches!(written, Segment::Literal(_))
     });
@@ -466,7 +528,8 @@ fn credentials<'a>(
             }
         } else {
             let foreign = fits.iter().any(|(fit, _)| *fit == Fit::Foreign);
-            let reason = if foreign { Reason::ForeignCredential } else { Reason::CredentialOutOfScope };
+            let reason =
+                if foreign { Reason::ForeignCredential } else { Reason::CredentialOutOfScope };
             opinions.credential(reason, credential);
         }
     }
@@ -479,7 +542,11 @@ fn credentials<'a>(
 }
 
 /// On a host that no resource declares, a credential is told apart for the record.
-pub(super) fn without_candidates(context: &Context<'_>, presented: &Presented, opinions: &mut Opinions<'_>) {
+pub(super) fn without_candidates(
+    context: &Context<'_>,
+    presented: &Presented,
+    opinions: &mut Opinions<'_>,
+) {
     let issued = presented.readings().iter().find_map(|reading| context.policy.issued(reading));
     let mine = issued.is_some_and(|(ix, _)| context.agent.credentials.contains(&ix));
     let reason = if mine { Reason::CredentialOutOfScope } else { Reason::ForeignCredential };

@@ -29,7 +29,8 @@ impl Secrets for Fixed {
 fn policy(change: impl Fn(String) -> String) -> Policy {
     let key = Arc::new(FingerprintKey::new(b"test"));
     let text = change(EXAMPLE.to_owned());
-    compile(&text, "policy.yaml", Path::new(""), &Fixed, &key).unwrap_or_else(|report| panic!("{report}"))
+    compile(&text, "policy.yaml", Path::new(""), &Fixed, &key)
+        .unwrap_or_else(|report| panic!("{report}"))
 }
 
 fn ruling(policy: &Policy, request: &str) -> (Word, Option<&'static str>, Vec<&'static str>) {
@@ -46,7 +47,9 @@ fn ruling(policy: &Policy, request: &str) -> (Word, Option<&'static str>, Vec<&'
 
 fn graphql(token: &str, document: &str) -> String {
     let body = serde_json::json!({ "query": document });
-    format!("POST https://backboard.railway.com/graphql/v2\nAuthorization: Bearer {token}\n\n{body}")
+    format!(
+        "POST https://backboard.railway.com/graphql/v2\nAuthorization: Bearer {token}\n\n{body}"
+    )
 }
 
 fn expect(policy: &Policy, cases: &[(String, Word, &str)]) {
@@ -77,7 +80,13 @@ fn plain_resources() {
         ("POST https://api.railway.app/volumes/delete".to_owned(), Deny, "out_of_scope"),
         (format!("GET {api}/x\nX-HTTP-Method-Override: DELETE"), Deny, "malformed"),
         (format!("GET {api}/x?_method=DELETE"), Deny, "malformed"),
-        (format!("POST {api}/deployments\nContent-Type: application/x-www-form-urlencoded\n\n_method=delete"), Deny, "malformed"),
+        (
+            format!(
+                "POST {api}/deployments\nContent-Type: application/x-www-form-urlencoded\n\n_method=delete"
+            ),
+            Deny,
+            "malformed",
+        ),
         (format!("POST {api}/deployments"), Allow, ""),
         (format!("DELETE {api}/volumes/7"), Hold, "destructive"),
         (format!("DELETE {api}/volumes/7/"), Hold, "destructive"),
@@ -102,23 +111,42 @@ fn plain_resources() {
         (format!("PUT {api}/x"), Allow, ""),
     ];
     expect(&wildcard, &cases);
-    let written = policy(|text| text.replace("- allow: POST /deployments", "- allow: POST /volumes/delete"));
+    let written =
+        policy(|text| text.replace("- allow: POST /deployments", "- allow: POST /volumes/delete"));
     expect(&written, &[(format!("POST {api}/volumes/delete"), Allow, "")]);
 }
 
 #[test]
 fn railway_under_staging_and_production() {
     use Word::{Allow, Deny, Hold};
-    let delete = |token: &str, volume: &str| graphql(token, &format!("mutation {{ volumeDelete(volumeId: \"{volume}\") }}"));
+    let delete = |token: &str, volume: &str| {
+        graphql(token, &format!("mutation {{ volumeDelete(volumeId: \"{volume}\") }}"))
+    };
     let staging = |document: &str| graphql(ISSUED, document);
     let cases = [
         (staging("query { me { email } }"), Allow, ""),
         (staging("query { __typename }"), Allow, ""),
         (staging("query { project(id: \"pppppppp\") { id } }"), Allow, ""),
-        (staging(&format!("query {{ environment(id: \"{PRODUCTION}\") {{ id }} }}")), Deny, "credential_out_of_scope"),
+        (
+            staging(&format!("query {{ environment(id: \"{PRODUCTION}\") {{ id }} }}")),
+            Deny,
+            "credential_out_of_scope",
+        ),
         (staging(&format!("query {{ environment(id: \"{STAGING}\") {{ id }} }}")), Allow, ""),
-        (staging(&format!("query {{ variables(environmentId: \"{STAGING}\", projectId: \"p\") }}")), Hold, "credential_read"),
-        (staging(&format!("mutation {{ serviceInstanceRedeploy(environmentId: \"{STAGING}\", serviceId: \"any\") }}")), Allow, ""),
+        (
+            staging(&format!(
+                "query {{ variables(environmentId: \"{STAGING}\", projectId: \"p\") }}"
+            )),
+            Hold,
+            "credential_read",
+        ),
+        (
+            staging(&format!(
+                "mutation {{ serviceInstanceRedeploy(environmentId: \"{STAGING}\", serviceId: \"any\") }}"
+            )),
+            Allow,
+            "",
+        ),
         (staging("mutation { serviceDelete(id: \"x\") }"), Deny, "credential_out_of_scope"),
         (delete(ISSUED, STAGING_VOLUME), Hold, "destructive"),
         (delete(ISSUED, PRODUCTION_VOLUME), Deny, "credential_out_of_scope"),
@@ -126,12 +154,34 @@ fn railway_under_staging_and_production() {
         (delete(FOREIGN, STAGING_VOLUME), Deny, "foreign_credential"),
         (delete(ISSUED, "dddddddd-0000-4000-8000-00000000ffff"), Hold, "unknown_target"),
         (staging("mutation { userDelete }"), Deny, "credential_out_of_scope"),
-        (staging(&format!("mutation {{ sandboxExec(command: \"x\", environmentId: \"{STAGING}\", id: \"s\") }}")), Hold, "execution"),
+        (
+            staging(&format!(
+                "mutation {{ sandboxExec(command: \"x\", environmentId: \"{STAGING}\", id: \"s\") }}"
+            )),
+            Hold,
+            "execution",
+        ),
         (staging("mutation { notInTheCatalog(x: 1) }"), Deny, "credential_out_of_scope"),
         (staging("mutation { volumeDelete("), Deny, "unreadable"),
-        (staging(&format!("query {{ me {{ email }} }} mutation {{ volumeDelete(volumeId: \"{STAGING_VOLUME}\") }}")), Deny, "unreadable"),
-        (format!("GET https://backboard.railway.com/nowhere\nAuthorization: Bearer {ISSUED}"), Deny, "unknown_operation"),
-        (format!("POST https://backboard.railway.com/graphql/v2\nAuthorization: Bearer {ISSUED}\n\n{{\"query\":\"{{me{{id}}}}\",\"query\":\"{{x}}\"}}"), Deny, "unreadable"),
+        (
+            staging(&format!(
+                "query {{ me {{ email }} }} mutation {{ volumeDelete(volumeId: \"{STAGING_VOLUME}\") }}"
+            )),
+            Deny,
+            "unreadable",
+        ),
+        (
+            format!("GET https://backboard.railway.com/nowhere\nAuthorization: Bearer {ISSUED}"),
+            Deny,
+            "unknown_operation",
+        ),
+        (
+            format!(
+                "POST https://backboard.railway.com/graphql/v2\nAuthorization: Bearer {ISSUED}\n\n{{\"query\":\"{{me{{id}}}}\",\"query\":\"{{x}}\"}}"
+            ),
+            Deny,
+            "unreadable",
+        ),
     ];
     let policy = policy(|text| text);
     expect(&policy, &cases);
@@ -149,8 +199,14 @@ fn the_published_call_verbatim() {
 
 #[test]
 fn where_the_credential_covers_production_the_scope_is_the_reason() {
-    let policy = policy(|text| text.replace("    resources: [railway-staging]             # the only", "    resources: [railway-staging, railway-production]  # the only"));
-    let request = graphql(ISSUED, &format!("mutation {{ volumeDelete(volumeId: \"{PRODUCTION_VOLUME}\") }}"));
+    let policy = policy(|text| {
+        text.replace(
+            "    resources: [railway-staging]             # the only",
+            "    resources: [railway-staging, railway-production]  # the only",
+        )
+    });
+    let request =
+        graphql(ISSUED, &format!("mutation {{ volumeDelete(volumeId: \"{PRODUCTION_VOLUME}\") }}"));
     expect(&policy, &[(request, Word::Deny, "scope_violation")]);
 }
 
@@ -165,11 +221,25 @@ fn with_the_staging_resource_alone() {
     let cases = [
         (staging("mutation { projectCreate(input: {name: \"x\"}) { id } }"), Hold, "account_wide"),
         (staging("mutation { userDelete }"), Hold, "account_wide"),
-        (staging("mutation { projectMemberAdd(input: {projectId: \"pppppppp-0000-4000-8000-000000000001\", userId: \"u\", role: ADMIN}) { id } }"), Hold, "access_change"),
+        (
+            staging(
+                "mutation { projectMemberAdd(input: {projectId: \"pppppppp-0000-4000-8000-000000000001\", userId: \"u\", role: ADMIN}) { id } }",
+            ),
+            Hold,
+            "access_change",
+        ),
         (staging("mutation { notInTheCatalog(x: 1) }"), Hold, "unknown_operation"),
-        (staging(&format!("mutation {{ notInTheCatalog(e: \"{STAGING}\") }}")), Hold, "unknown_operation"),
+        (
+            staging(&format!("mutation {{ notInTheCatalog(e: \"{STAGING}\") }}")),
+            Hold,
+            "unknown_operation",
+        ),
         // An id owned by a resource that the agent does not have.
-        (staging(&format!("mutation {{ volumeDelete(volumeId: \"{PRODUCTION_VOLUME}\") }}")), Deny, "scope_violation"),
+        (
+            staging(&format!("mutation {{ volumeDelete(volumeId: \"{PRODUCTION_VOLUME}\") }}")),
+            Deny,
+            "scope_violation",
+        ),
         (staging("mutation { deploymentRestart(id: \"d\") }"), Hold, "unknown_target"),
         (staging("query { me { email } }"), Allow, ""),
     ];
@@ -179,17 +249,29 @@ fn with_the_staging_resource_alone() {
 #[test]
 fn a_project_listed_under_both_is_read_with_either_credential() {
     let policy = policy(|text| {
-        text.replace("      environment: [bbbbbbbb-0000-4000-8000-000000000001]", "      environment: [bbbbbbbb-0000-4000-8000-000000000001]\n      project: [pppp]")
-            .replace("      environment: [bbbbbbbb-0000-4000-8000-000000000002]", "      environment: [bbbbbbbb-0000-4000-8000-000000000002]\n      project: [pppp]")
+        text.replace(
+            "      environment: [bbbbbbbb-0000-4000-8000-000000000001]",
+            "      environment: [bbbbbbbb-0000-4000-8000-000000000001]\n      project: [pppp]",
+        )
+        .replace(
+            "      environment: [bbbbbbbb-0000-4000-8000-000000000002]",
+            "      environment: [bbbbbbbb-0000-4000-8000-000000000002]\n      project: [pppp]",
+        )
     });
     let read = graphql(ISSUED, "query { project(id: \"pppp\") { id } }");
-    let write = graphql(ISSUED, "mutation { projectUpdate(id: \"pppp\", input: {name: \"x\"}) { id } }");
+    let write =
+        graphql(ISSUED, "mutation { projectUpdate(id: \"pppp\", input: {name: \"x\"}) { id } }");
     expect(&policy, &[(read, Word::Allow, ""), (write, Word::Deny, "credential_out_of_scope")]);
 }
 
 #[test]
 fn modes_of_credentials() {
-    let required = policy(|text| text.replace("    credentials: none                        # or", "    credentials: required # or"));
+    let required = policy(|text| {
+        text.replace(
+            "    credentials: none                        # or",
+            "    credentials: required # or",
+        )
+    });
     let request = "DELETE https://api.staging.railway.app/volumes/7".to_owned();
     expect(&required, &[(request, Word::Deny, "missing_credential")]);
     let model = "POST https://api.anthropic.com/v1/messages\nX-Api-Key: sk-ant-api03-first\n\n{}";
@@ -205,7 +287,8 @@ fn standing_bars_and_excuses() {
     let policy = policy(|text| text);
     let (_, agent) = policy.agent("staging-fixer").unwrap();
     let judge = |headers: &[(&str, &str)], standing: &Standing| {
-        let head = crate::message::tests::head("GET", "https://docs.railway.com/x", headers).unwrap();
+        let head =
+            crate::message::tests::head("GET", "https://docs.railway.com/x", headers).unwrap();
         let message = Message::<()>::new(head, crate::message::Body::Empty);
         let inspected = crate::inspect::request(message, None, &policy.fingerprints, None);
         let context = Context { policy: &policy, agent, standing, grant: None };
@@ -215,7 +298,12 @@ fn standing_bars_and_excuses() {
     let quarantined = Standing { quarantined: Some(Arc::from("why")), ..Standing::default() };
     assert_eq!(judge(&[], &quarantined), (Word::Deny, Some(Reason::Quarantined)));
     let mut handed_out = Standing::default();
-    handed_out.cookies.insert(crate::inspect::credential::cookie_fingerprint(&policy.fingerprints, "docs.railway.com", b"a", b"b"));
+    handed_out.cookies.insert(crate::inspect::credential::cookie_fingerprint(
+        &policy.fingerprints,
+        "docs.railway.com",
+        b"a",
+        b"b",
+    ));
     assert_eq!(judge(&[("cookie", "a=b")], &handed_out).0, Word::Allow);
     assert_eq!(judge(&[("cookie", "a=c")], &handed_out).1, Some(Reason::ForeignCredential));
     assert_eq!(judge(&[("cookie", "a=b; x=y")], &handed_out).1, Some(Reason::ForeignCredential));
@@ -226,16 +314,29 @@ fn a_grant_covers_its_terms_and_no_more() {
     let policy = policy(|text| text);
     let (_, agent) = policy.agent("staging-fixer").unwrap();
     let request = || {
-        let text = graphql(ISSUED, &format!("mutation {{ volumeDelete(volumeId: \"{STAGING_VOLUME}\") }}"));
+        let text = graphql(
+            ISSUED,
+            &format!("mutation {{ volumeDelete(volumeId: \"{STAGING_VOLUME}\") }}"),
+        );
         let (head, body) = text.split_once("\n\n").unwrap();
         let token = head.lines().nth(1).unwrap().split_once(": ").unwrap().1;
-        let head = crate::message::tests::head("POST", "https://backboard.railway.com/graphql/v2", &[("authorization", token)]).unwrap();
-        let message = Message::<()>::new(head, crate::message::Body::Whole(bytes::Bytes::from(body.to_owned())));
+        let head = crate::message::tests::head(
+            "POST",
+            "https://backboard.railway.com/graphql/v2",
+            &[("authorization", token)],
+        )
+        .unwrap();
+        let message = Message::<()>::new(
+            head,
+            crate::message::Body::Whole(bytes::Bytes::from(body.to_owned())),
+        );
         let catalog = policy.resources[0].catalog().unwrap();
         crate::inspect::request(message, Some(catalog), &policy.fingerprints, None)
     };
     let standing = Standing::default();
-    let judge = |grant: Option<&Grant>| decide(request(), &Context { policy: &policy, agent, standing: &standing, grant });
+    let judge = |grant: Option<&Grant>| {
+        decide(request(), &Context { policy: &policy, agent, standing: &standing, grant })
+    };
     let Verdict::Hold(held) = judge(None) else { panic!("not held") };
     let terms = held.ruling().terms.clone();
     assert_eq!(terms.targets.len(), 1);

@@ -66,7 +66,9 @@ impl HttpBody for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
+            }
             Self::Stream(incoming) => incoming.size_hint(),
         }
     }
@@ -171,9 +173,24 @@ impl<W: Watch> HttpBody for ResponseBody<W> {
 /// Trailers that may follow a body: nothing that frames, routes or authorises (RFC 9110 6.5.1).
 fn filtered(mut trailers: HeaderMap) -> HeaderMap {
     const REFUSED: &[&str] = &[
-        "content-length", "transfer-encoding", "host", "connection", "trailer", "te", "upgrade",
-        "authorization", "set-cookie", "cookie", "content-encoding", "content-type", "location",
-        "content-range", "cache-control", "www-authenticate", "proxy-authenticate", "alt-svc",
+        "content-length",
+        "transfer-encoding",
+        "host",
+        "connection",
+        "trailer",
+        "te",
+        "upgrade",
+        "authorization",
+        "set-cookie",
+        "cookie",
+        "content-encoding",
+        "content-type",
+        "location",
+        "content-range",
+        "cache-control",
+        "www-authenticate",
+        "proxy-authenticate",
+        "alt-svc",
     ];
     for name in REFUSED {
         trailers.remove(*name);

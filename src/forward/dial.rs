@@ -33,10 +33,15 @@ impl Reach {
     }
 
     /// The addresses that may be dialled.
-    pub(super) fn filter(&self, found: &[SocketAddr], allowed: &[IpNet]) -> Result<Vec<SocketAddr>, Error> {
+    pub(super) fn filter(
+        &self,
+        found: &[SocketAddr],
+        allowed: &[IpNet],
+    ) -> Result<Vec<SocketAddr>, Error> {
         let passes = |address: &&SocketAddr| {
             let ip = address.ip().to_canonical();
-            !self.is_own(**address) && (is_public(ip) || allowed.iter().any(|network| network.contains(&ip)))
+            !self.is_own(**address)
+                && (is_public(ip) || allowed.iter().any(|network| network.contains(&ip)))
         };
         let good: Vec<SocketAddr> = found.iter().filter(passes).copied().collect();
         match (good.is_empty(), found.first()) {
@@ -78,6 +83,7 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
     !special
 }
 
+#[expect(clippy::nonminimal_bool, reason = "one range a line")]
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let segments = ip.segments();
     let [first, second, ..] = segments;
@@ -100,11 +106,35 @@ mod tests {
     #[test]
     fn special_ranges_are_not_public() {
         let special = [
-            "127.0.0.1", "10.1.2.3", "172.31.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
-            "0.0.0.0", "0.1.2.3", "224.0.0.1", "240.0.0.1", "255.255.255.255", "198.18.0.1",
-            "192.0.2.1", "168.63.129.16", "::1", "::", "::ffff:127.0.0.1", "::ffff:169.254.169.254",
-            "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::", "2001::1",
-            "2001:db8::1", "fe80::1", "fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:0:7f00:1",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.31.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "198.18.0.1",
+            "192.0.2.1",
+            "168.63.129.16",
+            "::1",
+            "::",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "2002:7f00:1::",
+            "2001::1",
+            "2001:db8::1",
+            "fe80::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "ff02::1",
+            "::ffff:0:7f00:1",
             "2606:4700::5efe:7f00:1",
         ];
         for text in special {
@@ -118,7 +148,8 @@ mod tests {
 
     #[test]
     fn own_listeners_are_refused_even_where_loopback_is_allowed() {
-        let reach = Reach::new(vec!["127.0.0.1:3128".parse().unwrap(), "0.0.0.0:3129".parse().unwrap()]);
+        let reach =
+            Reach::new(vec!["127.0.0.1:3128".parse().unwrap(), "0.0.0.0:3129".parse().unwrap()]);
         let allowed = ["127.0.0.0/8".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
         let reaches = |text: &str| reach.filter(&[text.parse().unwrap()], &allowed).is_ok();
         assert!(!reaches("127.0.0.1:3128"));

@@ -83,8 +83,13 @@ impl Pool {
     pub fn sweep(&self, generation: u64) {
         let mut all = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|key, idle| {
-            idle.http1.retain(|(sender, _, since)| !sender.is_closed() && since.elapsed() < IDLE_FOR);
-            if idle.http2.as_ref().is_some_and(|(s, _, used)| s.is_closed() || used.elapsed() > IDLE_FOR) {
+            idle.http1
+                .retain(|(sender, _, since)| !sender.is_closed() && since.elapsed() < IDLE_FOR);
+            if idle
+                .http2
+                .as_ref()
+                .is_some_and(|(s, _, used)| s.is_closed() || used.elapsed() > IDLE_FOR)
+            {
                 idle.http2 = None;
             }
             key.generation == generation && (!idle.http1.is_empty() || idle.http2.is_some())

@@ -10,7 +10,6 @@ use super::{Error, RequestBody, resolve};
 use crate::decide::{Permit, Ruling};
 use crate::message::{Head, Target};
 use crate::policy::{Limits, Network};
-use crate::tls;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
@@ -85,7 +84,12 @@ where
 
 impl Upstream {
     /// How upstreams are reached: what they are verified against, and what is never dialled.
-    pub fn new(config: &Arc<ClientConfig>, reach: Reach, generation: u64, tasks: TaskTracker) -> Self {
+    pub fn new(
+        config: &Arc<ClientConfig>,
+        reach: Reach,
+        generation: u64,
+        tasks: TaskTracker,
+    ) -> Self {
         let mut http1 = ClientConfig::clone(config);
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self { both: config.clone(), http1: Arc::new(http1), reach, generation, tasks }
@@ -115,7 +119,8 @@ impl Upstream {
         let mut outgoing = Outgoing { head, body: Some(body), websocket };
         let mut attempts = 1;
         loop {
-            let (mut connection, address, reused) = self.connection(&key, pool, network, limits).await?;
+            let (mut connection, address, reused) =
+                self.connection(&key, pool, network, limits).await?;
             let again = safe && reused;
             let request = outgoing.request(&connection, again)?;
             match timeout(limits.answer, exchange(&mut connection, request)).await {
@@ -157,7 +162,10 @@ impl Upstream {
         }
         let dialled = timeout(limits.connect, self.dial(key, network, limits.connect)).await;
         let (connection, address) = dialled.map_err(|_elapsed| {
-            Error::Connect(std::io::Error::new(std::io::ErrorKind::TimedOut, "connecting took too long"))
+            Error::Connect(std::io::Error::new(
+                std::io::ErrorKind::TimedOut,
+                "connecting took too long",
+            ))
         })??;
         if let Connection::Http2(sender) = &connection {
             pool.put(key, Connection::Http2(sender.clone()), address);
@@ -179,7 +187,8 @@ impl Upstream {
         let host = key.target.host().as_str().to_owned();
         let name = ServerName::try_from(host).map_err(|error| Error::Resolve(error.to_string()))?;
         let config = if key.http2 { &self.both } else { &self.http1 };
-        let stream = TlsConnector::from(config.clone()).connect(name, stream).await.map_err(tls_error)?;
+        let stream =
+            TlsConnector::from(config.clone()).connect(name, stream).await.map_err(tls_error)?;
         let connection = if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             self.http2(stream).await?
         } else {
@@ -240,7 +249,8 @@ async fn connect(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Er
 
 /// A failed handshake is the certificate's fault unless the connection broke.
 fn tls_error(error: std::io::Error) -> Error {
-    let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+    let is_tls =
+        error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
     if is_tls { Error::Unverified(error) } else { Error::Connect(error) }
 }
 
@@ -256,9 +266,13 @@ async fn exchange(
 
 fn is_reusable(response: &Response<Incoming>) -> bool {
     let close = response.headers().get_all(header::CONNECTION).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
     });
-    !close && response.status() != http::StatusCode::SWITCHING_PROTOCOLS
+    !close
+        && response.status() != http::StatusCode::SWITCHING_PROTOCOLS
         && response.version() != Version::HTTP_10
 }
 
@@ -270,16 +284,16 @@ struct Outgoing {
 
 impl Outgoing {
     /// The judged value in the form of the upstream's protocol.
-    fn request(&mut self, connection: &Connection, keep: bool) -> Result<Request<RequestBody>, Error> {
+    fn request(
+        &mut self,
+        connection: &Connection,
+        keep: bool,
+    ) -> Result<Request<RequestBody>, Error> {
         let body = self.body.take().unwrap_or(RequestBody::Whole(None));
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method().clone();
         let path = self.head.path_and_query();
-        let mut headers = if keep {
-            self.head.headers().clone()
-        } else {
-            self.head.take_headers()
-        };
+        let mut headers = if keep { self.head.headers().clone() } else { self.head.take_headers() };
         match connection {
             Connection::Http1(_) => {
                 *request.uri_mut() = path.parse::<Uri>().map_err(http::Error::from)?;
@@ -316,7 +330,18 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in nominated {
         headers.remove(name.as_str());
     }
-    for name in ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "te", "trailer", "alt-svc", "proxy-authenticate", "proxy-status"] {
+    for name in [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "transfer-encoding",
+        "upgrade",
+        "te",
+        "trailer",
+        "alt-svc",
+        "proxy-authenticate",
+        "proxy-status",
+    ] {
         headers.remove(name);
     }
 }

@@ -39,7 +39,9 @@ impl Presented {
     pub fn evidence(&self) -> String {
         let print = self.fingerprint().map_or_else(String::new, |print| print.short());
         match self.vendor {
-            Some(vendor) => format!("{} bytes, {print}, has the form of a {vendor} credential", self.length),
+            Some(vendor) => {
+                format!("{} bytes, {print}, has the form of a {vendor} credential", self.length)
+            }
             None => format!("{} bytes, {print}", self.length),
         }
     }
@@ -47,40 +49,109 @@ impl Presented {
 
 /// Header names that carry credentials with one vendor or another, in lower case.
 const HEADERS: &[&str] = &[
-    "api-key", "apikey", "authorization", "cf-access-client-id", "cf-access-client-secret",
-    "cf-access-token", "dd-api-key", "dd-application-key", "job-token", "neon-connection-string",
-    "npm-otp", "ocp-apim-subscription-key", "private-token", "project-access-token",
-    "wolk-api-key", "x-amz-security-token", "x-api-key", "x-auth-email", "x-auth-key",
-    "x-auth-user-service-key", "x-clickhouse-key", "x-functions-key", "x-goog-api-key",
-    "x-ms-token-aad-access-token", "x-vault-token",
+    "api-key",
+    "apikey",
+    "authorization",
+    "cf-access-client-id",
+    "cf-access-client-secret",
+    "cf-access-token",
+    "dd-api-key",
+    "dd-application-key",
+    "job-token",
+    "neon-connection-string",
+    "npm-otp",
+    "ocp-apim-subscription-key",
+    "private-token",
+    "project-access-token",
+    "wolk-api-key",
+    "x-amz-security-token",
+    "x-api-key",
+    "x-auth-email",
+    "x-auth-key",
+    "x-auth-user-service-key",
+    "x-clickhouse-key",
+    "x-functions-key",
+    "x-goog-api-key",
+    "x-ms-token-aad-access-token",
+    "x-vault-token",
 ];
 
 /// Parts of a name that make any header a slot: vendors nobody has listed yet.
 const PARTS: &[&str] = &[
-    "token", "secret", "password", "passwd", "authorization", "apikey", "api-key", "access-key",
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "authorization",
+    "apikey",
+    "api-key",
+    "access-key",
     "credential",
 ];
 
 /// Names that have such a part and carry no credential.
 const HARMLESS: &[&str] = &[
-    "access-control-request-headers", "x-csrf-token", "x-xsrf-token", "csrf-token", "xsrf-token",
-    "x-amz-tokens", "anthropic-dangerous-direct-browser-access", "x-max-tokens",
+    "access-control-request-headers",
+    "x-csrf-token",
+    "x-xsrf-token",
+    "csrf-token",
+    "xsrf-token",
+    "x-amz-tokens",
+    "anthropic-dangerous-direct-browser-access",
+    "x-max-tokens",
 ];
 
 /// Query parameters that carry credentials, in lower case.
 const PARAMETERS: &[&str] = &[
-    "access_token", "api-key", "api_key", "apikey", "app_key", "application_key", "auth",
-    "auth_token", "awsaccesskeyid", "client_secret", "id_token", "jwt", "key", "password",
-    "private_token", "refresh_token", "secret", "sig", "signature", "subscription-key", "token",
-    "x-amz-credential", "x-amz-security-token", "x-amz-signature", "x-goog-credential",
+    "access_token",
+    "api-key",
+    "api_key",
+    "apikey",
+    "app_key",
+    "application_key",
+    "auth",
+    "auth_token",
+    "awsaccesskeyid",
+    "client_secret",
+    "id_token",
+    "jwt",
+    "key",
+    "password",
+    "private_token",
+    "refresh_token",
+    "secret",
+    "sig",
+    "signature",
+    "subscription-key",
+    "token",
+    "x-amz-credential",
+    "x-amz-security-token",
+    "x-amz-signature",
+    "x-goog-credential",
     "x-goog-signature",
 ];
 
 fn is_slot(name: &str) -> bool {
+    // What most requests carry, so that they are told apart by a comparison or two.
+    if matches!(
+        name,
+        "accept"
+            | "accept-encoding"
+            | "accept-language"
+            | "cache-control"
+            | "content-length"
+            | "content-type"
+            | "host"
+            | "user-agent"
+            | "connection"
+            | "date"
+            | "pragma"
+    ) {
+        return false;
+    }
     if HEADERS.binary_search(&name).is_ok() {
         return true;
     }
-    // Most header names have none of the parts; the first byte of each rules them out fast.
     PARTS.iter().any(|part| name.contains(part)) && !HARMLESS.contains(&name)
 }
 
@@ -106,7 +177,12 @@ pub fn presented(head: &Head, key: &FingerprintKey) -> Vec<Presented> {
 }
 
 /// The fingerprint of a cookie as its host handed it out.
-pub fn cookie_fingerprint(key: &FingerprintKey, host: &str, name: &[u8], value: &[u8]) -> Fingerprint {
+pub fn cookie_fingerprint(
+    key: &FingerprintKey,
+    host: &str,
+    name: &[u8],
+    value: &[u8],
+) -> Fingerprint {
     key.of_parts(&[b"cookie", host.as_bytes(), name, value])
 }
 
@@ -148,7 +224,9 @@ fn read(slot: String, value: &[u8], key: &FingerprintKey) -> Presented {
 
 /// What stands behind an authentication scheme (RFC 9110 section 11.4), or the whole value.
 fn behind_scheme(value: &[u8]) -> &[u8] {
-    let Some(space) = value.iter().position(|byte| matches!(byte, b' ' | b'\t')) else { return value };
+    let Some(space) = value.iter().position(|byte| matches!(byte, b' ' | b'\t')) else {
+        return value;
+    };
     let (scheme, rest) = value.split_at(space);
     let token = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if scheme.iter().all(token) { rest.trim_ascii() } else { value }
@@ -234,11 +312,16 @@ mod tests {
             let presented = presented(&head, &key);
             assert_eq!(presented.len(), 1, "{name}: {value}");
             assert_eq!(presented[0].slot, *slot);
-            assert!(presented[0].readings().contains(&key.fingerprint(token.as_bytes())), "{value}");
+            assert!(
+                presented[0].readings().contains(&key.fingerprint(token.as_bytes())),
+                "{value}"
+            );
             assert!(!format!("{presented:?}").contains("dead"));
         }
-        let head = head("GET", "https://a.test/?access_token=abc&q=1", &[("cookie", "a=b; c=d")]).unwrap();
-        let slots: Vec<String> = super::presented(&head, &key).into_iter().map(|p| p.slot).collect();
+        let head =
+            head("GET", "https://a.test/?access_token=abc&q=1", &[("cookie", "a=b; c=d")]).unwrap();
+        let slots: Vec<String> =
+            super::presented(&head, &key).into_iter().map(|p| p.slot).collect();
         assert_eq!(slots, ["cookie", "cookie", "query access_token"]);
     }
 }

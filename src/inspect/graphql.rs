@@ -10,7 +10,6 @@ use crate::message::Query;
 use apollo_parser::{Lexer, Parser, TokenKind, cst};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
 const TOKENS: usize = 20_000;
 const DEPTH: usize = 100;
@@ -104,7 +103,10 @@ fn single(request: &Map<String, Value>, document: &mut Document) -> Result<(), U
     let Some(Value::String(text)) = request.get("query") else {
         return Err(Unreadable::Graphql("it carries no document"));
     };
-    if request.get("extensions").is_some_and(|value| !matches!(value, Value::Null | Value::Object(_))) {
+    if request
+        .get("extensions")
+        .is_some_and(|value| !matches!(value, Value::Null | Value::Object(_)))
+    {
         return Err(Unreadable::Graphql("its extensions are no object"));
     }
     let empty = Map::new();
@@ -158,7 +160,11 @@ fn calls(
         .iter()
         .map(|operation| operation.name().map(|name| name.text().to_string()))
         .collect();
-    if names.iter().enumerate().any(|(at, name)| names.iter().skip(at + 1).any(|other| other == name)) {
+    if names
+        .iter()
+        .enumerate()
+        .any(|(at, name)| names.iter().skip(at + 1).any(|other| other == name))
+    {
         return Err(Unreadable::Graphql("two operations have the same name, or none"));
     }
     let chosen = name.is_none_or(|name| names.iter().any(|known| known.as_deref() == Some(name)));
@@ -197,8 +203,11 @@ impl Reader {
         };
         let mut defaults = HashMap::new();
         let definitions = operation.variable_definitions();
-        for definition in definitions.iter().flat_map(cst::VariableDefinitions::variable_definitions) {
-            let name = definition.variable().and_then(|v| v.name()).ok_or(SYNTAX)?.text().to_string();
+        for definition in
+            definitions.iter().flat_map(cst::VariableDefinitions::variable_definitions)
+        {
+            let name =
+                definition.variable().and_then(|v| v.name()).ok_or(SYNTAX)?.text().to_string();
             let default = definition.default_value().and_then(|default| default.value());
             if defaults.insert(name, default).is_some() {
                 return Err(Unreadable::Graphql("a variable is defined twice"));
@@ -360,7 +369,9 @@ fn meaning(text: &str, request: &Map<String, Value>) -> Result<String, Unreadabl
         );
         if !spacing {
             // The length bounds each token, so that no two lists of tokens read alike.
-            drop(write!(out, "{}:{}", token.data().len(), token.data()));
+            out.push_str(&token.data().len().to_string());
+            out.push(':');
+            out.push_str(token.data());
         }
     }
     for key in ["variables", "operationName", "extensions"] {
@@ -378,7 +389,8 @@ fn sorted(value: &Value, out: &mut String) {
             keys.sort();
             out.push('{');
             for key in keys {
-                drop(write!(out, "{}:", Value::String(key.clone())));
+                out.push_str(&Value::String(key.clone()).to_string());
+                out.push(':');
                 sorted(map.get(key).unwrap_or(&Value::Null), out);
                 out.push(',');
             }
@@ -392,7 +404,7 @@ fn sorted(value: &Value, out: &mut String) {
             }
             out.push(']');
         }
-        scalar => drop(write!(out, "{scalar}")),
+        scalar => out.push_str(&scalar.to_string()),
     }
 }
 
@@ -406,7 +418,9 @@ mod tests {
     fn deletes(request: &Value) -> bool {
         let document = read(request).unwrap();
         document.calls.iter().any(|call| {
-            call.kind == "mutation" && call.field == "volumeDelete" && call.arguments["volumeId"] == ID
+            call.kind == "mutation"
+                && call.field == "volumeDelete"
+                && call.arguments["volumeId"] == ID
         })
     }
 
@@ -465,11 +479,19 @@ mod tests {
     #[test]
     fn meaning_ignores_spacing_and_order_and_nothing_else() {
         let meaning = |request: Value| read(&request).unwrap().meaning.unwrap();
-        let base = meaning(json!({"query": "mutation M($a: X) { f(a: $a) }", "variables": {"a": 1, "b": {"c": 2, "d": 3}}}));
-        let same = meaning(json!({"variables": {"b": {"d": 3, "c": 2}, "a": 1}, "query": "mutation M ( $a : X ) {\n # c\n f(a: $a), }"}));
+        let base = meaning(
+            json!({"query": "mutation M($a: X) { f(a: $a) }", "variables": {"a": 1, "b": {"c": 2, "d": 3}}}),
+        );
+        let same = meaning(
+            json!({"variables": {"b": {"d": 3, "c": 2}, "a": 1}, "query": "mutation M ( $a : X ) {\n # c\n f(a: $a), }"}),
+        );
         assert_eq!(base, same);
-        let other = meaning(json!({"query": "mutation M($a: X) { f(a: $a) }", "variables": {"a": 2, "b": {"c": 2, "d": 3}}}));
+        let other = meaning(
+            json!({"query": "mutation M($a: X) { f(a: $a) }", "variables": {"a": 2, "b": {"c": 2, "d": 3}}}),
+        );
         assert_ne!(base, other);
-        assert!(read(&json!({"query": "{ a }", "variables": {"x": 1.5}})).unwrap().meaning.is_none());
+        assert!(
+            read(&json!({"query": "{ a }", "variables": {"x": 1.5}})).unwrap().meaning.is_none()
+        );
     }
 }

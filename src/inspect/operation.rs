@@ -51,7 +51,9 @@ impl Operation {
         let mut account = spec.decides.is_empty();
         for identifier in &spec.decides {
             match find(identifier) {
-                Some(values) if !values.is_empty() => decides.extend(identities(identifier, values)),
+                Some(values) if !values.is_empty() => {
+                    decides.extend(identities(identifier, values));
+                }
                 _ => account = true,
             }
         }
@@ -93,24 +95,28 @@ fn identities(identifier: &Identifier, values: Vec<String>) -> impl Iterator<Ite
 }
 
 /// The operation of a GraphQL root field.
-pub(super) fn of_call(call: Call, catalog: &Catalog) -> Operation {
+pub(super) fn of_call(call: &Call, catalog: &Catalog) -> Operation {
     let reveals = catalog.graphql.iter().flat_map(|graphql| &graphql.reveals);
     let revealed = reveals.into_iter().any(|reveal| {
         call.nested.iter().any(|nested| {
             *nested.field == *reveal.field
                 && reveal.below.as_ref().is_none_or(|below| {
-                    nested.ancestors.iter().any(|ancestor| **ancestor == **below) || call.field == **below
+                    nested.ancestors.iter().any(|ancestor| **ancestor == **below)
+                        || call.field == **below
                 })
                 && reveal.when.as_ref().is_none_or(|argument| {
                     // Anything but a plain false may be true.
-                    !matches!(nested.arguments.get(&**argument), None | Some(Value::Bool(false) | Value::Null))
+                    !matches!(
+                        nested.arguments.get(&**argument),
+                        None | Some(Value::Bool(false) | Value::Null)
+                    )
                 })
         })
     });
     let name: Arc<str> = Arc::from(format!("{} {}", call.kind, call.field));
     let spec = catalog.graphql.as_ref().and_then(|graphql| graphql.operations.get(&*name));
     let mut operation = match spec {
-        Some(spec) => Operation::known(name, spec, |identifier| argument(&call, identifier)),
+        Some(spec) => Operation::known(name, spec, |identifier| argument(call, identifier)),
         // Introspection says what the schema is, and acts on nothing.
         None if matches!(call.field.as_str(), "__schema" | "__type" | "__typename") => Operation {
             effect: Effect::Read,
@@ -152,7 +158,8 @@ fn walk(value: &Value, path: &[Box<str>], found: &mut Vec<String>) {
         (Value::String(text), None) => found.push(text.clone()),
         (Value::Number(number), None) => found.push(number.to_string()),
         // An object or boolean where an id belongs is an id that nobody owns.
-        (Value::Object(_) | Value::Bool(_), None) | (Value::String(_) | Value::Number(_) | Value::Bool(_), Some(_)) => {
+        (Value::Object(_) | Value::Bool(_), None)
+        | (Value::String(_) | Value::Number(_) | Value::Bool(_), Some(_)) => {
             found.push(String::new());
         }
         (Value::Null, _) => {}

@@ -36,16 +36,13 @@ pub(super) fn plain(head: &Head) -> Operation {
     } else {
         match *head.method() {
             Method::GET | Method::HEAD => (Effect::Read, Reversibility::Reversible),
-            Method::POST | Method::PUT | Method::PATCH => (Effect::Write, Reversibility::Reversible),
+            Method::POST | Method::PUT | Method::PATCH => {
+                (Effect::Write, Reversibility::Reversible)
+            }
             _ => (Effect::Unknown, Reversibility::Irreversible),
         }
     };
-    Operation {
-        effect,
-        reversibility,
-        known: true,
-        ..Operation::unknown(name(head), Vec::new())
-    }
+    Operation { effect, reversibility, known: true, ..Operation::unknown(name(head), Vec::new()) }
 }
 
 /// The operation of a call to a catalogued host outside its GraphQL paths.
@@ -58,7 +55,9 @@ pub(super) fn catalogued(head: &Head, catalog: &Catalog) -> Operation {
         .into_iter()
         .filter(|(_, (wanted, _))| wanted.as_ref().is_none_or(|wanted| wanted == method))
         .max_by_key(|(template, (_, spec))| (literals(template), spec.effect));
-    let Some((template, (_, spec))) = best else { return Operation::unknown(name(head), Vec::new()) };
+    let Some((template, (_, spec))) = best else {
+        return Operation::unknown(name(head), Vec::new());
+    };
     let spec: &OperationSpec = spec;
     Operation::known(spec.name.clone(), spec, |identifier| {
         let parameter = identifier.path.first()?;

@@ -52,7 +52,10 @@ impl Host {
         if text.len() > 253 {
             return Err(Error::Label);
         }
-        if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')) {
+        if !text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+        {
             return Err(Error::Character);
         }
         let bad = |label: &str| {
@@ -63,7 +66,8 @@ impl Host {
         }
         // A name whose last label is a number is an address to inet_aton and to WHATWG URLs.
         let last = text.rsplit('.').next().unwrap_or(text).to_ascii_lowercase();
-        let hexadecimal = last.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
+        let hexadecimal =
+            last.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
         if hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(Error::Address);
         }
@@ -72,6 +76,11 @@ impl Host {
 
     /// The name.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name, shared.
+    pub const fn shared(&self) -> &Arc<str> {
         &self.0
     }
 
@@ -86,7 +95,9 @@ impl Host {
             &["localhost", "internal", "local", "localdomain", "home.arpa", "onion", "invalid"];
         !self.0.contains('.')
             || SUFFIXES.iter().any(|suffix| {
-                self.0.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                self.0
+                    .strip_suffix(suffix)
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
             })
     }
 }
@@ -146,7 +157,11 @@ impl Target {
     /// The value of `Host` and `:authority`: the port only where it is not the scheme's own.
     pub fn authority(&self) -> String {
         let default = if self.cleartext { 80 } else { 443 };
-        if self.port == default { self.host.to_string() } else { format!("{}:{}", self.host, self.port) }
+        if self.port == default {
+            self.host.to_string()
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 
     fn is_same(&self, host: &Host, port: Option<u16>) -> bool {
@@ -154,8 +169,8 @@ impl Target {
         *host == self.host && port.unwrap_or(default) == self.port
     }
 
-    /// Compares without allocating in the common case that the text is already canonical.
-    fn is_written(&self, authority: &str) -> bool {
+    /// Whether an authority is this target's, in its one canonical spelling.
+    pub(super) fn is_written(&self, authority: &str) -> bool {
         let default = if self.cleartext { 80 } else { 443 };
         self.port == default && authority == &*self.host.0
     }
@@ -176,7 +191,8 @@ fn split(authority: &str) -> Result<(Host, Option<u16>), Error> {
     }
     let (host, port) = match authority.split_once(':') {
         Some((host, port)) => {
-            if port.is_empty() || port.len() > 5 || !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            if port.is_empty() || port.len() > 5 || !port.bytes().all(|byte| byte.is_ascii_digit())
+            {
                 return Err(if port.contains(':') { Error::Address } else { Error::Port });
             }
             match port.parse() {
@@ -232,9 +248,29 @@ mod tests {
     #[test]
     fn only_strict_names_are_hosts() {
         let refused = [
-            "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "0", "[::1]",
-            "[allowed.com]", "exa%6dple.com", "a b", "a@b", "", ".", "a..b", "-a.b", "a-.b",
-            "ällowed.com", "a\u{3002}b", "a.0x10", "127.0.0.1.", "a/b", "a:b:c",
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "0177.0.0.1",
+            "0",
+            "[::1]",
+            "[allowed.com]",
+            "exa%6dple.com",
+            "a b",
+            "a@b",
+            "",
+            ".",
+            "a..b",
+            "-a.b",
+            "a-.b",
+            "ällowed.com",
+            "a\u{3002}b",
+            "a.0x10",
+            "127.0.0.1.",
+            "a/b",
+            "a:b:c",
         ];
         for text in refused {
             assert!(Host::parse(text).is_err(), "{text}");
@@ -265,7 +301,11 @@ mod tests {
             if let Some(host) = host {
                 headers.insert("host", host.parse().unwrap());
             }
-            assert_eq!(Target::of_connect(&uri, &headers).is_ok(), accepted, "{authority} {host:?}");
+            assert_eq!(
+                Target::of_connect(&uri, &headers).is_ok(),
+                accepted,
+                "{authority} {host:?}"
+            );
         }
     }
 }

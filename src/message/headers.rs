@@ -37,9 +37,20 @@ fn is_forwarding(name: &str) -> bool {
     name.starts_with("x-forwarded-")
         || matches!(
             name,
-            "forwarded" | "via" | "x-real-ip" | "x-original-url" | "x-rewrite-url" | "x-original-host"
-                | "x-host" | "x-http-host-override" | "x-original-uri" | "x-client-ip"
-                | "true-client-ip" | "proxy-connection" | "keep-alive" | "http2-settings"
+            "forwarded"
+                | "via"
+                | "x-real-ip"
+                | "x-original-url"
+                | "x-rewrite-url"
+                | "x-original-host"
+                | "x-host"
+                | "x-http-host-override"
+                | "x-original-uri"
+                | "x-client-ip"
+                | "true-client-ip"
+                | "proxy-connection"
+                | "keep-alive"
+                | "http2-settings"
                 | "x-upstream-https-proxy"
         )
 }
@@ -48,8 +59,13 @@ fn is_override(name: &str) -> bool {
     let rest = name.strip_prefix("x-").unwrap_or(name);
     matches!(
         rest,
-        "http-method-override" | "http-method" | "method-override" | "tunneled-method" | "httpmethod"
-            | "http_method_override" | "method"
+        "http-method-override"
+            | "http-method"
+            | "method-override"
+            | "tunneled-method"
+            | "httpmethod"
+            | "http_method_override"
+            | "method"
     )
 }
 
@@ -58,67 +74,77 @@ pub(super) fn canonical(
     mut headers: HeaderMap,
     target: &Target,
 ) -> Result<(HeaderMap, bool), Malformed> {
-    check(&headers)?;
+    let gone = check(&headers)?;
     let upgrade = upgrade(&headers)?;
     if let Some(expected) = headers.get(header::EXPECT)
         && !expected.as_bytes().eq_ignore_ascii_case(b"100-continue")
     {
         return Err(Malformed::Header("expect".to_owned(), "only 100-continue is known"));
     }
-    let nominated: Vec<HeaderName> = headers
+    for name in nominated(&headers)? {
+        headers.remove(name);
+    }
+    for name in gone {
+        headers.remove(name);
+    }
+    let written = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    if !written.is_some_and(|host| target.is_written(host)) {
+        let host = HeaderValue::from_str(&target.authority())
+            .map_err(|_invalid| Malformed::Authority(super::authority::Error::Character))?;
+        headers.insert(header::HOST, host);
+    }
+    join_cookies(&mut headers)?;
+    Ok((headers, upgrade))
+}
+
+/// The fields that `Connection` names, which end at this hop.
+fn nominated(headers: &HeaderMap) -> Result<Vec<HeaderName>, Malformed> {
+    let names: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .collect();
-    for name in nominated {
-        // Nominating a field must not be a way to take it out of the judged request.
-        if matches!(name, header::HOST | header::AUTHORIZATION | header::COOKIE | header::CONTENT_TYPE) {
-            return Err(Malformed::Header("connection".to_owned(), "it names an end-to-end field"));
-        }
-        headers.remove(name);
+    // Nominating a field must not be a way to take it out of the judged request.
+    let kept = [header::HOST, header::AUTHORIZATION, header::COOKIE, header::CONTENT_TYPE];
+    if names.iter().any(|name| kept.contains(name)) {
+        return Err(Malformed::Header("connection".to_owned(), "it names an end-to-end field"));
     }
-    for name in STRIPPED {
-        headers.remove(name);
-    }
-    let forwarding: Vec<HeaderName> =
-        headers.keys().filter(|name| is_forwarding(name.as_str())).cloned().collect();
-    for name in forwarding {
-        headers.remove(name);
-    }
-    let host = HeaderValue::from_str(&target.authority())
-        .map_err(|_invalid| Malformed::Authority(super::authority::Error::Character))?;
-    headers.insert(header::HOST, host);
-    join_cookies(&mut headers)?;
-    Ok((headers, upgrade))
+    Ok(names)
 }
 
-fn check(headers: &HeaderMap) -> Result<(), Malformed> {
+/// Refuses what has two readings; returns the fields that go no further.
+fn check(headers: &HeaderMap) -> Result<Vec<HeaderName>, Malformed> {
+    let mut gone = Vec::new();
     for name in headers.keys() {
         let text = name.as_str();
-        if is_override(text) {
-            return Err(Malformed::Override("a header"));
-        }
-        if text.contains('_') && is_override(&text.replace('_', "-")) {
+        if is_override(text) || (text.contains('_') && is_override(&text.replace('_', "-"))) {
             return Err(Malformed::Override("a header"));
         }
         if matches!(text, "transfer_encoding" | "content_length") {
             return Err(Malformed::Header(text.to_owned(), "it imitates framing"));
         }
-    }
-    for name in SINGLE {
-        let mut values = headers.get_all(name).iter();
-        if values.next().is_some() && values.next().is_some() {
-            return Err(Malformed::Header(name.to_string(), "it stands there twice"));
+        if STRIPPED.contains(name) || is_forwarding(text) {
+            gone.push(name.clone());
         }
     }
-    Ok(())
+    // A map with as many values as names has nothing twice.
+    if headers.len() != headers.keys_len() {
+        for name in SINGLE {
+            let mut values = headers.get_all(name).iter();
+            if values.next().is_some() && values.next().is_some() {
+                return Err(Malformed::Header(name.to_string(), "it stands there twice"));
+            }
+        }
+    }
+    Ok(gone)
 }
 
 fn upgrade(headers: &HeaderMap) -> Result<bool, Malformed> {
     let mut upgrades = headers.get_all(header::UPGRADE).iter();
     let Some(value) = upgrades.next() else { return Ok(false) };
-    let websocket = value.as_bytes().eq_ignore_ascii_case(b"websocket") && upgrades.next().is_none();
+    let websocket =
+        value.as_bytes().eq_ignore_ascii_case(b"websocket") && upgrades.next().is_none();
     if !websocket {
         return Err(Malformed::Header("upgrade".to_owned(), "only websocket is known"));
     }

@@ -94,8 +94,19 @@ mod tests {
     #[test]
     fn supersets_and_doubles_are_refused() {
         let refused: &[&[u8]] = &[
-            b"{\"a\":1,\"a\":2}", b"{\"x\":{\"a\":1,\"\\u0061\":2}}", b"{} {}", b"{}x", b"{a:1}",
-            b"[1,]", b"// c\n{}", b"NaN", b"01", b"\xef\xbb\xbf{}", b"\"\\ud800\"", b"\"\xff\"", b"",
+            b"{\"a\":1,\"a\":2}",
+            b"{\"x\":{\"a\":1,\"\\u0061\":2}}",
+            b"{} {}",
+            b"{}x",
+            b"{a:1}",
+            b"[1,]",
+            b"// c\n{}",
+            b"NaN",
+            b"01",
+            b"\xef\xbb\xbf{}",
+            b"\"\\ud800\"",
+            b"\"\xff\"",
+            b"",
             b"{\"a\":1e400}",
         ];
         for bytes in refused {

@@ -19,7 +19,8 @@ impl Path {
     /// Reads the path of a request.
     pub fn read(raw: &str) -> Result<Self, Malformed> {
         const LONGEST: usize = 8 * 1024;
-        let rest = raw.strip_prefix('/').ok_or(Malformed::Path("it does not begin with a slash"))?;
+        let rest =
+            raw.strip_prefix('/').ok_or(Malformed::Path("it does not begin with a slash"))?;
         if raw.len() > LONGEST {
             return Err(Malformed::Path("it is longer than 8 KiB"));
         }
@@ -68,8 +69,25 @@ impl Path {
 /// Decodes unreserved bytes, keeps the rest percent-encoded in upper case.
 fn segment<'a>(part: &'a str, encoded_slash: &mut bool) -> Result<Cow<'a, str>, Malformed> {
     let plain = |byte: u8| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$'
-            | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@')
+        byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b','
+                    | b'='
+                    | b':'
+                    | b'@'
+            )
     };
     if part.bytes().all(plain) {
         return Ok(Cow::Borrowed(part));
@@ -109,11 +127,14 @@ fn segment<'a>(part: &'a str, encoded_slash: &mut bool) -> Result<Cow<'a, str>, 
         } else {
             text.push('%');
             for digit in [value >> 4, value & 15] {
-                text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase());
+                text.push(
+                    char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase(),
+                );
             }
         }
     }
-    let decoded = std::str::from_utf8(&decoded).map_err(|_utf8| Malformed::Path("it is not UTF-8"))?;
+    let decoded =
+        std::str::from_utf8(&decoded).map_err(|_utf8| Malformed::Path("it is not UTF-8"))?;
     if has_escape(decoded) {
         return Err(Malformed::Path("it is encoded twice"));
     }
@@ -188,8 +209,16 @@ pub fn pairs(text: &str) -> Result<Vec<(String, String)>, &'static str> {
 /// Whether frameworks read a parameter of this name as the method that is really meant.
 pub fn overrides_method(name: &str) -> bool {
     const NAMES: &[&str] = &[
-        "_method", "x-http-method-override", "x-http-method", "x-method-override", "$method",
-        "httpmethod", "x-tunneled-method", "_httpmethod", "_http_method", "http-method-override",
+        "_method",
+        "x-http-method-override",
+        "x-http-method",
+        "x-method-override",
+        "$method",
+        "httpmethod",
+        "x-tunneled-method",
+        "_httpmethod",
+        "_http_method",
+        "http-method-override",
     ];
     NAMES.iter().any(|known| known.eq_ignore_ascii_case(name.trim()))
 }
@@ -213,9 +242,20 @@ mod tests {
     #[test]
     fn spellings() {
         let same = [
-            ("/a/../b", "/b"), ("/%61dmin", "/admin"), ("/a/.", "/a/"), ("/a/b/..", "/a/"),
-            ("/%2e%2E/x", ""), ("/a%2fb", "/a%2Fb"), ("/", "/"), ("/ä", ""), ("/a%20b", "/a%20b"),
-            ("/a|b", ""), ("/a%7cb", "/a%7Cb"), ("/%c3%a4", "/%C3%A4"), ("/a%", ""), ("/a%zz", ""),
+            ("/a/../b", "/b"),
+            ("/%61dmin", "/admin"),
+            ("/a/.", "/a/"),
+            ("/a/b/..", "/a/"),
+            ("/%2e%2E/x", ""),
+            ("/a%2fb", "/a%2Fb"),
+            ("/", "/"),
+            ("/ä", ""),
+            ("/a%20b", "/a%20b"),
+            ("/a|b", ""),
+            ("/a%7cb", "/a%7Cb"),
+            ("/%c3%a4", "/%C3%A4"),
+            ("/a%", ""),
+            ("/a%zz", ""),
         ];
         for (raw, expected) in same {
             let text = Path::read(raw).map(|path| path.as_str().to_owned()).unwrap_or_default();

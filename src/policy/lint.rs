@@ -9,20 +9,32 @@ use crate::catalog::{Catalog, Effect, Reversibility};
 use crate::trajectory::Stage;
 
 /// All lints of a policy, with those that were found while it was compiled.
-pub(super) fn all(policy: &Policy, agents: &Named<file::Agent>, found: Vec<Problem>) -> Vec<Problem> {
+pub(super) fn all(
+    policy: &Policy,
+    agents: &Named<file::Agent>,
+    found: Vec<Problem>,
+) -> Vec<Problem> {
     let mut lints = found;
     for resource in &policy.resources {
         lint_resource(policy, resource, &mut lints);
     }
     for (ix, resource) in policy.resources.iter().enumerate() {
-        let used = policy.agents.iter().any(|agent| agent.exact.values().chain(agent.wildcard.values()).any(|list| list.contains(&ix)));
+        let used = policy.agents.iter().any(|agent| {
+            agent.exact.values().chain(agent.wildcard.values()).any(|list| list.contains(&ix))
+        });
         if !used {
-            lints.push(Problem::new(resource.place, format!("no agent has the resource `{}`", resource.name)));
+            lints.push(Problem::new(
+                resource.place,
+                format!("no agent has the resource `{}`", resource.name),
+            ));
         }
     }
     for (ix, credential) in policy.credentials.iter().enumerate() {
         if !policy.agents.iter().any(|agent| agent.credentials.contains(&ix)) {
-            lints.push(Problem::new(credential.place, format!("the credential `{}` is issued to no agent", credential.name)));
+            lints.push(Problem::new(
+                credential.place,
+                format!("the credential `{}` is issued to no agent", credential.name),
+            ));
         }
     }
     for (agent, (name, _)) in policy.agents.iter().zip(agents) {
@@ -31,7 +43,8 @@ pub(super) fn all(policy: &Policy, agents: &Named<file::Agent>, found: Vec<Probl
         }
     }
     for sequence in &policy.sequences {
-        let unseen = |stage: &Stage| matches!(stage, Stage::CredentialDiscovery | Stage::SecretHandedOut);
+        let unseen =
+            |stage: &Stage| matches!(stage, Stage::CredentialDiscovery | Stage::SecretHandedOut);
         if sequence.steps.iter().any(|step| step.iter().all(unseen)) {
             lints.push(Problem::new(Place::default(), format!("the sequence `{}` has a step that this version does not see, so it never completes", sequence.name)));
         }
@@ -45,8 +58,14 @@ pub(super) fn all(policy: &Policy, agents: &Named<file::Agent>, found: Vec<Probl
 fn lint_resource(policy: &Policy, resource: &Resource, lints: &mut Vec<Problem>) {
     let name = &resource.name;
     match resource.credentials {
-        Credentials::Any => lints.push(Problem::new(resource.place, format!("`{name}` takes any credential, so a stolen one passes there unseen"))),
-        Credentials::FirstSeen => lints.push(Problem::new(resource.place, format!("`{name}` pins the first credential it sees: whoever is first decides"))),
+        Credentials::Any => lints.push(Problem::new(
+            resource.place,
+            format!("`{name}` takes any credential, so a stolen one passes there unseen"),
+        )),
+        Credentials::FirstSeen => lints.push(Problem::new(
+            resource.place,
+            format!("`{name}` pins the first credential it sees: whoever is first decides"),
+        )),
         _ => {}
     }
     match &resource.judge {
@@ -55,25 +74,44 @@ fn lint_resource(policy: &Policy, resource: &Resource, lints: &mut Vec<Problem>)
                 if is_irreversible(catalog, operation) {
                     lints.push(Problem::new(*place, format!("`{operation}` cannot be undone, so naming it here does not let it pass; it is judged by its effect")));
                 } else {
-                    lints.push(Problem::new(*place, format!("`{operation}` passes whatever its effect")));
+                    lints.push(Problem::new(
+                        *place,
+                        format!("`{operation}` passes whatever its effect"),
+                    ));
                 }
             }
             if let Some(place) = lists.allow.effects.get(&Effect::Destructive) {
-                lints.push(Problem::new(*place, "destructive calls that cannot be undone are held all the same"));
+                lints.push(Problem::new(
+                    *place,
+                    "destructive calls that cannot be undone are held all the same",
+                ));
             }
-            let takes_issued = !matches!(resource.credentials, Credentials::Any | Credentials::FirstSeen | Credentials::None);
+            let takes_issued = !matches!(
+                resource.credentials,
+                Credentials::Any | Credentials::FirstSeen | Credentials::None
+            );
             if takes_issued && resource.covered_by.is_empty() && !lists.allow.effects.is_empty() {
                 lints.push(Problem::new(resource.place, format!("`{name}` allows calls, but no credential is issued for it: only calls without one pass")));
             }
         }
         Judge::Plain(rules) => {
             for (_, rule) in rules.allowing.iter().filter(|(_, rule)| rule.websocket) {
-                lints.push(Problem::new(rule.place, "messages of a WebSocket are not judged once it is open"));
+                lints.push(Problem::new(
+                    rule.place,
+                    "messages of a WebSocket are not judged once it is open",
+                ));
             }
             for (template, rule) in rules.restricting.iter().chain(rules.allowing.iter()) {
                 let stated = rule.effect == Some(Effect::Read) && rule.word == Word::Allow;
-                if stated && rule.method.as_ref().is_none_or(|method| *method != http::Method::GET) {
-                    lints.push(Problem::new(rule.place, format!("`{}` is stated to be a read; nothing checks that", template.as_str())));
+                if stated && rule.method.as_ref().is_none_or(|method| *method != http::Method::GET)
+                {
+                    lints.push(Problem::new(
+                        rule.place,
+                        format!(
+                            "`{}` is stated to be a read; nothing checks that",
+                            template.as_str()
+                        ),
+                    ));
                 }
             }
         }
@@ -85,6 +123,12 @@ fn lint_resource(policy: &Policy, resource: &Resource, lints: &mut Vec<Problem>)
 
 fn is_irreversible(catalog: &Catalog, operation: &str) -> bool {
     let graphql = catalog.graphql.as_ref().and_then(|graphql| graphql.operations.get(operation));
-    let rest = || catalog.rest.iter().find(|(_, (_, spec))| *spec.name == *operation).map(|(_, (_, spec))| spec);
+    let rest = || {
+        catalog
+            .rest
+            .iter()
+            .find(|(_, (_, spec))| *spec.name == *operation)
+            .map(|(_, (_, spec))| spec)
+    };
     graphql.or_else(rest).is_some_and(|spec| spec.reversibility == Reversibility::Irreversible)
 }

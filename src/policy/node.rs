@@ -134,8 +134,8 @@ impl Node {
                     let problem = problem.at(self.place);
                     let removed = node.remove(problem.place);
                     // What is missing only because its bad value was left out is no news.
-                    let echo = problem.message.starts_with("missing field")
-                        && problems.len() > before;
+                    let echo =
+                        problem.message.starts_with("missing field") && problems.len() > before;
                     if !echo {
                         problems.push(problem);
                     }

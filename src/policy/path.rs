@@ -161,11 +161,18 @@ impl<T> Index<T> {
         for segment in template.segments() {
             at = match segment {
                 Segment::Literal(text) => {
-                    let key: Box<str> =
-                        if self.fold_case { text.to_ascii_lowercase().into() } else { text.clone() };
-                    self.child(at, |node| node.literals.get(&key).copied(), |node, new| {
-                        node.literals.insert(key.clone(), new);
-                    })
+                    let key: Box<str> = if self.fold_case {
+                        text.to_ascii_lowercase().into()
+                    } else {
+                        text.clone()
+                    };
+                    self.child(
+                        at,
+                        |node| node.literals.get(&key).copied(),
+                        |node, new| {
+                            node.literals.insert(key.clone(), new);
+                        },
+                    )
                 }
                 Segment::Parameter(_) | Segment::Any => {
                     self.child(at, |node| node.any, |node, new| node.any = Some(new))

@@ -4,7 +4,6 @@
 
 use super::node::Problem;
 use std::fmt;
-use std::fmt::Write as _;
 
 /// Why a policy did not load: every problem, in the order of the file.
 #[derive(Debug)]
@@ -26,17 +25,17 @@ impl Report {
     pub fn new(file: &str, text: &str, word: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.place);
         problems.dedup();
-        let mut out = String::new();
-        for problem in &problems {
-            // Writing to a String does not fail.
-            drop(render(&mut out, file, text, word, problem));
-        }
+        let out: String =
+            problems.iter().map(|problem| render(file, text, word, problem)).collect();
         Self { text: out.trim_end().to_owned(), problems }
     }
 
     /// A report of the YAML reader's own words, caret included.
     pub fn unreadable(file: &str, message: &str) -> Self {
-        Self { text: format!("error: {file} is not readable YAML: {message}"), problems: Vec::new() }
+        Self {
+            text: format!("error: {file} is not readable YAML: {message}"),
+            problems: Vec::new(),
+        }
     }
 
     /// The problems, where they have places.
@@ -45,16 +44,16 @@ impl Report {
     }
 }
 
-fn render(out: &mut String, file: &str, text: &str, word: &str, problem: &Problem) -> fmt::Result {
+fn render(file: &str, text: &str, word: &str, problem: &Problem) -> String {
     let place = problem.place;
-    writeln!(out, "{word}: {}", problem.message)?;
+    let head = format!("{word}: {}\n", problem.message);
     if place.line == 0 {
-        return writeln!(out, "  --> {file}\n");
+        return format!("{head}  --> {file}\n\n");
     }
     let number = place.line.to_string();
     let margin = " ".repeat(number.len());
     let line = text.lines().nth(place.line as usize - 1).unwrap_or_default();
     let indent = " ".repeat((place.column as usize).saturating_sub(1));
-    writeln!(out, "{margin}--> {file}:{}:{}", place.line, place.column)?;
-    writeln!(out, "{margin} |\n{number} | {line}\n{margin} | {indent}^\n")
+    let position = format!("{margin}--> {file}:{}:{}\n", place.line, place.column);
+    format!("{head}{position}{margin} |\n{number} | {line}\n{margin} | {indent}^\n\n")
 }

@@ -73,7 +73,12 @@ const MOST_COOKIES: usize = 2_000;
 
 impl Proxy {
     /// Notes the cookies that a response hands out.
-    pub(super) fn learn(self: &Arc<Self>, caller: &super::Caller, policy: &Policy, headers: &HeaderMap) {
+    pub(super) fn learn(
+        self: &Arc<Self>,
+        caller: &super::Caller,
+        policy: &Policy,
+        headers: &HeaderMap,
+    ) {
         if !headers.contains_key(header::SET_COOKIE) {
             return;
         }
@@ -87,7 +92,12 @@ impl Proxy {
                 let split = pair.iter().position(|byte| *byte == b'=')?;
                 let (name, value) = pair.split_at(split);
                 let value = value.strip_prefix(b"=").unwrap_or(value);
-                Some(cookie_fingerprint(&policy.fingerprints, host, name.trim_ascii(), value.trim_ascii()))
+                Some(cookie_fingerprint(
+                    &policy.fingerprints,
+                    host,
+                    name.trim_ascii(),
+                    value.trim_ascii(),
+                ))
             })
             .collect();
         let known = caller.state.standing();
@@ -103,10 +113,8 @@ impl Proxy {
         let proxy = self.clone();
         let agent = caller.state.name.clone();
         self.tasks.spawn(async move {
-            for fingerprint in fingerprints {
-                if let Err(error) = proxy.store.add_cookie(&agent, &fingerprint).await {
-                    tracing::warn!(%agent, %error, "a cookie could not be remembered beyond this run");
-                }
+            if let Err(error) = proxy.store.add_cookies(&agent, &fingerprints).await {
+                tracing::warn!(%agent, %error, "cookies could not be remembered beyond this run");
             }
         });
     }
@@ -121,17 +129,25 @@ impl Proxy {
     ) -> Result<Response<AnswerBody>, Refusal> {
         let refused = || {
             exchange.failed(502, "the upstream switched protocols in a way nobody asked for");
-            manner.refusal(Ruling::denial(Reason::UpstreamUnreachable, "The upstream switched protocols in a way nobody asked for."))
+            manner.refusal(Ruling::denial(
+                Reason::UpstreamUnreachable,
+                "The upstream switched protocols in a way nobody asked for.",
+            ))
         };
         let Some((client, key)) = client else { return Err(refused()) };
         let headers = response.headers();
         let is = |name, wanted: &str| {
-            headers.get(name).is_some_and(|value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()))
+            headers.get(name).is_some_and(|value: &HeaderValue| {
+                value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes())
+            })
         };
         let accepted = headers
             .get(header::SEC_WEBSOCKET_ACCEPT)
             .is_some_and(|value| value.as_bytes() == accept_of(&key).as_bytes());
-        if !is(header::UPGRADE, "websocket") || !accepted || headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
+        if !is(header::UPGRADE, "websocket")
+            || !accepted
+            || headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS)
+        {
             return Err(refused());
         }
         let mut answer = Response::new(AnswerBody::empty());

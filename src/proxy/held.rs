@@ -44,7 +44,9 @@ impl Proxy {
         let view = match self.open(&held, caller, snapshot, exchange).await {
             Ok(view) => view,
             Err(ruling) => {
-                exchange.refused(Some(held.request().message().head()), &ruling, policy, None).await;
+                exchange
+                    .refused(Some(held.request().message().head()), &ruling, policy, None)
+                    .await;
                 return Err(manner.refusal(ruling));
             }
         };
@@ -54,7 +56,8 @@ impl Proxy {
             exchange.refused(Some(head), held.ruling(), policy, Some(&view.id)).await;
         }
         let view = match self.holds.wait(&view.id, policy.holds.wait, &self.stop).await {
-            Ok(view) => view,
+            Ok(Some(now)) => now,
+            Ok(None) => view,
             Err(error) => {
                 tracing::error!(%error, "a hold could not be read");
                 view
@@ -100,7 +103,7 @@ impl Proxy {
                 Reason::OverLimit,
                 "Too many calls of this agent wait for a person already; stop, and report what is waiting.",
             ),
-            error => {
+            OpenError::Kept(error) => {
                 tracing::error!(%error, "a hold could not be made");
                 Ruling::denial(Reason::NotRecorded, "The call has to wait for a person, and the hold could not be kept; try again later.")
             }
@@ -134,7 +137,10 @@ impl Proxy {
             }
         };
         let Some((_, agent)) = policy.agent(&caller.state.name) else {
-            return Err(Refusal::because(Reason::NotIdentified, "The policy no longer names this agent."));
+            return Err(Refusal::because(
+                Reason::NotIdentified,
+                "The policy no longer names this agent.",
+            ));
         };
         let now = self.started.elapsed();
         let (verdict, changes) = caller.state.judge(request, policy, agent, Some(&grant), now);
@@ -164,7 +170,10 @@ impl Proxy {
             Ok(Err(None)) => Err(unavailable(ruling, self.current_view(view).await)),
             Err(error) => {
                 tracing::error!(%error, "a redeemed call ended in a failure of its task");
-                Err(manner.refusal(Ruling::denial(Reason::NotRecorded, "The call failed inside the proxy; whether it was sent is in its record.")))
+                Err(manner.refusal(Ruling::denial(
+                    Reason::NotRecorded,
+                    "The call failed inside the proxy; whether it was sent is in its record.",
+                )))
             }
         }
     }
@@ -203,7 +212,11 @@ impl Proxy {
     }
 
     /// Puts on disk what judging left to be remembered, before anything is sent.
-    pub(super) async fn remember(&self, agent: &Arc<str>, changes: &Changes) -> Result<(), Refusal> {
+    pub(super) async fn remember(
+        &self,
+        agent: &Arc<str>,
+        changes: &Changes,
+    ) -> Result<(), Refusal> {
         for completed in &changes.completed {
             tracing::warn!(%agent, sequence = %completed.name, then = ?completed.then, "a dangerous sequence is complete");
         }
@@ -211,17 +224,19 @@ impl Proxy {
             for (resource, fingerprint) in &changes.pins {
                 self.store.add_pin(agent, resource, fingerprint).await?;
             }
-            if let Some(why) = &changes.quarantined {
-                self.store.quarantine(agent, why).await?;
-            }
-            if changes.hold_writes {
-                self.store.set_hold_writes(agent, true).await?;
+            if changes.quarantined.is_some() || changes.hold_writes {
+                self.store
+                    .restrain(agent, changes.quarantined.as_deref(), changes.hold_writes)
+                    .await?;
             }
             Ok::<(), crate::store::Error>(())
         };
         kept.await.map_err(|error| {
             tracing::error!(%agent, %error, "what a verdict depends on could not be kept");
-            Refusal::because(Reason::NotRecorded, "The call could not be recorded, so it was not sent; try again later.")
+            Refusal::because(
+                Reason::NotRecorded,
+                "The call could not be recorded, so it was not sent; try again later.",
+            )
         })
     }
 
@@ -236,7 +251,8 @@ impl Proxy {
     ) -> Refusal {
         exchange.refused(Some(&denied.head), &denied.ruling, &snapshot.policy, None).await;
         let mut refusal = manner.refusal(denied.ruling);
-        let oversize = failed == Some(Unreadable::Oversize) && refusal.ruling.reason == Some(Reason::Unreadable);
+        let oversize = failed == Some(Unreadable::Oversize)
+            && refusal.ruling.reason == Some(Reason::Unreadable);
         refusal.status = oversize.then_some(413);
         refusal.unread = failed.is_some();
         refusal

@@ -25,7 +25,11 @@ pub(super) fn head(
     let (parts, body) = request.into_parts();
     let framed_twice = parts.headers.get_all(http::header::TRANSFER_ENCODING).iter().count() > 1;
     let head = if framed_twice {
-        Err(crate::message::Malformed::Header("transfer-encoding".to_owned(), "it stands there twice").into())
+        Err(crate::message::Malformed::Header(
+            "transfer-encoding".to_owned(),
+            "it stands there twice",
+        )
+        .into())
     } else {
         Head::read(parts.method, &parts.uri, parts.headers, target.clone())
     };
@@ -36,7 +40,8 @@ pub(super) fn head(
                 Refused::HostMismatch(_) => Reason::HostMismatch,
                 Refused::Malformed(_) => Reason::Malformed,
             };
-            let mut refusal = Refusal::because(reason, format!("The request is refused: {refused}."));
+            let mut refusal =
+                Refusal::because(reason, format!("The request is refused: {refused}."));
             refusal.unread = !body.is_end_stream();
             Err(refusal)
         }
@@ -70,7 +75,9 @@ pub(super) async fn whole(body: Incoming, limits: &Limits) -> Result<Bytes, Unre
     if body.size_hint().lower() > most as u64 {
         return Err(Unreadable::Oversize);
     }
-    tokio::time::timeout(limits.body, collect(body, most)).await.unwrap_or(Err(Unreadable::Truncated))
+    tokio::time::timeout(limits.body, collect(body, most))
+        .await
+        .unwrap_or(Err(Unreadable::Truncated))
 }
 
 async fn collect(mut body: Incoming, most: usize) -> Result<Bytes, Unreadable> {

@@ -1,7 +1,7 @@
 //! The agent's side of an intercepted connection.
 //!
 //! Takes the bytes of a tunnel and the one host it was opened for; returns a handshaken stream.
-//! Refuses bytes that are no ClientHello, and a name in it (RFC 6066 SNI) that is not the host.
+//! Refuses bytes that are no `ClientHello`, and a name in it (RFC 6066 SNI) that is not the host.
 
 use crate::message::Host;
 use rustls::ServerConfig;
@@ -19,14 +19,16 @@ pub enum Error {
     /// What came is not TLS.
     #[error("the bytes in the tunnel are not TLS: {0}")]
     NotTls(io::Error),
-    /// The ClientHello names another host.
+    /// The `ClientHello` names another host.
     #[error("the TLS client asks for another host than its tunnel was opened for")]
     HostMismatch,
     /// The client did not finish in time.
     #[error("the TLS handshake took longer than {0:?}")]
     Slow(Duration),
     /// The handshake failed; most often the client does not trust the authority.
-    #[error("the TLS handshake failed, most often because the client does not trust Holdgate's authority (see `holdgate env`): {0}")]
+    #[error(
+        "the TLS handshake failed, most often because the client does not trust Holdgate's authority (see `holdgate env`): {0}"
+    )]
     Handshake(io::Error),
     /// The leaf could not be made.
     #[error(transparent)]

@@ -28,10 +28,14 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The key's permissions let others read it.
-    #[error("{0} can be read by others than its owner; `chmod 600` it, and make a new authority if anybody may have read it (delete both files)")]
+    #[error(
+        "{0} can be read by others than its owner; `chmod 600` it, and make a new authority if anybody may have read it (delete both files)"
+    )]
     Readable(PathBuf),
     /// The files are not a certificate and its key.
-    #[error("{path} is not usable: {why}; delete `ca.pem` and `ca.key` to have a new authority made")]
+    #[error(
+        "{path} is not usable: {why}; delete `ca.pem` and `ca.key` to have a new authority made"
+    )]
     Unusable {
         /// The file.
         path: PathBuf,
@@ -65,8 +69,10 @@ impl Authority {
         let secret = zeroize::Zeroizing::new(read(&key)?);
         let unusable = |path: &Path, why: String| Error::Unusable { path: path.to_owned(), why };
         let pair = KeyPair::from_pem(&secret).map_err(|error| unusable(&key, error.to_string()))?;
-        let der = <CertificateDer<'static> as rustls_pki_types::pem::PemObject>::from_pem_slice(pem.as_bytes())
-            .map_err(|error| unusable(&certificate, error.to_string()))?;
+        let der = <CertificateDer<'static> as rustls_pki_types::pem::PemObject>::from_pem_slice(
+            pem.as_bytes(),
+        )
+        .map_err(|error| unusable(&certificate, error.to_string()))?;
         check_pair(&der, &pair).map_err(|why| unusable(&certificate, why))?;
         let issuer = Issuer::from_ca_cert_der(&der, pair)
             .map_err(|error| unusable(&certificate, error.to_string()))?;
@@ -155,7 +161,7 @@ fn read(path: &Path) -> Result<String, Error> {
 
 fn check_private(key: &Path) -> Result<(), Error> {
     let meta = fs::metadata(key).map_err(|source| Error::Io { path: key.to_owned(), source })?;
-    if meta.mode() & 0o077 == 0 { Ok(()) } else { Err(Error::Readable(key.to_owned())) }
+    if meta.mode().trailing_zeros() >= 6 { Ok(()) } else { Err(Error::Readable(key.to_owned())) }
 }
 
 fn check_pair(der: &CertificateDer<'_>, pair: &KeyPair) -> Result<(), String> {

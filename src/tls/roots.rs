@@ -22,7 +22,9 @@ pub enum Error {
         why: String,
     },
     /// The system has none.
-    #[error("`proxy.upstream_roots: [system]` finds no certificates; install `ca-certificates` or write `bundled`")]
+    #[error(
+        "`proxy.upstream_roots: [system]` finds no certificates; install `ca-certificates` or write `bundled`"
+    )]
     NoSystem,
     /// The provider refuses the configuration.
     #[error("TLS cannot be configured: {0}")]
