@@ -3,11 +3,13 @@
 //! Takes arguments; returns an exit code: 0 done, 1 failed or refused, 2 unusable arguments or
 //! policy. What a program might read goes to stdout, all else to stderr.
 
+mod approvals;
 mod audit;
 mod ca;
 mod credential;
 mod env;
 mod policy;
+mod run;
 mod serve;
 
 use crate::load::{self, Origin};
@@ -35,6 +37,10 @@ pub struct Arguments {
 enum Command {
     /// Starts the proxy and the approvals listener.
     Serve(serve::Serve),
+    /// Starts a proxy for one command and runs it.
+    Run(run::Run),
+    /// Lists, shows, answers and watches the calls that wait.
+    Approvals(approvals::Approvals),
     /// Prints the variables that make a client use the proxy and trust it.
     Env(env::Env),
     /// Checks, explains and tests the policy.
@@ -62,6 +68,8 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let json = arguments.json;
     match arguments.command {
         Command::Serve(command) => serve::run(&command, &origin, json),
+        Command::Run(command) => run::run(&command, &origin),
+        Command::Approvals(command) => approvals::run(command, &origin, json),
         Command::Env(command) => env::run(&command, &origin),
         Command::Policy(command) => policy::run(command, &origin, json),
         Command::Audit(command) => audit::run(command, &origin, json),

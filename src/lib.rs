@@ -14,6 +14,7 @@
 //! `trajectory`, `decide`) is pure: no clock, no randomness, no input or output. [`proxy`] is the
 //! line that all requests take, whatever way they came in.
 
+pub mod admin;
 pub mod audit;
 pub mod catalog;
 pub mod cli;
@@ -28,6 +29,7 @@ pub mod kit;
 pub mod listen;
 pub mod load;
 pub mod message;
+pub mod notify;
 pub mod policy;
 pub mod proxy;
 pub mod record;

@@ -80,7 +80,7 @@ async fn client(proxy: &Arc<Proxy>, stream: TcpStream) {
     }
 }
 
-fn http1_builder(head: Duration) -> http1::Builder {
+pub(crate) fn http1_builder(head: Duration) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())

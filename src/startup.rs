@@ -4,11 +4,13 @@
 //! state folder that another process uses, an authority that is not private, and an audit log that
 //! cannot be continued. Draining lets requests end, hands held ones their hold, and closes the log.
 
+use crate::admin::Admin;
 use crate::audit::{self, Entry, Kind, Log, Options, Retain, Text};
 use crate::forward::{Reach, Upstream};
 use crate::hold::Holds;
 use crate::listen;
 use crate::load::{self, Origin};
+use crate::notify;
 use crate::policy::Policy;
 use crate::proxy::{Proxy, Snapshot};
 use crate::session::Agents;
@@ -30,6 +32,9 @@ use tokio_util::task::TaskTracker;
 
 /// How long a drain may take.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// The file of the state folder that says where approvals are answered.
+const ADDRESS: &str = "approvals.address";
 
 /// Why the proxy does not start; the fault is the operator's or the machine's.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +106,9 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
     let local = |listener: &TcpListener, wanted| listener.local_addr().unwrap_or(wanted);
     let addresses =
         (local(&listener, policy.network.listen), local(&approvals, policy.approvals.listen));
+    // Where the policy leaves the port open, `holdgate approvals` finds it here.
+    std::fs::write(state.join(ADDRESS), addresses.1.to_string())
+        .map_err(|source| Error::State { path: state.clone(), source })?;
     let tasks = TaskTracker::new();
     let log = open_log(&policy, &store, &tasks).await?;
     let snapshot = snapshot(policy, addresses, 0, &tasks)?;
@@ -124,8 +132,10 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
 impl Started {
     /// Serves both listeners; `extra` is an approver that the policy does not name.
     pub fn serve(&mut self, extra: Option<(String, [u8; 32])>) {
-        let Some((listener, _approvals)) = self.listeners.take() else { return };
-        drop(extra);
+        let Some((listener, approvals)) = self.listeners.take() else { return };
+        let admin = Admin::new(self.proxy.clone(), self.addresses.1, extra);
+        self.proxy.tasks.spawn(admin.serve(approvals));
+        self.proxy.tasks.spawn(notify::tell(self.proxy.clone()));
         self.proxy.tasks.spawn(listen::listen(self.proxy.clone(), listener));
     }
 
@@ -154,6 +164,10 @@ impl Started {
         }
         if let Err(error) = proxy.log.close().await {
             tracing::error!(%error, "the audit log did not close in time");
+        }
+        let address = proxy.current.load().policy.state.join(ADDRESS);
+        if let Err(error) = std::fs::remove_file(address) {
+            tracing::debug!(%error, "the address of the approvals listener could not be removed");
         }
         drop(lock);
     }

@@ -3,12 +3,4 @@
 
 mod support;
 
-mod audit;
-mod clients;
-mod errors;
-mod holds;
-mod intercept;
 mod judge;
-mod reload;
-mod run;
-mod transfer;

@@ -39,7 +39,7 @@ const WITHHELD: &[&str] = &[
     "HOLDGATE_POLICY",
 ];
 
-pub(super) fn run(command: Run, origin: &Origin) -> anyhow::Result<ExitCode> {
+pub(super) fn run(command: &Run, origin: &Origin) -> anyhow::Result<ExitCode> {
     telemetry::log_to_stderr_from("warn", false);
     let mut policy = load::load(origin, true)?;
     let name = match (&command.agent, policy.agents.as_slice()) {
@@ -54,13 +54,12 @@ pub(super) fn run(command: Run, origin: &Origin) -> anyhow::Result<ExitCode> {
     let token = zeroize::Zeroizing::new(hex(&bytes));
     let id = uuid::Uuid::now_v7().simple().to_string();
     let state = policy.state.join("run").join(&id);
-    if !policy.for_one_run(&name, token_hash(token.as_bytes()), state.clone()) {
+    if !policy.for_one_run(&name, token_hash(token.as_bytes()), state) {
         return Err(Unusable(format!("the policy has no agent `{name}`")).into());
     }
     runtime()?.block_on(async {
         let mut started = startup::start(policy).await?;
-        let (listen, approvals) = started.addresses;
-        std::fs::write(state.join("approvals.address"), approvals.to_string())?;
+        let (listen, _) = started.addresses;
         started.serve(None);
         let proxy = started.proxy.clone();
         let authority = proxy.leaves.authority();
@@ -78,7 +77,6 @@ pub(super) fn run(command: Run, origin: &Origin) -> anyhow::Result<ExitCode> {
         let status = child(&command.command, &kit).await;
         over.cancel();
         started.drain().await;
-        std::fs::remove_file(state.join("approvals.address"))?;
         status
     })
 }

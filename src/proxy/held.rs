@@ -5,6 +5,7 @@
 //! the redemption on it runs in a task of its own to its end, whatever the client does.
 
 use super::{AnswerBody, Caller, Proxy, Snapshot, Way, intake};
+use crate::audit::{Entry, Kind, Text};
 use crate::decide::{Denied, Held, Permit, Reason, Ruling, Verdict};
 use crate::hold::{Ask, Card, OpenError, State, View};
 use crate::inspect::{Inspected, Unreadable};
@@ -12,8 +13,10 @@ use crate::message::Body;
 use crate::record::Exchange;
 use crate::respond::{Manner, Refusal};
 use crate::session::Changes;
+use crate::trajectory::Trajectory;
 use http::Response;
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use std::sync::Arc;
 
 impl Proxy {
@@ -238,6 +241,22 @@ impl Proxy {
                 "The call could not be recorded, so it was not sent; try again later.",
             )
         })
+    }
+
+    /// Lifts quarantine and held writes from an agent, once that is recorded.
+    pub async fn release(&self, agent: &str, by: &str) -> Result<bool, crate::hold::Error> {
+        let mut entry = Entry::new(Kind::Session, Timestamp::now());
+        entry.agent = Some(Text::from(agent.to_owned()));
+        entry.approver = Some(Text::from(by.to_owned()));
+        entry.detail = Some(Text::from("released"));
+        self.log.commit(entry).await?;
+        let released = self.store.release(agent).await?;
+        self.agents.get(agent).critically(|standing, trajectory| {
+            standing.quarantined = None;
+            standing.hold_writes = false;
+            *trajectory = Trajectory::default();
+        });
+        Ok(released)
     }
 
     /// Records a denial.

@@ -1,0 +1,189 @@
+//! Telling people that a call waits: a hold that nobody hears of is useless.
+//!
+//! Takes the events of holds; writes one line a hold to stderr, and posts one signed request a hold
+//! to the policy's webhook. Bounded tries in bounded time, no redirects, nothing secret. It goes to
+//! the policy's address only, not through the proxy's own line.
+
+use crate::fingerprint::hex;
+use crate::hold::{Event, View, escaped};
+use crate::policy::Webhook;
+use crate::proxy::Proxy;
+use crate::tls::roots;
+use aws_lc_rs::hmac;
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use rustls_pki_types::ServerName;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::sync::broadcast::error::RecvError;
+
+const TRIES: u32 = 5;
+const TRY: Duration = Duration::from_secs(5);
+const AT_A_TIME: usize = 64;
+
+/// Why a webhook was not told.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("its address cannot be used")]
+    Address,
+    #[error(transparent)]
+    Roots(#[from] roots::Error),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    #[error(transparent)]
+    Form(#[from] http::Error),
+    #[error("it answered {0}")]
+    Status(StatusCode),
+    #[error("it did not answer within {TRY:?}")]
+    Slow,
+}
+
+/// Tells of holds until the proxy drains.
+pub async fn tell(proxy: Arc<Proxy>) {
+    let mut events = proxy.holds.subscribe();
+    let slots = Arc::new(Semaphore::new(AT_A_TIME));
+    loop {
+        let event = tokio::select! {
+            () = proxy.stop.cancelled() => return,
+            event = events.recv() => event,
+        };
+        match event {
+            Ok(Event::Opened(view)) => {
+                tracing::warn!("{}", line(&view));
+                post(&proxy, &slots, view);
+            }
+            Ok(Event::Changed(view)) => tracing::info!("{} is {}", view.id, view.state.as_str()),
+            Err(RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "holds opened faster than they could be told of; list them");
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// The line of a hold, with nothing in it that could move or hide text.
+pub fn line(view: &View) -> String {
+    format!(
+        "held {}: {} wants {}; answer with `holdgate approvals approve {}` or `deny`",
+        view.id,
+        escaped(&view.agent),
+        view.card.line(),
+        view.id
+    )
+}
+
+fn post(proxy: &Arc<Proxy>, slots: &Arc<Semaphore>, view: Arc<View>) {
+    let snapshot = proxy.current.load_full();
+    if snapshot.policy.approvals.webhook.as_ref().is_none_or(|webhook| webhook.secret.is_none()) {
+        return;
+    }
+    let Ok(slot) = slots.clone().try_acquire_owned() else {
+        tracing::warn!(hold = %view.id, "too many webhooks are on the way; this one is not sent");
+        return;
+    };
+    let stop = proxy.stop.clone();
+    proxy.tasks.spawn(async move {
+        if let Some(webhook) = &snapshot.policy.approvals.webhook {
+            let roots = &snapshot.policy.network.roots;
+            tokio::select! {
+                () = deliver(webhook, roots, &view) => {}
+                () = stop.cancelled() => tracing::warn!(hold = %view.id, "a webhook was cut by the drain"),
+            }
+        }
+        drop(slot);
+    });
+}
+
+async fn deliver(webhook: &Webhook, roots: &[crate::policy::Root], view: &View) {
+    for attempt in 0..TRIES {
+        let sent = tokio::time::timeout(TRY, send(webhook, roots, view)).await;
+        match sent.unwrap_or(Err(Error::Slow)) {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::warn!(hold = %view.id, attempt, %error, "the webhook was not told")
+            }
+        }
+        if attempt + 1 < TRIES {
+            tokio::time::sleep(Duration::from_millis(500 << attempt)).await;
+        }
+    }
+    tracing::error!(hold = %view.id, "the webhook could not be told of a hold; it waits all the same");
+}
+
+async fn send(webhook: &Webhook, roots: &[crate::policy::Root], view: &View) -> Result<(), Error> {
+    let body = serde_json::to_vec(view).map_err(std::io::Error::other)?;
+    let seconds = Timestamp::now().as_second().to_string();
+    let secret = webhook.secret.as_ref().ok_or(Error::Address)?;
+    let signature = sign(secret, &seconds, &body);
+    let host = webhook.url.host().ok_or(Error::Address)?;
+    let https = webhook.url.scheme_str() == Some("https");
+    let port = webhook.url.port_u16().unwrap_or(if https { 443 } else { 80 });
+    let path = webhook.url.path_and_query().map_or("/", |path| path.as_str());
+    let authority = webhook.url.authority().ok_or(Error::Address)?;
+    let request = Request::post(path)
+        .header(header::HOST, authority.as_str())
+        .header(header::CONTENT_TYPE, "application/json")
+        .header("holdgate-timestamp", &seconds)
+        .header("holdgate-signature", format!("v1={signature}"))
+        .header("holdgate-delivery", &view.id)
+        .body(Full::new(Bytes::from(body)))?;
+    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+    let status = if https {
+        let mut config = rustls::ClientConfig::clone(&*roots::client_config(roots)?);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let name = ServerName::try_from(host.to_owned()).map_err(|_name| Error::Address)?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        exchange(connector.connect(name, stream).await?, request).await?
+    } else {
+        exchange(stream, request).await?
+    };
+    if status.is_success() { Ok(()) } else { Err(Error::Status(status)) }
+}
+
+/// HMAC-SHA-256 over `timestamp.body`, in hexadecimal digits.
+fn sign(secret: &[u8], seconds: &str, body: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let mut context = hmac::Context::with_key(&key);
+    context.update(seconds.as_bytes());
+    context.update(b".");
+    context.update(body);
+    hex(context.sign().as_ref())
+}
+
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<StatusCode, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        response = sender.send_request(request) => Ok(response?.status()),
+        ended = connection.as_mut() => {
+            ended?;
+            Err(Error::Io(std::io::ErrorKind::UnexpectedEof.into()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn signatures_cover_time_and_body() {
+        let base = super::sign(b"secret", "1", b"body");
+        assert_eq!(base.len(), 64);
+        for (secret, seconds, body) in
+            [("other", "1", "body"), ("secret", "2", "body"), ("secret", "1", "bodx")]
+        {
+            assert_ne!(super::sign(secret.as_bytes(), seconds, body.as_bytes()), base);
+        }
+    }
+}
