@@ -23,18 +23,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The HTTP status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// The body as JSON, or as a string.
-    pub body: Value,
+    pub(crate) body: Value,
     /// Whether Holdgate answered rather than the API.
-    pub by_holdgate: bool,
+    pub(crate) by_holdgate: bool,
 }
 
 /// An HTTPS client, through a proxy or not.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     address: SocketAddr,
     proxy: bool,
     tls: Arc<ClientConfig>,
@@ -42,17 +42,17 @@ pub struct Client {
 
 impl Client {
     /// Every host is at one address.
-    pub fn direct(address: SocketAddr, ca: &str) -> anyhow::Result<Self> {
+    pub(crate) fn direct(address: SocketAddr, ca: &str) -> anyhow::Result<Self> {
         Ok(Self { address, proxy: false, tls: config(ca)? })
     }
 
     /// Every host is reached through a proxy.
-    pub fn through(address: SocketAddr, ca: &str) -> anyhow::Result<Self> {
+    pub(crate) fn through(address: SocketAddr, ca: &str) -> anyhow::Result<Self> {
         Ok(Self { address, proxy: true, tls: config(ca)? })
     }
 
     /// Posts a GraphQL request as the published call does: JSON labelled as a form.
-    pub async fn graphql(&self, host: &str, token: &str, body: &Value) -> anyhow::Result<Answer> {
+    pub(crate) async fn graphql(&self, host: &str, token: &str, body: &Value) -> anyhow::Result<Answer> {
         let request = Request::builder()
             .method(Method::POST)
             .uri("/graphql/v2")
@@ -143,7 +143,7 @@ async fn approver(
 }
 
 /// The first hold that waits, as soon as there is one.
-pub async fn first_hold(address: SocketAddr, token: &str) -> anyhow::Result<Value> {
+pub(crate) async fn first_hold(address: SocketAddr, token: &str) -> anyhow::Result<Value> {
     let looking = async {
         loop {
             let list = approver(address, token, Method::GET, "/v1/holds?state=waiting").await?;
@@ -158,6 +158,6 @@ pub async fn first_hold(address: SocketAddr, token: &str) -> anyhow::Result<Valu
 }
 
 /// Approves a hold.
-pub async fn approve(address: SocketAddr, token: &str, id: &str) -> anyhow::Result<()> {
+pub(crate) async fn approve(address: SocketAddr, token: &str, id: &str) -> anyhow::Result<()> {
     approver(address, token, Method::POST, &format!("/v1/holds/{id}/approve")).await.map(drop)
 }

@@ -55,7 +55,7 @@ async fn guarded(story: &Story, mock: &Mock, folder: &std::path::Path) -> anyhow
     options.token_hash = Some(format!("sha256:{}", holdgate::fingerprint::hex(&hash)));
     options.wait = Duration::from_secs(30);
     let path = folder.join("policy.yaml");
-    std::fs::write(&path, mock.policy(&options)?)?;
+    std::fs::write(&path, with_stale_token(mock.policy(&options)?, folder)?)?;
     let policy = holdgate::load::load(&Origin::File(path), true)?;
     let mut proxy = startup::start(policy).await?;
     let (address, approvals) = proxy.addresses;
@@ -63,17 +63,8 @@ async fn guarded(story: &Story, mock: &Mock, folder: &std::path::Path) -> anyhow
     let ca = proxy.proxy.leaves.authority().pem().to_owned();
     let client = Client::through(address, &ca)?;
     story.say("holdgate", &format!("listens on {address}; approvals on {approvals}"))?;
-    let reached = mock.bytes_received();
     story.part("The agent is asked to fix a deployment in staging")?;
     tragedy(story, &client, mock).await?;
-    let leaked = mock.bytes_received() - reached;
-    story.say(
-        "railway",
-        &format!(
-            "the production volume is {}; the deletion reached it with 0 of {leaked} bytes",
-            alive(mock, PRODUCTION_VOLUME)
-        ),
-    )?;
     anyhow::ensure!(mock.volume_exists(PRODUCTION_VOLUME), "the production volume is gone");
     story.part("The same deletion, on the staging volume, with the token that was issued")?;
     permitted(story, &client, mock, approvals).await?;
@@ -115,14 +106,16 @@ async fn tragedy(story: &Story, client: &Client, mock: &Mock) -> anyhow::Result<
         ),
     )?;
     let delete = delete(PRODUCTION_VOLUME);
+    let before = mock.bytes_received();
     let answer = client.graphql("backboard.railway.app", DOMAINS_TOKEN, &delete).await?;
     story.answer(&answer)?;
     story.say(
         "railway",
         &format!(
-            "production volume: {}, {} backups",
+            "production volume: {}, {} backups; bytes of that call that reached the API: {}",
             alive(mock, PRODUCTION_VOLUME),
-            mock.backups(PRODUCTION_VOLUME)
+            mock.backups(PRODUCTION_VOLUME),
+            mock.bytes_received() - before
         ),
     )
 }
@@ -157,6 +150,21 @@ async fn permitted(
     )?;
     anyhow::ensure!(mock.deletions() == [STAGING_VOLUME], "exactly one deletion was expected");
     Ok(())
+}
+
+/// The task's own token has been revoked meanwhile, which is where the story begins.
+fn with_stale_token(policy: String, folder: &std::path::Path) -> anyhow::Result<String> {
+    let file = folder.join("stale-token");
+    holdgate::load::write_private(&file, REVOKED_TOKEN.as_bytes())?;
+    let stale = format!(
+        "credentials:\n  railway-stale-token:\n    service: railway\n    value: {{ file: {} }}\n    resources: [railway-staging]\n",
+        serde_json::Value::from(file.display().to_string())
+    );
+    Ok(policy.replacen("\ncredentials:\n", &format!("\n{stale}"), 1).replacen(
+        "credentials: [railway-staging-token]",
+        "credentials: [railway-staging-token, railway-stale-token]",
+        1,
+    ))
 }
 
 fn delete(volume: &str) -> Value {
