@@ -96,7 +96,9 @@ fn post(proxy: &Arc<Proxy>, slots: &Arc<Semaphore>, view: Arc<View>) {
             let roots = &snapshot.policy.network.roots;
             tokio::select! {
                 () = deliver(webhook, roots, &view) => {}
-                () = stop.cancelled() => tracing::warn!(hold = %view.id, "a webhook was cut by the drain"),
+                () = stop.cancelled() => {
+                    tracing::warn!(hold = %view.id, "a webhook was cut by the drain");
+                }
             }
         }
         drop(slot);
@@ -109,7 +111,7 @@ async fn deliver(webhook: &Webhook, roots: &[crate::policy::Root], view: &View) 
         match sent.unwrap_or(Err(Error::Slow)) {
             Ok(()) => return,
             Err(error) => {
-                tracing::warn!(hold = %view.id, attempt, %error, "the webhook was not told")
+                tracing::warn!(hold = %view.id, attempt, %error, "the webhook was not told");
             }
         }
         if attempt + 1 < TRIES {

@@ -22,7 +22,7 @@ pub struct Refusal {
     /// Why.
     pub ruling: Box<Ruling>,
     /// The hold it belongs to.
-    pub hold: Option<View>,
+    pub hold: Option<Box<View>>,
     /// The protocol the client expects.
     pub protocol: Protocol,
     /// Whether the client takes `application/graphql-response+json`.

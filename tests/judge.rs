@@ -10,9 +10,19 @@ const UNDECLARED: &str = "dddddddd-0000-4000-8000-00000000ffff";
 async fn a_foreign_token_and_an_issued_one_do_not_reach_production() {
     let gate = Gate::start().await;
     let cases = [
-        (FOREIGN, PRODUCTION_VOLUME, "foreign_credential", vec!["foreign_credential", "scope_violation"]),
+        (
+            FOREIGN,
+            PRODUCTION_VOLUME,
+            "foreign_credential",
+            vec!["foreign_credential", "scope_violation"],
+        ),
         (FOREIGN, STAGING_VOLUME, "foreign_credential", vec!["foreign_credential"]),
-        (STAGING_TOKEN, PRODUCTION_VOLUME, "credential_out_of_scope", vec!["credential_out_of_scope", "scope_violation"]),
+        (
+            STAGING_TOKEN,
+            PRODUCTION_VOLUME,
+            "credential_out_of_scope",
+            vec!["credential_out_of_scope", "scope_violation"],
+        ),
     ];
     for (token, volume, reason, findings) in cases {
         let answer = gate.delete_volume(token, volume);
@@ -23,8 +33,12 @@ async fn a_foreign_token_and_an_issued_one_do_not_reach_production() {
         assert_eq!(body["data"], serde_json::Value::Null);
         assert_eq!(body["errors"][0]["extensions"]["code"], "DENIED");
         assert!(body["operation"] == "mutation volumeDelete" && body["target"]["volume"] == volume);
-        let found: Vec<&str> =
-            body["findings"].as_array().unwrap().iter().map(|f| f["reason"].as_str().unwrap()).collect();
+        let found: Vec<&str> = body["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|f| f["reason"].as_str().unwrap())
+            .collect();
         for finding in findings {
             assert!(found.contains(&finding), "{found:?}");
         }
@@ -40,7 +54,10 @@ async fn a_foreign_token_and_an_issued_one_do_not_reach_production() {
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_credential_covers_production_the_scope_is_the_reason() {
     let gate = Gate::with(Default::default(), |policy| {
-        policy.replace("resources: [railway-staging]\n", "resources: [railway-staging, railway-production]\n")
+        policy.replace(
+            "resources: [railway-staging]\n",
+            "resources: [railway-staging, railway-production]\n",
+        )
     })
     .await;
     let answer = gate.delete_volume(STAGING_TOKEN, PRODUCTION_VOLUME);
@@ -59,7 +76,13 @@ async fn a_deletion_in_staging_is_held_approved_and_done_once() {
         assert_eq!(gate.mock.bytes_received(), 0, "a held call reached the mock");
         let shown = gate.holdgate(&["approvals", "show", &id]);
         let card = String::from_utf8(shown.stdout).unwrap();
-        for word in ["mutation volumeDelete", "irreversible", STAGING_VOLUME, "staging", "railway-staging-token"] {
+        for word in [
+            "mutation volumeDelete",
+            "irreversible",
+            STAGING_VOLUME,
+            "staging",
+            "railway-staging-token",
+        ] {
             assert!(card.contains(word), "{word} is not on the card:\n{card}");
         }
         gate.approve(&id);
@@ -80,11 +103,15 @@ async fn a_deletion_in_staging_is_held_approved_and_done_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_nobody_declared_is_never_allowed() {
-    let gate = Gate::with(Default::default(), |policy| policy.replace("wait: 20s", "wait: 1s")).await;
+    let gate =
+        Gate::with(Default::default(), |policy| policy.replace("wait: 20s", "wait: 1s")).await;
     let answer = gate.delete_volume(STAGING_TOKEN, UNDECLARED);
     assert_eq!(answer.status, 403);
     let body = answer.json();
-    assert_eq!((body["reason"].as_str(), body["verdict"].as_str()), (Some("unknown_target"), Some("hold")));
+    assert_eq!(
+        (body["reason"].as_str(), body["verdict"].as_str()),
+        (Some("unknown_target"), Some("hold"))
+    );
     assert_eq!(body["hold"]["state"], "waiting");
     assert!(answer.head.contains("retry-after:"));
     assert_eq!(body["errors"][0]["extensions"]["code"], "HELD");
@@ -99,13 +126,20 @@ async fn everyday_work_passes() {
         "variables": { "e": "bbbbbbbb-0000-4000-8000-000000000001" },
     });
     let answer = gate.graphql(STAGING_TOKEN, &redeploy);
-    assert_eq!((answer.status, &answer.json()["data"]["serviceInstanceRedeploy"]), (200, &json!(true)), "{answer:?}");
+    assert_eq!(
+        (answer.status, &answer.json()["data"]["serviceInstanceRedeploy"]),
+        (200, &json!(true)),
+        "{answer:?}"
+    );
     assert_eq!(gate.mock.requests().len(), 1);
     let seen = &gate.mock.requests()[0];
     assert_eq!(seen.host, "backboard.railway.com");
     assert_eq!(seen.body, redeploy.to_string().as_bytes(), "the body is forwarded byte for byte");
     assert_eq!(gate.curl(&["https://docs.railway.com/x"]).status, 200);
-    assert_eq!(gate.curl(&["-X", "POST", "https://docs.railway.com/x"]).reason(), "scope_violation");
+    assert_eq!(
+        gate.curl(&["-X", "POST", "https://docs.railway.com/x"]).reason(),
+        "scope_violation"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +152,10 @@ async fn every_body_that_is_not_read_is_refused() {
         (vec!["-d", "{\"query\":\"mutation { volumeDelete(\"}"], "unreadable"),
         (vec!["-d", "not json"], "unreadable"),
         (vec!["-H", "Content-Encoding: gzip", "-d", "{\"query\":\"{ me { id } }\"}"], "unreadable"),
-        (vec!["-H", "X-HTTP-Method-Override: GET", "-d", "{\"query\":\"{ me { id } }\"}"], "malformed"),
+        (
+            vec!["-H", "X-HTTP-Method-Override: GET", "-d", "{\"query\":\"{ me { id } }\"}"],
+            "malformed",
+        ),
     ];
     for (arguments, reason) in unread {
         let mut all = vec!["https://backboard.railway.com/graphql/v2", "-H", &authorization];
@@ -127,7 +164,8 @@ async fn every_body_that_is_not_read_is_refused() {
         assert_eq!(answer.reason(), reason, "{answer:?}");
     }
     assert_eq!(gate.mock.bytes_received(), 0);
-    let batch = json!([{ "query": "{ projectToken { projectId } }" }, delete_volume(PRODUCTION_VOLUME)]);
+    let batch =
+        json!([{ "query": "{ projectToken { projectId } }" }, delete_volume(PRODUCTION_VOLUME)]);
     assert_eq!(gate.graphql(STAGING_TOKEN, &batch).reason(), "credential_out_of_scope");
     assert_eq!(gate.mock.bytes_received(), 0);
 }

@@ -7,7 +7,7 @@ use super::Admin;
 use crate::fingerprint::{same, token_hash};
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -47,7 +47,7 @@ pub(super) async fn same_site(
         return refuse(StatusCode::FORBIDDEN, "requests of other sites are refused");
     }
     let mut response = next.run(request).await;
-    let no_store = axum::http::HeaderValue::from_static("no-store");
+    let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(header::CACHE_CONTROL, no_store);
     response
 }
@@ -97,7 +97,7 @@ impl Admin {
             .chain(extra)
             .filter(|(_, known)| same(&hash, *known))
             .map(|(name, _)| name.to_owned())
-            .last()
+            .next_back()
     }
 }
 

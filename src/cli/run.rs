@@ -14,6 +14,7 @@ use crate::startup;
 use crate::telemetry;
 use clap::Args;
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -108,7 +109,6 @@ async fn child(command: &[String], kit: &Kit) -> anyhow::Result<ExitCode> {
             }
         }
     };
-    use std::os::unix::process::ExitStatusExt as _;
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }

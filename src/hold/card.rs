@@ -230,7 +230,10 @@ pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (count, c) in text.chars().enumerate() {
         if count == LONGEST {
-            out.push_str(&format!("… {} characters are not shown", text.chars().count() - LONGEST));
+            let hidden = text.chars().count() - LONGEST;
+            out.push_str("… ");
+            out.push_str(&hidden.to_string());
+            out.push_str(" characters are not shown");
             break;
         }
         match c {

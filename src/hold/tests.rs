@@ -33,8 +33,8 @@ fn ask(digest: u8) -> Ask {
         card,
         terms: Terms::default(),
         needed: 1,
-        expire: Duration::from_secs(600),
-        redeem: Duration::from_secs(600),
+        expire: Duration::from_mins(10),
+        redeem: Duration::from_mins(10),
         most_waiting: 3,
     }
 }
@@ -97,7 +97,7 @@ async fn waiting_ends_with_an_answer_with_time_or_with_a_drain() {
     let stop = CancellationToken::new();
     let id = holds.open(ask(1)).await.unwrap().id;
     let (waited, _) = tokio::join!(
-        holds.wait(&id, Duration::from_secs(60), &stop),
+        holds.wait(&id, Duration::from_mins(1), &stop),
         holds.answer(&id, "alice", Decision::Approve, None)
     );
     assert_eq!(waited.unwrap().unwrap().state, State::Approved);
@@ -106,10 +106,10 @@ async fn waiting_ends_with_an_answer_with_time_or_with_a_drain() {
     assert_eq!(waited.state, State::Waiting);
     let short = Ask { expire: Duration::from_millis(1), ..ask(3) };
     let id = holds.open(short).await.unwrap().id;
-    let waited = holds.wait(&id, Duration::from_secs(60), &stop).await.unwrap().unwrap();
+    let waited = holds.wait(&id, Duration::from_mins(1), &stop).await.unwrap().unwrap();
     assert_eq!(waited.state, State::Expired);
     stop.cancel();
     let id = holds.open(ask(4)).await.unwrap().id;
-    let waited = holds.wait(&id, Duration::from_secs(60), &stop).await.unwrap().unwrap();
+    let waited = holds.wait(&id, Duration::from_mins(1), &stop).await.unwrap().unwrap();
     assert_eq!(waited.state, State::Waiting);
 }

@@ -320,8 +320,7 @@ mod tests {
         }
         let head =
             head("GET", "https://a.test/?access_token=abc&q=1", &[("cookie", "a=b; c=d")]).unwrap();
-        let slots: Vec<String> =
-            super::presented(&head, &key).into_iter().map(|p| p.slot).collect();
+        let slots: Vec<String> = presented(&head, &key).into_iter().map(|p| p.slot).collect();
         assert_eq!(slots, ["cookie", "cookie", "query access_token"]);
     }
 }

@@ -470,7 +470,8 @@ mod tests {
         // A chain of fragments that doubles at each step is cut off, not unfolded.
         let mut query = "{ ...F0 }".to_owned();
         for n in 0..40 {
-            query.push_str(&format!(" fragment F{n} on Q {{ ...F{0} ...F{0} }}", n + 1));
+            let fragment = format!(" fragment F{n} on Q {{ ...F{0} ...F{0} }}", n + 1);
+            query.push_str(&fragment);
         }
         query.push_str(" fragment F40 on Q { a }");
         assert!(read(&json!({ "query": query })).is_err());

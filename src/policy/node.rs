@@ -395,6 +395,7 @@ mod tests {
     struct Sample {
         name: Spanned<String>,
         #[serde(default)]
+        #[expect(dead_code, reason = "only read by serde")]
         count: u8,
     }
 

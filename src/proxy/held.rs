@@ -72,7 +72,7 @@ impl Proxy {
             if view.state != State::Waiting {
                 refusal.ruling.word = crate::policy::Word::Deny;
             }
-            refusal.hold = Some(view);
+            refusal.hold = Some(Box::new(view));
             return Err(refusal);
         }
         self.redeem(held, view, caller, exchange, way).await
@@ -128,7 +128,7 @@ impl Proxy {
         let (request, ruling) = held.into_request();
         let unavailable = |ruling: Box<Ruling>, view: View| {
             let mut refusal = manner.refusal(ruling);
-            refusal.hold = Some(view);
+            refusal.hold = Some(Box::new(view));
             refusal
         };
         let grant = match self.holds.grant(&view.id).await {
