@@ -149,8 +149,8 @@ impl<B> Verdict<B> {
     #[must_use]
     pub fn denied(self, reason: Reason, detail: &str) -> Self {
         let (head, mut ruling) = match self {
-            Self::Allow(permit) => (Box::new(permit.message.into_parts().0), permit.ruling),
-            Self::Hold(held) => (Box::new(held.request.into_parts().0.into_parts().0), held.ruling),
+            Self::Allow(permit) => (permit.message.into_parts().0, permit.ruling),
+            Self::Hold(held) => (held.request.into_parts().0.into_parts().0, held.ruling),
             Self::Deny(denied) => (denied.head, denied.ruling),
         };
         ruling.word = Word::Deny;
@@ -182,7 +182,7 @@ pub struct Held<B> {
 
 impl<B> Permit<B> {
     /// Where it goes.
-    pub const fn head(&self) -> &Head {
+    pub fn head(&self) -> &Head {
         self.message.head()
     }
     /// Whether a WebSocket upgrade may follow.
@@ -299,7 +299,7 @@ pub fn decide<B>(request: Inspected<B>, context: &Context<'_>) -> Verdict<B> {
         Word::Hold => Verdict::Hold(Held { request, ruling: Box::new(ruling) }),
         Word::Deny => {
             let (message, _facts) = request.into_parts();
-            let head = Box::new(message.into_parts().0);
+            let head = message.into_parts().0;
             Verdict::Deny(Denied { head, ruling: Box::new(ruling) })
         }
     }

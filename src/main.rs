@@ -3,6 +3,10 @@
 use clap::Parser as _;
 use std::process::ExitCode;
 
+/// Many small allocations a request on several threads are what it is good at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = match holdgate::cli::Arguments::try_parse() {
         Ok(arguments) => arguments,

@@ -74,7 +74,8 @@ pub enum Body<B> {
 /// One canonical request; it owns what is sent.
 #[derive(Debug)]
 pub struct Message<B> {
-    head: Head,
+    // Boxed, because a message moves from stage to stage.
+    head: Box<Head>,
     body: Body<B>,
 }
 
@@ -155,11 +156,11 @@ impl Head {
 
 impl<B> Message<B> {
     /// Puts head and body together.
-    pub const fn new(head: Head, body: Body<B>) -> Self {
-        Self { head, body }
+    pub fn new(head: impl Into<Box<Head>>, body: Body<B>) -> Self {
+        Self { head: head.into(), body }
     }
     /// Everything but the body.
-    pub const fn head(&self) -> &Head {
+    pub fn head(&self) -> &Head {
         &self.head
     }
     /// The body.
@@ -174,7 +175,7 @@ impl<B> Message<B> {
         }
     }
     /// Takes the message apart, for sending.
-    pub(crate) fn into_parts(self) -> (Head, Body<B>) {
+    pub(crate) fn into_parts(self) -> (Box<Head>, Body<B>) {
         (self.head, self.body)
     }
 }

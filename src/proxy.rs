@@ -123,7 +123,7 @@ impl Proxy {
         let (head, body, upgrade) = match intake::head(request, &caller.target) {
             Ok(read) => read,
             Err(refusal) => {
-                exchange.refused(None, &refusal.ruling, policy, None).await;
+                Box::pin(exchange.refused(None, &refusal.ruling, policy, None)).await;
                 return Err(refusal);
             }
         };
@@ -133,7 +133,9 @@ impl Proxy {
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
         let (verdict, changes) =
             caller.state.judge(inspected, policy, agent, None, self.started.elapsed());
-        self.remember(&caller.state.name, &changes).await?;
+        if !changes.is_empty() {
+            Box::pin(self.remember(&caller.state.name, &changes)).await?;
+        }
         match verdict {
             Verdict::Allow(permit) => {
                 let way = Way { http2, manner, upgrade };
@@ -141,10 +143,11 @@ impl Proxy {
             }
             Verdict::Hold(held) => {
                 let way = Way { http2, manner, upgrade };
-                self.held(held, caller, snapshot, exchange, way).await
+                // What is rare is boxed, so that the common way stays small.
+                Box::pin(self.held(held, caller, snapshot, exchange, way)).await
             }
             Verdict::Deny(denied) => {
-                Err(self.refuse(denied, snapshot, exchange, manner, failed).await)
+                Err(Box::pin(self.refuse(denied, snapshot, exchange, manner, failed)).await)
             }
         }
     }
@@ -201,7 +204,7 @@ impl Proxy {
             && let Some(ticket) = &mut intent
         {
             // The head is the whole answer, so the record comes before it.
-            if let Err(error) = ticket.written().await {
+            if let Err(error) = Box::pin(ticket.written()).await {
                 tracing::error!(%error, "an answer was withheld because its record was not written");
                 return Err(manner.refusal(Ruling::denial(
                     Reason::NotRecorded,

@@ -116,7 +116,7 @@ impl Exchange {
         if ruling.is_plain_read() && hold.is_none() {
             return self.log.note(entry).map(Some);
         }
-        self.log.commit(entry).await.map(|_seq| None)
+        Box::pin(self.log.commit(entry)).await.map(|_seq| None)
     }
 
     /// Records a refusal, with the hold it belongs to. Nothing has left and nothing will, so the

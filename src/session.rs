@@ -92,6 +92,16 @@ pub struct Changes {
     pub completed: Vec<Completed>,
 }
 
+impl Changes {
+    /// Whether there is nothing to remember or tell.
+    pub const fn is_empty(&self) -> bool {
+        self.pins.is_empty()
+            && self.quarantined.is_none()
+            && !self.hold_writes
+            && self.completed.is_empty()
+    }
+}
+
 impl AgentState {
     /// Judges a request and notes its stages, in one critical section; a plain read takes none.
     pub fn judge<B>(

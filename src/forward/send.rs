@@ -160,7 +160,7 @@ impl Upstream {
                 return Ok((connection, address, true));
             }
         }
-        let dialled = timeout(limits.connect, self.dial(key, network, limits.connect)).await;
+        let dialled = timeout(limits.connect, Box::pin(self.dial(key, network, limits.connect))).await;
         let (connection, address) = dialled.map_err(|_elapsed| {
             Error::Connect(std::io::Error::new(
                 std::io::ErrorKind::TimedOut,
@@ -277,7 +277,7 @@ fn is_reusable(response: &Response<Incoming>) -> bool {
 }
 
 struct Outgoing {
-    head: Head,
+    head: Box<Head>,
     body: Option<RequestBody>,
     websocket: bool,
 }

@@ -19,7 +19,7 @@ use hyper::upgrade::OnUpgrade;
 pub(super) fn head(
     mut request: Request<Incoming>,
     target: &Target,
-) -> Result<(Head, Incoming, Option<OnUpgrade>), Refusal> {
+) -> Result<(Box<Head>, Incoming, Option<OnUpgrade>), Refusal> {
     let upgrades = request.headers().contains_key(http::header::UPGRADE);
     let upgrade = upgrades.then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
@@ -34,7 +34,7 @@ pub(super) fn head(
         Head::read(parts.method, &parts.uri, parts.headers, target.clone())
     };
     match head {
-        Ok(head) => Ok((head, body, upgrade)),
+        Ok(head) => Ok((Box::new(head), body, upgrade)),
         Err(refused) => {
             let reason = match refused {
                 Refused::HostMismatch(_) => Reason::HostMismatch,
@@ -50,7 +50,7 @@ pub(super) fn head(
 
 /// Reads the body whole where a rule needs it.
 pub(super) async fn gather(
-    head: Head,
+    head: Box<Head>,
     body: Incoming,
     catalog: Option<&Catalog>,
     candidates: &[(Ix, &Resource)],
@@ -62,7 +62,7 @@ pub(super) async fn gather(
     if candidates.is_empty() || !inspect::needs_body(&head, catalog) {
         return (Message::new(head, Body::Stream(body)), None);
     }
-    match whole(body, limits).await {
+    match Box::pin(whole(body, limits)).await {
         Ok(bytes) => (Message::new(head, Body::Whole(bytes)), None),
         Err(unreadable) => (Message::new(head, Body::Empty), Some(unreadable)),
     }
