@@ -94,6 +94,9 @@ impl Drop for Queued {
     }
 }
 
+/// With so few entries waiting, a nap is cut short for one who waits for its end.
+const QUIET: usize = 3;
+
 /// The promise of a record.
 #[must_use = "a record that nobody waits for may never be written"]
 pub struct Ticket {
@@ -120,7 +123,10 @@ impl Ticket {
         if let Some(outcome) = self.pending.outcome(WRITTEN) {
             return Poll::Ready(outcome);
         }
-        self.queue.bell.ring(NAPPING);
+        // Under load the nap is over soon, and one write then serves many.
+        if self.queue.waiting() <= QUIET {
+            self.queue.bell.ring(NAPPING);
+        }
         self.pending.waker.register(context.waker());
         self.pending.outcome(WRITTEN).map_or(Poll::Pending, Poll::Ready)
     }

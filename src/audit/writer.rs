@@ -17,7 +17,7 @@ use super::queue::{Queue, Queued};
 const BATCH: usize = 1024;
 
 /// How long plain entries may gather once the writer is awake.
-const NAP: Duration = Duration::from_millis(1);
+const NAP: Duration = Duration::from_micros(300);
 
 /// How long a plain entry may stay unsynced, and how often the position is told outside.
 const SYNC_WITHIN: Duration = Duration::from_millis(100);
