@@ -88,6 +88,18 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if unusable { 2 } else { 1 })
 }
 
+/// An error with its causes, each once: most messages tell their cause themselves.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 /// Loads the policy, making its keys if they are not there.
 fn loaded(origin: &Origin) -> Result<Policy, load::Error> {
     load::load(origin, true)

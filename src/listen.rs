@@ -3,11 +3,16 @@
 //! Takes a listener; serves each connection in a tracked task. Bounded connections, a deadline on
 //! every head, and an accept loop that survives running out of descriptors.
 
+mod linger;
+
 use crate::proxy::{Caller, Proxy};
 use crate::tunnel;
+use http::{Response, header};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use linger::{Lingering, Unread};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -61,12 +66,13 @@ async fn accept(
 
 async fn client(proxy: &Arc<Proxy>, stream: TcpStream) {
     let head = proxy.current.load().policy.limits.head;
+    let unread = Unread::default();
     let service = service_fn(|request| {
-        let proxy = proxy.clone();
-        async move { Ok::<_, std::convert::Infallible>(tunnel::front(proxy, request).await) }
+        let (proxy, unread) = (proxy.clone(), unread.clone());
+        async move { Ok::<_, Infallible>(noted(tunnel::front(proxy, request).await, &unread)) }
     });
-    let connection =
-        http1_builder(head).serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let io = TokioIo::new(Lingering::new(stream, unread.clone()));
+    let connection = http1_builder(head).serve_connection(io, service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -91,6 +97,14 @@ pub(crate) fn http1_builder(head: Duration) -> http1::Builder {
     builder
 }
 
+/// An answer, once it is noted whether its request was left unread: only such answers close.
+fn noted<B>(answer: Response<B>, unread: &Unread) -> Response<B> {
+    if answer.headers().get(header::CONNECTION).is_some_and(|value| value == "close") {
+        unread.note();
+    }
+    answer
+}
+
 /// Serves the requests inside an intercepted connection.
 pub struct Serving {
     /// The proxy.
@@ -108,11 +122,15 @@ impl Serving {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { proxy, caller, head } = self;
+        let unread = Unread::default();
         let service = service_fn(|request| {
-            let (proxy, caller) = (proxy.clone(), caller.clone());
-            async move { Ok::<_, std::convert::Infallible>(proxy.answer(caller, request).await) }
+            let (proxy, caller, unread) = (proxy.clone(), caller.clone(), unread.clone());
+            async move {
+                let answer = proxy.answer(caller, request).await;
+                Ok::<_, Infallible>(noted(answer, &unread))
+            }
         });
-        let io = TokioIo::new(stream);
+        let io = TokioIo::new(Lingering::new(stream, unread.clone()));
         let ended = if is_http2 {
             let connection = http2_builder(&proxy.tasks).serve_connection(io, service);
             let mut connection = std::pin::pin!(connection);

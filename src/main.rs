@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     match holdgate::cli::run(arguments) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("holdgate: {error:#}");
+            eprintln!("holdgate: {}", holdgate::cli::told(&error));
             holdgate::cli::exit_code(&error)
         }
     }

@@ -7,6 +7,7 @@
 mod answer;
 mod held;
 mod intake;
+mod relay;
 
 pub use answer::AnswerBody;
 
@@ -16,7 +17,7 @@ use crate::decide::{Permit, Reason, Ruling, Verdict};
 use crate::forward::{ResponseBody, Upstream, strip_hop_by_hop};
 use crate::hold::Holds;
 use crate::inspect;
-use crate::message::Target;
+use crate::message::{Body, Target};
 use crate::policy::Policy;
 use crate::record::Exchange;
 use crate::respond::{self, Refusal};
@@ -129,6 +130,7 @@ impl Proxy {
         };
         let (message, failed) =
             intake::gather(head, body, catalog, &candidates, &policy.limits).await;
+        let streams = matches!(message.body(), Body::Stream(_));
         let manner = respond::Manner::of(message.head(), catalog);
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
         let (verdict, changes) =
@@ -139,7 +141,8 @@ impl Proxy {
         match verdict {
             Verdict::Allow(permit) => {
                 let way = Way { http2, manner, upgrade };
-                self.send(permit, caller, snapshot, exchange, None, way).await
+                let sent = self.send(permit, caller, snapshot, exchange, None, way).await;
+                sent.map_err(|refusal| Refusal { unread: refusal.unread | streams, ..refusal })
             }
             Verdict::Hold(held) => {
                 let way = Way { http2, manner, upgrade };
@@ -147,7 +150,9 @@ impl Proxy {
                 Box::pin(self.held(held, caller, snapshot, exchange, way)).await
             }
             Verdict::Deny(denied) => {
-                Err(Box::pin(self.refuse(denied, snapshot, exchange, manner, failed)).await)
+                let refusal =
+                    Box::pin(self.refuse(denied, snapshot, exchange, manner, failed)).await;
+                Err(Refusal { unread: refusal.unread | streams, ..refusal })
             }
         }
     }
@@ -175,10 +180,12 @@ impl Proxy {
         self.metrics.allowed(permit.ruling());
         let key = permit.head().header("sec-websocket-key").map(str::to_owned);
         let websocket = permit.allows_websocket();
+        let awaiting = exchange.awaiting();
         let sent = snapshot
             .upstream
             .send(permit, way.http2, &caller.state.pool, &policy.network, &policy.limits)
             .await;
+        awaiting.over();
         let sent = match sent {
             Ok(sent) => sent,
             Err(error) => {

@@ -26,6 +26,9 @@ static PROCESS: LazyLock<String> = LazyLock::new(|| {
 });
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
+/// The status recorded where nobody was left to be answered; no client is told it.
+const CLIENT_GONE: u16 = 499;
+
 fn next_id() -> Arc<str> {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     Arc::from(format!("r_{}{count:08x}", *PROCESS))
@@ -114,6 +117,10 @@ impl Exchange {
             entry.detail = Some(Text::from("redeemed an approved hold"));
         }
         if ruling.is_plain_read() && hold.is_none() {
+            // A read's record follows it, so nothing but the log's health speaks against it now.
+            if !self.log.healthy() {
+                return Err(NotRecorded::Disk);
+            }
             return self.log.note(entry).map(Some);
         }
         Box::pin(self.log.commit(entry)).await.map(|_seq| None)
@@ -167,6 +174,11 @@ impl Exchange {
         self.hand_over(entry);
     }
 
+    /// From here on an answer is awaited; who stops waiting leaves a record of that.
+    pub const fn awaiting(&self) -> Awaiting<'_> {
+        Awaiting(Some(self))
+    }
+
     /// Records the end of a WebSocket.
     pub fn switched(&self, sent: u64, received: u64, detail: &str) {
         let mut entry = self.outcome(101, sent.saturating_add(received));
@@ -187,6 +199,29 @@ impl Exchange {
         // The log counts what it could not take and turns unhealthy, which stops traffic.
         if let Err(error) = self.log.note(entry) {
             tracing::error!(request_id = %self.request_id, %error, "an outcome could not be recorded");
+        }
+    }
+}
+
+/// Between the sending of a request and the head of its answer. Dropped before it is over, it records
+/// that the client went away meanwhile.
+#[derive(Debug)]
+pub struct Awaiting<'a>(Option<&'a Exchange>);
+
+impl Awaiting<'_> {
+    /// The answer is there, or will not come.
+    pub fn over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Awaiting<'_> {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.0 {
+            exchange.failed(
+                CLIENT_GONE,
+                "the client went away before an answer; whether the upstream acted is not known",
+            );
         }
     }
 }

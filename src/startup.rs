@@ -36,6 +36,9 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// The file of the state folder that says where approvals are answered.
 const ADDRESS: &str = "approvals.address";
 
+/// How long storing the log's last position may take.
+const KEEP: Duration = Duration::from_secs(5);
+
 /// Why the proxy does not start; the fault is the operator's or the machine's.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -91,6 +94,8 @@ pub struct Started {
     pub listeners: Option<(TcpListener, TcpListener)>,
     /// Where both are.
     pub addresses: (SocketAddr, SocketAddr),
+    /// What ends only once the log is closed.
+    keepers: TaskTracker,
     lock: File,
 }
 
@@ -110,7 +115,8 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
     std::fs::write(state.join(ADDRESS), addresses.1.to_string())
         .map_err(|source| Error::State { path: state.clone(), source })?;
     let tasks = TaskTracker::new();
-    let log = open_log(&policy, &store, &tasks).await?;
+    let keepers = TaskTracker::new();
+    let log = open_log(&policy, &store, &keepers).await?;
     let snapshot = snapshot(policy, addresses, 0, &tasks)?;
     record_policy(&log, None, &snapshot.policy, None).await?;
     let stop = CancellationToken::new();
@@ -126,7 +132,7 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
         stop,
         started: Instant::now(),
     });
-    Ok(Started { proxy, listeners: Some((listener, approvals)), addresses, lock })
+    Ok(Started { proxy, listeners: Some((listener, approvals)), addresses, keepers, lock })
 }
 
 impl Started {
@@ -141,7 +147,7 @@ impl Started {
 
     /// Drains: no new connections, requests end, held clients get their hold, the log is closed.
     pub async fn drain(self) {
-        let Self { proxy, lock, .. } = self;
+        let Self { proxy, keepers, lock, .. } = self;
         proxy.stop.cancel();
         proxy.tasks.close();
         let drained = async {
@@ -164,6 +170,10 @@ impl Started {
         }
         if let Err(error) = proxy.log.close().await {
             tracing::error!(%error, "the audit log did not close in time");
+        }
+        keepers.close();
+        if tokio::time::timeout(KEEP, keepers.wait()).await.is_err() {
+            tracing::warn!("the head of the audit log was not stored in time");
         }
         let address = proxy.current.load().policy.state.join(ADDRESS);
         if let Err(error) = std::fs::remove_file(address) {

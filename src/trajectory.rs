@@ -145,7 +145,7 @@ mod tests {
     fn sequence(steps: &[&[Stage]]) -> Sequence {
         Sequence {
             name: Arc::from("s"),
-            within: Duration::from_secs(60),
+            within: Duration::from_mins(1),
             steps: steps.iter().map(|step| step.to_vec()).collect(),
             then: Then::Quarantine,
         }

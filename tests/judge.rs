@@ -1,6 +1,6 @@
 //! The four cases that must never go wrong, and the call as it was published.
 
-use crate::support::mock::{PRODUCTION_VOLUME, STAGING_TOKEN, STAGING_VOLUME};
+use crate::support::mock::{Options, PRODUCTION_VOLUME, STAGING_TOKEN, STAGING_VOLUME};
 use crate::support::{FOREIGN, Gate, delete_volume, until};
 use serde_json::json;
 
@@ -53,7 +53,7 @@ async fn a_foreign_token_and_an_issued_one_do_not_reach_production() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_credential_covers_production_the_scope_is_the_reason() {
-    let gate = Gate::with(Default::default(), |policy| {
+    let gate = Gate::with(Options::default(), |policy| {
         policy.replace(
             "resources: [railway-staging]\n",
             "resources: [railway-staging, railway-production]\n",
@@ -104,7 +104,7 @@ async fn a_deletion_in_staging_is_held_approved_and_done_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_nobody_declared_is_never_allowed() {
     let gate =
-        Gate::with(Default::default(), |policy| policy.replace("wait: 20s", "wait: 1s")).await;
+        Gate::with(Options::default(), |policy| policy.replace("wait: 20s", "wait: 1s")).await;
     let answer = gate.delete_volume(STAGING_TOKEN, UNDECLARED);
     assert_eq!(answer.status, 403);
     let body = answer.json();

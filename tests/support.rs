@@ -1,7 +1,12 @@
 //! What the tests share: the built binary as a process, the mock Railway API, and clients.
 
+#![allow(dead_code, unreachable_pub, reason = "each module of tests uses a part of it")]
+
+pub mod client;
 #[path = "../examples/mock_railway/mock.rs"]
 pub mod mock;
+pub mod origin;
+pub mod policy;
 
 use mock::{Mock, Options, PolicyOptions};
 use serde_json::Value;
@@ -75,7 +80,7 @@ impl Gate {
 
     /// curl through the proxy, trusting its authority.
     pub fn curl(&self, arguments: &[&str]) -> Answer {
-        Answer::of(self.curl_command(arguments).output().unwrap())
+        Answer::of(&self.curl_command(arguments).output().unwrap())
     }
 
     /// The same as a process of its own.
@@ -185,10 +190,14 @@ impl Running {
 
     /// The same; what it wrote where it did not start.
     pub fn try_start(folder: &Path, arguments: &[&str]) -> Result<Self, String> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_holdgate"))
-            .current_dir(folder)
-            .arg("serve")
-            .args(arguments)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdgate"));
+        command.current_dir(folder).arg("serve").args(arguments);
+        Self::of(command)
+    }
+
+    /// A command that is `holdgate serve` in the end.
+    pub fn of(mut command: Command) -> Result<Self, String> {
+        let mut child = command
             .env_remove("HOLDGATE_POLICY")
             .env_remove("HOLDGATE_APPROVER_TOKEN")
             .stdin(Stdio::null())
@@ -210,20 +219,20 @@ impl Running {
         let field = |name: &str| {
             line.split_whitespace().find_map(|word| word.strip_prefix(name)).map(str::to_owned)
         };
-        match (field("proxy="), field("approvals="), field("ca=")) {
-            (Some(proxy), Some(approvals), Some(ca)) => Ok(Self {
-                child,
-                proxy: proxy.parse().unwrap(),
-                approvals: approvals.parse().unwrap(),
-                ca: ca.into(),
-                stderr,
-            }),
-            _ => {
-                child.wait().unwrap();
-                reader.join().unwrap();
-                Err(stderr.lock().unwrap().clone())
-            }
-        }
+        let (Some(proxy), Some(approvals), Some(ca)) =
+            (field("proxy="), field("approvals="), field("ca="))
+        else {
+            child.wait().unwrap();
+            reader.join().unwrap();
+            return Err(stderr.lock().unwrap().clone());
+        };
+        Ok(Self {
+            child,
+            proxy: proxy.parse().unwrap(),
+            approvals: approvals.parse().unwrap(),
+            ca: ca.into(),
+            stderr,
+        })
     }
 
     pub fn pid(&self) -> u32 {
@@ -265,7 +274,7 @@ pub struct Answer {
 
 impl Answer {
     /// From curl's output with its headers.
-    pub fn of(output: Output) -> Self {
+    pub fn of(output: &Output) -> Self {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let (mut head, mut body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));

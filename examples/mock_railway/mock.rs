@@ -4,7 +4,12 @@
 //! that reached it. It depends on nothing of Holdgate, so that tests can include it with `#[path]`.
 //! Refuses to listen on anything but loopback.
 
-#![allow(dead_code, unreachable_pub, reason = "tests and the example each use a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "tests and the example each use a part of it"
+)]
 
 pub mod certificates;
 pub mod document;
@@ -22,7 +27,7 @@ pub mod server;
 pub mod state;
 pub mod wire;
 
-pub use policy::{APPROVER, PolicyOptions};
+pub use policy::PolicyOptions;
 pub use server::{Options, Seen};
 pub use state::*;
 

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What came back.
 #[derive(Debug)]
@@ -52,7 +52,12 @@ impl Client {
     }
 
     /// Posts a GraphQL request as the published call does: JSON labelled as a form.
-    pub(crate) async fn graphql(&self, host: &str, token: &str, body: &Value) -> anyhow::Result<Answer> {
+    pub(crate) async fn graphql(
+        &self,
+        host: &str,
+        token: &str,
+        body: &Value,
+    ) -> anyhow::Result<Answer> {
         let request = Request::builder()
             .method(Method::POST)
             .uri("/graphql/v2")

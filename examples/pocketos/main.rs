@@ -28,7 +28,7 @@ async fn main() -> anyhow::Result<()> {
     let bare = std::env::args().any(|argument| argument == "--without-holdgate");
     let mock = Mock::start(Options::default()).await.context("the mock could not be started")?;
     let story = Story { started: Instant::now() };
-    story.title(if bare {
+    Story::title(if bare {
         "PocketOS, 24 April 2026, as it was: nothing stands between the agent and the API"
     } else {
         "PocketOS, 24 April 2026, replayed: the agent's calls go through Holdgate"
@@ -55,7 +55,7 @@ async fn guarded(story: &Story, mock: &Mock, folder: &std::path::Path) -> anyhow
     options.token_hash = Some(format!("sha256:{}", holdgate::fingerprint::hex(&hash)));
     options.wait = Duration::from_secs(30);
     let path = folder.join("policy.yaml");
-    std::fs::write(&path, with_stale_token(mock.policy(&options)?, folder)?)?;
+    std::fs::write(&path, with_stale_token(&mock.policy(&options)?, folder)?)?;
     let policy = holdgate::load::load(&Origin::File(path), true)?;
     let mut proxy = startup::start(policy).await?;
     let (address, approvals) = proxy.addresses;
@@ -63,10 +63,10 @@ async fn guarded(story: &Story, mock: &Mock, folder: &std::path::Path) -> anyhow
     let ca = proxy.proxy.leaves.authority().pem().to_owned();
     let client = Client::through(address, &ca)?;
     story.say("holdgate", &format!("listens on {address}; approvals on {approvals}"))?;
-    story.part("The agent is asked to fix a deployment in staging")?;
+    Story::part("The agent is asked to fix a deployment in staging")?;
     tragedy(story, &client, mock).await?;
     anyhow::ensure!(mock.volume_exists(PRODUCTION_VOLUME), "the production volume is gone");
-    story.part("The same deletion, on the staging volume, with the token that was issued")?;
+    Story::part("The same deletion, on the staging volume, with the token that was issued")?;
     permitted(story, &client, mock, approvals).await?;
     proxy.drain().await;
     Ok(())
@@ -153,12 +153,12 @@ async fn permitted(
 }
 
 /// The task's own token has been revoked meanwhile, which is where the story begins.
-fn with_stale_token(policy: String, folder: &std::path::Path) -> anyhow::Result<String> {
+fn with_stale_token(policy: &str, folder: &std::path::Path) -> anyhow::Result<String> {
     let file = folder.join("stale-token");
     holdgate::load::write_private(&file, REVOKED_TOKEN.as_bytes())?;
     let stale = format!(
         "credentials:\n  railway-stale-token:\n    service: railway\n    value: {{ file: {} }}\n    resources: [railway-staging]\n",
-        serde_json::Value::from(file.display().to_string())
+        Value::from(file.display().to_string())
     );
     Ok(policy.replacen("\ncredentials:\n", &format!("\n{stale}"), 1).replacen(
         "credentials: [railway-staging-token]",
@@ -187,12 +187,12 @@ struct Story {
 }
 
 impl Story {
-    fn title(&self, text: &str) -> anyhow::Result<()> {
+    fn title(text: &str) -> anyhow::Result<()> {
         writeln!(std::io::stdout(), "\n{text}\n{}\n", "─".repeat(text.chars().count()))?;
         Ok(())
     }
 
-    fn part(&self, text: &str) -> anyhow::Result<()> {
+    fn part(text: &str) -> anyhow::Result<()> {
         writeln!(std::io::stdout(), "\n  {text}\n")?;
         Ok(())
     }

@@ -160,7 +160,8 @@ impl Upstream {
                 return Ok((connection, address, true));
             }
         }
-        let dialled = timeout(limits.connect, Box::pin(self.dial(key, network, limits.connect))).await;
+        let dialled =
+            timeout(limits.connect, Box::pin(self.dial(key, network, limits.connect))).await;
         let (connection, address) = dialled.map_err(|_elapsed| {
             Error::Connect(std::io::Error::new(
                 std::io::ErrorKind::TimedOut,
@@ -300,6 +301,8 @@ impl Outgoing {
                 if self.websocket {
                     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
                     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                } else if headers.contains_key(header::TE) {
+                    headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
                 }
             }
             Connection::Http2(_) => {
@@ -337,7 +340,6 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         "transfer-encoding",
         "upgrade",
         "te",
-        "trailer",
         "alt-svc",
         "proxy-authenticate",
         "proxy-status",

@@ -76,6 +76,7 @@ pub(super) fn canonical(
 ) -> Result<(HeaderMap, bool), Malformed> {
     let gone = check(&headers)?;
     let upgrade = upgrade(&headers)?;
+    let trailers = takes_trailers(&headers);
     if let Some(expected) = headers.get(header::EXPECT)
         && !expected.as_bytes().eq_ignore_ascii_case(b"100-continue")
     {
@@ -92,6 +93,9 @@ pub(super) fn canonical(
         let host = HeaderValue::from_str(&target.authority())
             .map_err(|_invalid| Malformed::Authority(super::authority::Error::Character))?;
         headers.insert(header::HOST, host);
+    }
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     join_cookies(&mut headers)?;
     Ok((headers, upgrade))
@@ -149,6 +153,16 @@ fn upgrade(headers: &HeaderMap) -> Result<bool, Malformed> {
         return Err(Malformed::Header("upgrade".to_owned(), "only websocket is known"));
     }
     Ok(true)
+}
+
+/// Whether the client takes trailers, so that the upstream may be asked for them (RFC 9110 10.1.4).
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(header::TE).iter().any(|value| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    })
 }
 
 /// HTTP/2 may split a cookie into crumbs (RFC 9113 section 8.2.3); they are one value.

@@ -32,6 +32,11 @@ impl Report {
 
     /// A report of the YAML reader's own words, caret included.
     pub fn unreadable(file: &str, message: &str) -> Self {
+        // The reader knows neither the file's name nor that there are no options here.
+        let message = message
+            .replace("--> <input>:", &format!("--> {file}:"))
+            .replace(", set DuplicateKeyPolicy in Options if acceptable", "");
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
         Self {
             text: format!("error: {file} is not readable YAML: {message}"),
             problems: Vec::new(),

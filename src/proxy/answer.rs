@@ -4,6 +4,7 @@
 //! the host's own when they come back. Switches protocols only after a validated 101.
 
 use super::Proxy;
+use super::relay::relay;
 use crate::decide::{Reason, Ruling};
 use crate::forward::ResponseBody;
 use crate::inspect::credential::cookie_fingerprint;
@@ -19,7 +20,6 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -160,23 +160,7 @@ impl Proxy {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         let upstream = hyper::upgrade::on(&mut response);
-        let (exchange, stop) = (exchange.clone(), self.stop.clone());
-        self.tasks.spawn(async move {
-            let relay = async {
-                let (client, upstream) = tokio::try_join!(client, upstream)?;
-                let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
-                tokio::io::copy_bidirectional(&mut client, &mut upstream)
-                    .await
-                    .map_err(Box::<dyn std::error::Error + Send + Sync>::from)
-            };
-            tokio::select! {
-                ended = relay => match ended {
-                    Ok((sent, received)) => exchange.switched(sent, received, "the WebSocket ended"),
-                    Err(error) => exchange.switched(0, 0, &format!("the WebSocket broke: {error}")),
-                },
-                () = stop.cancelled() => exchange.switched(0, 0, "the WebSocket was closed by a drain"),
-            }
-        });
+        self.tasks.spawn(relay(client, upstream, exchange.clone(), self.stop.clone()));
         Ok(answer)
     }
 }

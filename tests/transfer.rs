@@ -1,0 +1,618 @@
+//! Bodies and connections: what streams, what is bounded, what is reused, and what is sent once.
+
+use crate::support::client::{self, Client, empty, full, read, streamed, tls, trust, within};
+use crate::support::mock::{Options, STAGING_TOKEN as STAGING};
+use crate::support::origin::{Accepted, Body, Identity, Origin, text};
+use crate::support::policy::Edit;
+use crate::support::{Gate, Running, until};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::Response;
+use hyper::body::Frame;
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::sync::{Barrier, mpsc};
+use tokio::task::JoinSet;
+
+const HOST: &str = "origin.example";
+const CHUNK: usize = 64 << 10;
+const CHUNKS: usize = 1600;
+
+/// The most memory the process has had, in KiB.
+fn peak(running: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+async fn gate(origin: &Origin, rules: &str) -> Gate {
+    Gate::with(Options::default(), |policy| origin.declared(policy, HOST, rules)).await
+}
+
+/// The outcomes so far.
+fn outcomes(gate: &Gate) -> Vec<Value> {
+    gate.records().into_iter().filter(|record| record["kind"] == "outcome").collect()
+}
+
+/// An answer that is streamed by the test.
+fn streaming(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+    response
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_megabytes_pass_in_little_memory() {
+    let origin = Origin::http(Identity::named(&[HOST]), |request| async move {
+        if request.method() == "GET" {
+            let chunk = Bytes::from(vec![7; CHUNK]);
+            let frames = (0..CHUNKS).map(move |_| Ok(Frame::data(chunk.clone())));
+            return Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed());
+        }
+        let (mut body, mut length) = (request.into_body(), 0);
+        while let Some(frame) = body.frame().await {
+            length += frame.unwrap().into_data().unwrap().len();
+        }
+        text(length.to_string())
+    })
+    .await;
+    let gate = gate(&origin, "- allow: GET /**\n- allow: POST /**").await;
+    let whole = CHUNK * CHUNKS;
+    for http2 in [false, true] {
+        let mut client = Client::open(gate.running(), HOST, http2).await;
+        // What a connection and its buffers take is there before.
+        assert_eq!(client.post("/", "short").await.body, "5");
+        let before = peak(gate.running());
+        let (sender, body) = streamed();
+        let request = client.request("POST", "/").body(body).unwrap();
+        let (got, ()) = tokio::join!(client.exchange(request), async {
+            let chunk = Bytes::from(vec![7; CHUNK]);
+            for _ in 0..CHUNKS {
+                sender.send(Frame::data(chunk.clone())).await.unwrap();
+            }
+            drop(sender);
+        });
+        assert_eq!(got.body, whole.to_string(), "{got:?}");
+        let request = client.request("GET", "/").body(empty()).unwrap();
+        let mut body = client.send(request).await.unwrap().into_body();
+        let mut length = 0;
+        while let Some(frame) = within("a frame", body.frame()).await {
+            length += frame.unwrap().into_data().unwrap().len();
+        }
+        assert_eq!(length, whole);
+        let grown = peak(gate.running()).saturating_sub(before);
+        assert!(grown < 32 << 10, "http2={http2}: {grown} KiB more for {whole} bytes each way");
+    }
+    let bytes = |outcome: &Value| outcome["bytes"].as_u64().unwrap() == whole as u64;
+    until("outcomes", || (outcomes(&gate).into_iter().filter(bytes).count() == 2).then_some(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_byte_arrives_before_the_last_is_sent() {
+    let (arrived, mut arrivals) = mpsc::channel(8);
+    let origin = Origin::http(Identity::named(&[HOST]), move |request| {
+        let arrived = arrived.clone();
+        async move {
+            let (mut body, mut all) = (request.into_body(), Vec::new());
+            while let Some(frame) = body.frame().await {
+                let data = frame.unwrap().into_data().unwrap();
+                all.extend_from_slice(&data);
+                arrived.send(data).await.unwrap();
+            }
+            text(all)
+        }
+    })
+    .await;
+    let gate = gate(&origin, "- allow: POST /**").await;
+    for http2 in [false, true] {
+        let mut client = Client::open(gate.running(), HOST, http2).await;
+        let (sender, body) = streamed();
+        let request = client.request("POST", "/").body(body).unwrap();
+        let (got, ()) = tokio::join!(client.exchange(request), async {
+            for part in ["one", "two", "three"] {
+                sender.send(Frame::data(Bytes::from(part))).await.unwrap();
+                // Only when this one is there is the next one sent.
+                assert_eq!(within(part, arrivals.recv()).await.unwrap(), part);
+            }
+            drop(sender);
+        });
+        assert_eq!(got.body, "onetwothree");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_arrive_one_by_one() {
+    let (ready, mut streams) = mpsc::channel(1);
+    let origin = Origin::http(Identity::named(&[HOST]), move |_request| {
+        let ready = ready.clone();
+        async move {
+            let (sender, body) = streamed();
+            ready.send(sender).await.unwrap();
+            streaming(body)
+        }
+    })
+    .await;
+    let gate = gate(&origin, "- allow: GET /events").await;
+    for http2 in [false, true] {
+        let mut client = Client::open(gate.running(), HOST, http2).await;
+        let request = client.request("GET", "/events").body(empty()).unwrap();
+        let response = client.send(request).await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut body = response.into_body();
+        let events = within("the stream", streams.recv()).await.unwrap();
+        for number in 0..5 {
+            let event = format!("event: tick\ndata: {number}\n\n");
+            events.send(Frame::data(Bytes::from(event.clone()))).await.unwrap();
+            let frame = within("an event", body.frame()).await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap(), event);
+        }
+        drop(events);
+        let rest = within("the end", body.collect()).await.unwrap().to_bytes();
+        assert!(rest.is_empty(), "{rest:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_needs_to_read_may_not_be_too_long() {
+    let gate = Gate::start().await;
+    let file = gate.folder.path().join("long");
+    std::fs::File::create(&file).unwrap().set_len(100 << 20).unwrap();
+    let (file, authorization) =
+        (file.to_str().unwrap(), format!("Authorization: Bearer {STAGING}"));
+    let before = peak(gate.running());
+    for version in ["--http1.1", "--http2"] {
+        for (url, framing) in [
+            ("https://backboard.railway.com/graphql/v2", "X-None: 1"),
+            // Without a length there is nothing to refuse but what has come.
+            ("https://backboard.railway.com/graphql/v2", "Transfer-Encoding: chunked"),
+            ("https://backboard.railway.app/graphql/v2?x=1", "Expect:"),
+        ] {
+            let kind = "Content-Type: application/json";
+            let answer = gate.curl(&[
+                version,
+                "-X",
+                "POST",
+                "-T",
+                file,
+                "-H",
+                kind,
+                "-H",
+                framing,
+                "-H",
+                &authorization,
+                url,
+            ]);
+            eprintln!("peak {}", peak(gate.running()));
+            let context = format!("{version} {framing} {answer:?}");
+            assert_eq!((answer.status, &*answer.reason()), (413, "unreadable"), "{context}");
+            assert_eq!(answer.json()["errors"][0]["extensions"]["code"], "DENIED", "{context}");
+            if version == "--http1.1" {
+                assert!(answer.head.contains("connection: close"), "{context}");
+            }
+        }
+    }
+    // What is refused whatever its body says is told so too, and nobody waits for the body.
+    for (url, reason) in [
+        ("https://docs.railway.com/upload", "scope_violation"),
+        ("https://nowhere.example/upload", "out_of_scope"),
+        ("http://nowhere.example/upload", "out_of_scope"),
+    ] {
+        for version in ["--http1.1", "--http2"] {
+            if url.starts_with("http:") && version != "--http1.1" {
+                continue;
+            }
+            let answer = gate.curl(&[version, "-X", "POST", "-T", file, "-H", "Expect:", url]);
+            eprintln!("peak {url} {version} {}", peak(gate.running()));
+            assert_eq!(
+                (answer.status, &*answer.reason()),
+                (403, reason),
+                "{version} {url} {answer:?}"
+            );
+        }
+    }
+    let grown = peak(gate.running()).saturating_sub(before);
+    assert!(grown < 32 << 10, "{grown} KiB more");
+    assert_eq!(gate.mock.bytes_received(), 0);
+    let records = gate.records();
+    assert_eq!(records.iter().filter(|record| record["reason"] == "unreadable").count(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_client_is_waited_for_within_limits() {
+    let gate = Gate::with(Options::default(), |policy| {
+        Edit(policy).section("limits: { head: 2s, body: 2s }").0
+    })
+    .await;
+    let running = gate.running();
+    let open = async |host: &str| {
+        let authority = format!("{host}:443");
+        tls(running, &authority, host, trust(&running.ca, &["http/1.1"])).await.unwrap()
+    };
+    let (docs, railway) = ("docs.railway.com", "backboard.railway.com");
+    // In pieces of one byte it is the same request.
+    let mut stream = open(docs).await;
+    for byte in format!("GET /slow HTTP/1.1\r\nHost: {docs}\r\n\r\n").bytes() {
+        stream.write_all(&[byte]).await.unwrap();
+        stream.flush().await.unwrap();
+    }
+    let answer = within("an answer", client::read_answer(&mut BufReader::new(stream))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let before = gate.mock.bytes_received();
+    // Half a head, half a body, and a proxy request that never ends.
+    let mut half_head = open(docs).await;
+    half_head.write_all(b"GET /half HTTP/1.1\r\nHost: docs").await.unwrap();
+    let mut half_body = open(railway).await;
+    let head = format!(
+        "POST /graphql/v2 HTTP/1.1\r\nHost: {railway}\r\nAuthorization: Bearer {STAGING}\r\n\
+         Content-Length: 50\r\n\r\n{{\"query\":"
+    );
+    half_body.write_all(head.as_bytes()).await.unwrap();
+    let mut half_connect = tokio::net::TcpStream::connect(running.proxy).await.unwrap();
+    half_connect.write_all(b"CONNECT docs.railway.com:443 HT").await.unwrap();
+    // Nobody else waits for them.
+    assert_eq!(gate.curl(&["https://api.staging.railway.app/deployments"]).status, 200);
+    let after = gate.mock.bytes_received();
+    assert!(after > before);
+    let answer = within("an answer", client::read_answer(&mut BufReader::new(half_body))).await;
+    assert_eq!((answer.status, &*answer.reason()), (403, "unreadable"), "{answer:?}");
+    let mut rest = Vec::new();
+    drop(within("the end", half_head.read_to_end(&mut rest)).await);
+    drop(within("the end", half_connect.read_to_end(&mut rest)).await);
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(!rest.contains(" 200 "), "{rest}");
+    for seen in gate.mock.requests() {
+        assert!(["/slow", "/deployments"].contains(&&*seen.path), "{seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_gets_everything() {
+    let origin =
+        Origin::http(Identity::named(&[HOST]), |_request| async { text(vec![7; 4 << 20]) }).await;
+    let gate = gate(&origin, "- allow: GET /**").await;
+    for http2 in [false, true] {
+        let mut client = Client::open(gate.running(), HOST, http2).await;
+        let request = client.request("GET", "/").body(empty()).unwrap();
+        let mut body = client.send(request).await.unwrap().into_body();
+        let mut length = 0;
+        while let Some(frame) = within("a frame", body.frame()).await {
+            length += frame.unwrap().into_data().unwrap().len();
+            // Others are served between two frames.
+            let others = Client::open(gate.running(), "docs.railway.com", false);
+            if length < CHUNK * 3 {
+                assert_eq!(others.await.get("/").await.status, 200);
+            }
+        }
+        assert_eq!(length, 4 << 20);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_leaves_an_outcome() {
+    let (ready, mut streams) = mpsc::channel(1);
+    let origin = Origin::http(Identity::named(&[HOST]), move |request| {
+        let ready = ready.clone();
+        async move {
+            let (sender, body) = streamed();
+            match request.uri().path() {
+                // The head never comes.
+                "/silent" => {
+                    ready.send(sender).await.unwrap();
+                    std::future::pending().await
+                }
+                "/upload" => {
+                    let mut upload = request.into_body();
+                    drop(upload.frame().await.unwrap());
+                    ready.send(sender).await.unwrap();
+                    drop(upload.frame().await);
+                    text("it ended")
+                }
+                _ => {
+                    sender.send(Frame::data(Bytes::from("first"))).await.unwrap();
+                    ready.send(sender).await.unwrap();
+                    streaming(body)
+                }
+            }
+        }
+    })
+    .await;
+    let gate = gate(&origin, "- allow: GET /**\n- allow: POST /**").await;
+    for http2 in [false, true] {
+        for path in ["/download", "/silent", "/upload"] {
+            let before = outcomes(&gate).len();
+            let client = Client::open(gate.running(), HOST, http2).await;
+            let (upload, body) = streamed();
+            let (method, body) = if path == "/upload" { ("POST", body) } else { ("GET", empty()) };
+            let request = client.request(method, path).body(body).unwrap();
+            let (begun, mut beginning) = mpsc::channel(1);
+            let mut sending = if http2 { client.stream() } else { client };
+            let mut pending = JoinSet::new();
+            pending.spawn(async move {
+                let mut answer = sending.send(request).await?.into_body();
+                drop(answer.frame().await);
+                begun.send(()).await.unwrap();
+                std::future::pending::<hyper::Result<()>>().await
+            });
+            if path == "/upload" {
+                upload.send(Frame::data(Bytes::from("first"))).await.unwrap();
+            }
+            let kept = within("the request", streams.recv()).await.unwrap();
+            if path == "/download" {
+                within("the first frame", beginning.recv()).await.unwrap();
+            }
+            // On HTTP/2 only the stream ends, its connection goes on.
+            pending.shutdown().await;
+            let outcome = until(&format!("an outcome of {path}, http2={http2}"), || {
+                outcomes(&gate).get(before).cloned()
+            });
+            assert_ne!(outcome["detail"], Value::Null, "{path} http2={http2} {outcome}");
+            drop(kept);
+        }
+    }
+    // Nothing was left behind that would keep others waiting.
+    assert_eq!(gate.curl(&["https://docs.railway.com/"]).status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_to_an_upstream_are_used_again() {
+    let gate = Gate::start().await;
+    for (http2, most) in [(false, 1), (true, 2)] {
+        for round in 0..5 {
+            let mut client = Client::open(gate.running(), "docs.railway.com", http2).await;
+            for number in 0..4 {
+                assert_eq!(client.get(&format!("/{round}/{number}")).await.status, 200);
+            }
+        }
+        assert_eq!(gate.mock.connections(), most, "http2={http2}");
+    }
+    assert_eq!(gate.mock.requests().len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_sent_twice_but_a_read_that_got_no_answer() {
+    let seen = Arc::new(Mutex::new(Vec::<String>::new()));
+    let (kept, (left, mut leaving)) = (seen.clone(), mpsc::channel(1));
+    let origin = Origin::raw(Identity::http1(&[HOST]), move |accepted: Accepted| {
+        let (kept, left) = (kept.clone(), left.clone());
+        async move {
+            let mut stream = BufReader::new(accepted.stream);
+            let mut reused = false;
+            while let Some(line) = request_line(&mut stream).await {
+                kept.lock().unwrap().push(line.clone());
+                if line.contains("/die") && reused || line.contains("/never") {
+                    return;
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+                if line.contains("/bye") {
+                    stream.shutdown().await.unwrap();
+                    // The proxy has seen the end once it closes its own side.
+                    drop(stream.read_to_end(&mut Vec::new()).await);
+                    left.send(()).await.unwrap();
+                    return;
+                }
+                reused = true;
+            }
+        }
+    })
+    .await;
+    let gate = gate(&origin, "- allow: GET /**\n- allow: POST /**").await;
+    let mut client = Client::http1(gate.running(), HOST).await;
+    let sent = |line: &str| seen.lock().unwrap().iter().filter(|known| *known == line).count();
+    // A pooled connection that dies under a read: it is read again on another, once.
+    assert_eq!(client.get("/first").await.status, 200);
+    assert_eq!(client.get("/die").await.status, 200);
+    assert_eq!((sent("GET /die"), origin.connections()), (2, 2));
+    let outcome = outcomes(&gate).pop().unwrap();
+    assert!(outcome["detail"].as_str().unwrap().contains("sent again once"), "{outcome}");
+    // Under a write: nobody knows whether it was done, so it is not done again.
+    let got = client.post("/die", "").await;
+    assert_eq!((got.status.as_u16(), &*got.reason()), (502, "upstream_unreachable"), "{got:?}");
+    let mut client = Client::http1(gate.running(), HOST).await;
+    assert_eq!(client.get("/first").await.status, 200);
+    let got = client.post("/die", "body").await;
+    assert_eq!((got.status.as_u16(), &*got.reason()), (502, "upstream_unreachable"), "{got:?}");
+    assert_eq!(sent("POST /die"), 2);
+    // A read with a body counts as a write.
+    let mut client = Client::http1(gate.running(), HOST).await;
+    assert_eq!(client.get("/first").await.status, 200);
+    let request = client.request("GET", "/die/body").body(full("body")).unwrap();
+    assert_eq!(client.exchange(request).await.status, 502);
+    assert_eq!(sent("GET /die/body"), 1);
+    // On a fresh connection it was no stale one's fault.
+    let mut client = Client::http1(gate.running(), HOST).await;
+    let got = client.get("/never").await;
+    assert_eq!((got.status.as_u16(), &*got.reason()), (502, "upstream_unreachable"), "{got:?}");
+    assert_eq!(sent("GET /never"), 1);
+    // A connection that was closed in peace is not used again, and nothing is lost.
+    for method in ["GET", "POST"] {
+        let mut client = Client::http1(gate.running(), HOST).await;
+        assert_eq!(client.get("/bye").await.status, 200);
+        within("the end of the connection", leaving.recv()).await.unwrap();
+        let path = format!("/{method}/after");
+        let request = client.request(method, &path).body(empty()).unwrap();
+        assert_eq!(client.exchange(request).await.status, 200);
+        assert_eq!(sent(&format!("{method} {path}")), 1);
+        let outcome = outcomes(&gate).pop().unwrap();
+        assert_eq!(outcome["detail"], Value::Null, "{outcome}");
+    }
+}
+
+/// Method and path of a request, read to its end; none at the end of the connection.
+async fn request_line<S: tokio::io::AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
+) -> Option<String> {
+    use tokio::io::AsyncBufReadExt as _;
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head).await.ok()? == 0 {
+            return None;
+        }
+    }
+    let length = head.lines().find_map(|line| {
+        line.to_ascii_lowercase().strip_prefix("content-length: ").map(|text| text.parse().unwrap())
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body).await.ok()?;
+    let mut words = head.split(' ');
+    Some(format!("{} {}", words.next()?, words.next()?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_and_connections_run_side_by_side() {
+    const MANY: usize = 32;
+    let (barrier, versions) = (Arc::new(Barrier::new(MANY)), Arc::new(Mutex::new(Vec::new())));
+    let noted = versions.clone();
+    let origin = Origin::http(Identity::named(&[HOST]), move |request| {
+        let (barrier, noted) = (barrier.clone(), noted.clone());
+        async move {
+            noted.lock().unwrap().push(request.version());
+            if request.uri().path() != "/warm" {
+                // Nobody is answered before all are here.
+                barrier.wait().await;
+            }
+            text(request.uri().path().to_owned())
+        }
+    })
+    .await;
+    let gate = gate(&origin, "- allow: GET /**").await;
+    let mut client = Client::http2(gate.running(), HOST).await;
+    assert_eq!(client.get("/warm").await.status, 200);
+    let mut streams = JoinSet::new();
+    for number in 0..MANY {
+        let mut stream = client.stream();
+        streams.spawn(async move { stream.get(&format!("/h2/{number}")).await.status });
+    }
+    while let Some(status) = streams.join_next().await {
+        assert_eq!(status.unwrap(), 200);
+    }
+    assert_eq!(origin.connections(), 1);
+    assert!(versions.lock().unwrap().iter().all(|version| *version == hyper::Version::HTTP_2));
+    let mut connections = JoinSet::new();
+    for number in 0..MANY {
+        let mut client = Client::http1(gate.running(), HOST).await;
+        connections.spawn(async move { client.get(&format!("/h1/{number}")).await.status });
+    }
+    while let Some(status) = connections.join_next().await {
+        assert_eq!(status.unwrap(), 200);
+    }
+    assert_eq!(origin.connections(), 1 + MANY);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_side_speaks_the_version_it_knows() {
+    let old = Origin::http(Identity::http1(&["old.example"]), |request| async move {
+        text(format!("{:?}", request.version()))
+    })
+    .await;
+    let new = Origin::http(Identity::named(&["new.example"]), |request| async move {
+        text(format!("{:?}", request.version()))
+    })
+    .await;
+    let gate = Gate::with(Options::default(), |policy| {
+        let policy = old.declared(policy, "old.example", "- allow: GET /**");
+        new.declared(policy, "new.example", "- allow: GET /**")
+    })
+    .await;
+    for (host, http2, spoken) in [
+        ("old.example", false, "HTTP/1.1"),
+        ("old.example", true, "HTTP/1.1"),
+        ("new.example", true, "HTTP/2.0"),
+    ] {
+        let mut client = Client::open(gate.running(), host, http2).await;
+        for _ in 0..3 {
+            assert_eq!(client.get("/").await.body, spoken, "{host} http2={http2}");
+        }
+    }
+    assert_eq!((old.connections(), new.connections()), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_without_a_body_have_none() {
+    let answer = |accepted: Accepted| async move {
+        let mut stream = BufReader::new(accepted.stream);
+        while let Some(line) = request_line(&mut stream).await {
+            let head = match &*line {
+                "HEAD /page" => "200 OK\r\nContent-Length: 138",
+                "HEAD /chunked" => "200 OK\r\nTransfer-Encoding: chunked",
+                "GET /none" => "204 No Content",
+                "GET /same" => "304 Not Modified\r\nETag: \"1\"\r\nContent-Length: 138",
+                _ => "200 OK\r\nContent-Length: 0",
+            };
+            stream.write_all(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes()).await.unwrap();
+        }
+    };
+    let old = Origin::raw(Identity::http1(&[HOST]), answer).await;
+    let gate = gate(&old, "- allow: GET /**").await;
+    let mut answered = 0;
+    for http2 in [false, true] {
+        // One connection: what follows shows that nothing was left on it.
+        let mut client = Client::open(gate.running(), HOST, http2).await;
+        let mut docs = Client::open(gate.running(), "docs.railway.com", http2).await;
+        for (method, path, status, length) in [
+            ("HEAD", "/page", 200, Some("138")),
+            ("HEAD", "/chunked", 200, None),
+            ("GET", "/none", 204, None),
+            ("GET", "/same", 304, Some("138")),
+            ("GET", "/empty", 200, Some("0")),
+        ] {
+            let request = client.request(method, path).body(empty()).unwrap();
+            let got = client.exchange(request).await;
+            let context = format!("{method} {path} http2={http2} {got:?}");
+            assert_eq!((got.status.as_u16(), got.body.len()), (status, 0), "{context}");
+            let told = got.headers.get("content-length").map(|value| value.to_str().unwrap());
+            assert_eq!(told, length, "{context}");
+            answered += 1;
+        }
+        let request = docs.request("HEAD", "/page").body(empty()).unwrap();
+        let got = docs.exchange(request).await;
+        assert_eq!((got.status.as_u16(), got.body.len()), (200, 0), "{got:?}");
+        assert_eq!(docs.get("/page").await.status, 200);
+        answered += 2;
+    }
+    assert_eq!(old.connections(), 2);
+    until("outcomes", || (outcomes(&gate).len() == answered).then_some(()));
+    assert!(outcomes(&gate).iter().all(|outcome| outcome["detail"] == Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_breaks_off_does_not_look_complete() {
+    let origin = Origin::raw(Identity::http1(&[HOST]), |accepted: Accepted| async move {
+        let mut stream = BufReader::new(accepted.stream);
+        let Some(line) = request_line(&mut stream).await else { return };
+        let answer = match &*line {
+            "GET /length" => "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+            "GET /chunked" => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+            "GET /garbage" => "SSH-2.0-OpenSSH_9.9\r\n",
+            _ => "HTTP/1.1 200 OK\r\nContent-Le",
+        };
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+    })
+    .await;
+    let gate = gate(&origin, "- allow: GET /**").await;
+    for http2 in [false, true] {
+        for path in ["/length", "/chunked"] {
+            let mut client = Client::open(gate.running(), HOST, http2).await;
+            let request = client.request("GET", path).body(empty()).unwrap();
+            // A reset may overtake the head.
+            if let Ok(response) = client.send(request).await {
+                assert_eq!(response.status(), 200);
+                let body = within("the end", response.collect()).await;
+                assert!(body.is_err(), "{path} http2={http2}");
+            }
+        }
+        for path in ["/garbage", "/head"] {
+            let mut client = Client::open(gate.running(), HOST, http2).await;
+            let got = read(
+                client.send(client.request("GET", path).body(empty()).unwrap()).await.unwrap(),
+            )
+            .await;
+            assert_eq!((got.status.as_u16(), &*got.reason()), (502, "upstream_unreachable"));
+        }
+    }
+    let outcomes = until("outcomes", || Some(outcomes(&gate)).filter(|all| all.len() == 8));
+    for outcome in outcomes {
+        assert_ne!(outcome["detail"], Value::Null, "{outcome}");
+    }
+}
