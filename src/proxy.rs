@@ -180,6 +180,7 @@ impl Proxy {
         self.metrics.allowed(permit.ruling());
         let key = permit.head().header("sec-websocket-key").map(str::to_owned);
         let websocket = permit.allows_websocket();
+        let head_only = permit.head().method() == http::Method::HEAD;
         let awaiting = exchange.awaiting();
         let sent = snapshot
             .upstream
@@ -207,7 +208,9 @@ impl Proxy {
                 manner,
             );
         }
-        if response.body().is_end_stream()
+        let may_follow = !(head_only
+            || matches!(status, http::StatusCode::NO_CONTENT | http::StatusCode::NOT_MODIFIED));
+        if (!may_follow || response.body().is_end_stream())
             && let Some(ticket) = &mut intent
         {
             // The head is the whole answer, so the record comes before it.
@@ -227,7 +230,9 @@ impl Proxy {
             intent,
             sent.lease,
         );
-        Ok(response.map(|body| AnswerBody::Upstream(Box::new(ResponseBody::new(body, outcome)))))
+        Ok(response.map(|body| {
+            AnswerBody::Upstream(Box::new(ResponseBody::new(body, outcome, may_follow)))
+        }))
     }
 
     /// The catalog of the host, where the agent's resources there have one.

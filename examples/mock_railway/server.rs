@@ -8,9 +8,9 @@ use super::wire::Counted;
 use super::{HOSTS, graphql, neighbours};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http_body_util::{BodyExt, Empty, Full, Limited};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -170,7 +170,14 @@ impl Server {
             // The connection ends under this request; it is never answered.
             return std::future::pending().await;
         }
-        let answer = self.route(&head.method, &host, head.uri.path(), &head.headers, &body);
+        let mut answer = self.route(&head.method, &host, head.uri.path(), &head.headers, &body);
+        if head.method == Method::HEAD {
+            // On HTTP/2 nobody else leaves the body out.
+            if let Some(length) = answer.body().size_hint().exact() {
+                answer.headers_mut().insert(CONTENT_LENGTH, length.into());
+            }
+            *answer.body_mut() = Empty::new().boxed();
+        }
         if let Some(delay) = self.options.delay {
             tokio::time::sleep(delay).await;
         }

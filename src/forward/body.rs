@@ -101,10 +101,11 @@ enum State {
 }
 
 impl<W: Watch> ResponseBody<W> {
-    /// A body with its watcher.
-    pub fn new(incoming: Incoming, mut watch: W) -> Self {
+    /// A body with its watcher. Where no body may follow the head (RFC 9110 section 6.4.1) none
+    /// does, whatever the upstream sends: HTTP/2 frames would carry it on.
+    pub fn new(incoming: Incoming, mut watch: W, may_follow: bool) -> Self {
         let mut state = State::Flowing;
-        if incoming.is_end_stream() {
+        if !may_follow || incoming.is_end_stream() {
             watch.ended();
             state = State::Over;
         }
