@@ -47,20 +47,26 @@ enum Error {
     Slow,
 }
 
-/// Tells of holds until the proxy drains.
+/// Tells of holds until the proxy drains; first of those that a process before this one left, which
+/// may have ended before it told anybody.
 pub async fn tell(proxy: Arc<Proxy>) {
     let mut events = proxy.holds.subscribe();
     let slots = Arc::new(Semaphore::new(AT_A_TIME));
+    match proxy.holds.list(false).await {
+        Ok(left) => {
+            for view in left {
+                opened(&proxy, &slots, Arc::new(view));
+            }
+        }
+        Err(error) => tracing::error!(%error, "the holds that wait could not be read"),
+    }
     loop {
         let event = tokio::select! {
             () = proxy.stop.cancelled() => return,
             event = events.recv() => event,
         };
         match event {
-            Ok(Event::Opened(view)) => {
-                tracing::warn!("{}", line(&view));
-                post(&proxy, &slots, view);
-            }
+            Ok(Event::Opened(view)) => opened(&proxy, &slots, view),
             Ok(Event::Changed(view)) => tracing::info!("{} is {}", view.id, view.state.as_str()),
             Err(RecvError::Lagged(missed)) => {
                 tracing::warn!(missed, "holds opened faster than they could be told of; list them");
@@ -68,6 +74,11 @@ pub async fn tell(proxy: Arc<Proxy>) {
             Err(RecvError::Closed) => return,
         }
     }
+}
+
+fn opened(proxy: &Arc<Proxy>, slots: &Arc<Semaphore>, view: Arc<View>) {
+    tracing::warn!("{}", line(&view));
+    post(proxy, slots, view);
 }
 
 /// The line of a hold, with nothing in it that could move or hide text.

@@ -6,7 +6,7 @@
 
 use crate::catalog::Catalog;
 use crate::decide::{Reason, Ruling};
-use crate::hold::View;
+use crate::hold::{State, View};
 use crate::inspect::Protocol;
 use crate::message::Head;
 use crate::policy::Word;
@@ -192,7 +192,11 @@ fn problem(refusal: &Refusal, reason: Reason, status: u16, request_id: &str) -> 
                 "id": hold.id,
                 "state": hold.state.as_str(),
                 "expires_at": hold.expires_at,
-                "retry": "send the same request again once approved",
+                "retry": match hold.state {
+                    State::Waiting | State::Approved => "send the same request again once approved",
+                    State::Denied => "do not send it again",
+                    _ => "the same request asks for an approval of its own",
+                },
             }),
         );
     }

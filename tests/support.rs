@@ -74,6 +74,14 @@ impl Gate {
         drop(self.process.take());
     }
 
+    /// Tells the process to reload its policy, and waits until the new one is in force.
+    pub fn reload(&self) {
+        let done = || self.running().log().matches("the policy was reloaded").count();
+        let before = done();
+        self.running().signal("HUP");
+        until("a reload", || (done() > before).then_some(()));
+    }
+
     pub fn policy_path(&self) -> PathBuf {
         self.folder.path().join("policy.yaml")
     }

@@ -11,8 +11,10 @@
 
 mod support;
 
+mod approvals;
 mod clients;
 mod errors;
+mod holds;
 mod intercept;
 mod judge;
 mod reload;

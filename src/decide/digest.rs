@@ -49,6 +49,7 @@ impl<B> Held<B> {
         put("scheme", if head.target().is_cleartext() { b"http" } else { b"https" });
         put("path", head.path().as_str().as_bytes());
         put("query", head.query().as_str().as_bytes());
+        put("resource", self.ruling.resource.as_deref().unwrap_or_default().as_bytes());
         for operation in facts.operations().iter() {
             put("operation", operation.name.as_bytes());
         }

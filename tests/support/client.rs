@@ -56,6 +56,15 @@ pub async fn say(proxy: SocketAddr, bytes: &str) -> Plain {
 
 /// Reads one answer with a `Content-Length`, or none.
 pub async fn read_answer<S: tokio::io::AsyncRead + Unpin>(stream: &mut BufReader<S>) -> Plain {
+    let (head, body) = read_message(stream).await;
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Plain { status, head, body }
+}
+
+/// Reads the head, in small letters, and the body of a request or an answer.
+pub async fn read_message<S: tokio::io::AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
+) -> (String, String) {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         let read = stream.read_line(&mut head).await.unwrap();
@@ -66,8 +75,7 @@ pub async fn read_answer<S: tokio::io::AsyncRead + Unpin>(stream: &mut BufReader
     let length = field("content-length: ").map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Plain { status, head, body: String::from_utf8(body).unwrap() }
+    (head, String::from_utf8(body).unwrap())
 }
 
 /// A tunnel that the proxy opened.
