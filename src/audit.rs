@@ -1,7 +1,8 @@
 //! The audit log: append-only JSON Lines, hash-chained, signed at checkpoints.
 //!
 //! Takes [`Entry`] values from any task and gives back a promise: [`Log::note`] that the record will
-//! be written, [`Log::commit`] that it is on disk. One writer thread owns the files and the chain.
+//! be written, [`Log::commit`] that it is on disk. One pen owns the files and the chain: a thread has
+//! it for syncs, and whoever waits for a plain record may take it to write.
 //! Refuses ([`NotRecorded`]) when the queue is full, the disk does not take the record, or the wait
 //! was too long; the caller then refuses the traffic: no disk, no traffic.
 //! [`verify`] checks a folder against the public key; [`tail`], [`find`] and [`Follow`] read it.
@@ -142,10 +143,11 @@ impl Log {
         let (queue, receiver) = Queue::new(limit, deadline);
         let queue = Arc::new(queue);
         let (running, ended) = watch::channel(());
-        let writer = writer::Writer::new(journal, Arc::clone(&queue), receiver, running);
+        queue.lay_pen(Some(writer::Writer::new(journal, receiver)));
+        let writing = Arc::clone(&queue);
         std::thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || writer.run())
+            .spawn(move || writer::run(writing, running))
             .map_err(|source| Error::Thread { source })?;
         Ok(Self { shared: Arc::new(Shared { queue, ended }) })
     }

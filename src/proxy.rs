@@ -170,7 +170,7 @@ impl Proxy {
         let policy = &snapshot.policy;
         let manner = way.manner;
         let intent = exchange.permitted(permit.head(), permit.ruling(), policy, hold).await;
-        let mut intent = intent.map_err(|error| {
+        intent.map_err(|error| {
             tracing::error!(%error, "a call was refused because it could not be recorded");
             manner.refusal(Ruling::denial(
                 Reason::NotRecorded,
@@ -210,11 +210,12 @@ impl Proxy {
         }
         let may_follow = !(head_only
             || matches!(status, http::StatusCode::NO_CONTENT | http::StatusCode::NOT_MODIFIED));
-        if (!may_follow || response.body().is_end_stream())
-            && let Some(ticket) = &mut intent
-        {
-            // The head is the whole answer, so the record comes before it.
-            if let Err(error) = Box::pin(ticket.written()).await {
+        strip_hop_by_hop(response.headers_mut());
+        let mut outcome =
+            exchange.clone().answered(status.as_u16(), sent.address, sent.attempts, sent.lease);
+        if !may_follow || response.body().is_end_stream() {
+            // The head is the whole answer, so its record comes before it.
+            if let Err(error) = Box::pin(outcome.recorded()).await {
                 tracing::error!(%error, "an answer was withheld because its record was not written");
                 return Err(manner.refusal(Ruling::denial(
                     Reason::NotRecorded,
@@ -222,14 +223,6 @@ impl Proxy {
                 )));
             }
         }
-        strip_hop_by_hop(response.headers_mut());
-        let outcome = exchange.clone().answered(
-            status.as_u16(),
-            sent.address,
-            sent.attempts,
-            intent,
-            sent.lease,
-        );
         Ok(response.map(|body| {
             AnswerBody::Upstream(Box::new(ResponseBody::new(body, outcome, may_follow)))
         }))

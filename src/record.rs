@@ -103,14 +103,15 @@ impl Exchange {
         entry
     }
 
-    /// Records what is about to be sent: on disk, unless it is a plain read.
+    /// Records what is about to be sent: on disk, unless it is a plain read. The record of a read is
+    /// written before that of its outcome, for which the end of the answer waits.
     pub async fn permitted(
         &self,
         head: &Head,
         ruling: &Ruling,
         policy: &Policy,
         hold: Option<&str>,
-    ) -> Result<Option<Ticket>, NotRecorded> {
+    ) -> Result<(), NotRecorded> {
         let mut entry = self.intent(Some(head), ruling, policy);
         if let Some(hold) = hold {
             entry.hold = Some(Text::from(hold.to_owned()));
@@ -121,9 +122,9 @@ impl Exchange {
             if !self.log.healthy() {
                 return Err(NotRecorded::Disk);
             }
-            return self.log.note(entry).map(Some);
+            return self.log.note(entry).map(drop);
         }
-        Box::pin(self.log.commit(entry)).await.map(|_seq| None)
+        Box::pin(self.log.commit(entry)).await.map(drop)
     }
 
     /// Records a refusal, with the hold it belongs to. Nothing has left and nothing will, so the
@@ -147,23 +148,15 @@ impl Exchange {
     }
 
     /// Watches the answer until its end.
-    pub fn answered(
-        self,
-        status: u16,
-        address: SocketAddr,
-        attempts: u8,
-        intent: Option<Ticket>,
-        lease: Lease,
-    ) -> Outcome {
+    pub fn answered(self, status: u16, address: SocketAddr, attempts: u8, lease: Lease) -> Outcome {
         Outcome {
             exchange: self,
             status,
             address: Some(address),
             attempts,
-            intent,
             lease: Some(lease),
             bytes: 0,
-            over: false,
+            told: None,
         }
     }
 
@@ -171,7 +164,7 @@ impl Exchange {
     pub fn failed(&self, status: u16, detail: &str) {
         let mut entry = self.outcome(status, 0);
         entry.detail = Some(Text::from(detail.to_owned()));
-        self.hand_over(entry);
+        drop(self.hand_over(entry));
     }
 
     /// From here on an answer is awaited; who stops waiting leaves a record of that.
@@ -183,7 +176,7 @@ impl Exchange {
     pub fn switched(&self, sent: u64, received: u64, detail: &str) {
         let mut entry = self.outcome(101, sent.saturating_add(received));
         entry.detail = Some(Text::from(detail.to_owned()));
-        self.hand_over(entry);
+        drop(self.hand_over(entry));
     }
 
     fn outcome(&self, status: u16, bytes: u64) -> Entry {
@@ -195,11 +188,11 @@ impl Exchange {
         entry
     }
 
-    fn hand_over(&self, entry: Entry) {
-        // The log counts what it could not take and turns unhealthy, which stops traffic.
-        if let Err(error) = self.log.note(entry) {
+    fn hand_over(&self, entry: Entry) -> Result<Ticket, NotRecorded> {
+        // The log turns unhealthy by itself, which stops traffic.
+        self.log.note(entry).inspect_err(|error| {
             tracing::error!(request_id = %self.request_id, %error, "an outcome could not be recorded");
-        }
+        })
     }
 }
 
@@ -268,15 +261,16 @@ pub struct Outcome {
     status: u16,
     address: Option<SocketAddr>,
     attempts: u8,
-    intent: Option<Ticket>,
     lease: Option<Lease>,
     bytes: u64,
-    over: bool,
+    /// The record of the end, once there is one.
+    told: Option<Result<Ticket, NotRecorded>>,
 }
 
 impl Outcome {
+    /// Records the end, once.
     fn record(&mut self, detail: Option<&'static str>) {
-        if std::mem::replace(&mut self.over, true) {
+        if self.told.is_some() {
             return;
         }
         let mut entry = self.exchange.outcome(self.status, self.bytes);
@@ -288,7 +282,17 @@ impl Outcome {
                 Some(Text::from("sent again once: the first connection died before any answer"))
             }
         };
-        self.exchange.hand_over(entry);
+        self.told = Some(self.exchange.hand_over(entry));
+    }
+
+    /// Records that an answer without a body is complete, and waits until that is written.
+    pub async fn recorded(&mut self) -> Result<(), NotRecorded> {
+        self.record(None);
+        match &mut self.told {
+            Some(Ok(ticket)) => ticket.written().await.map(drop),
+            Some(Err(error)) => Err(*error),
+            None => Err(NotRecorded::Closed),
+        }
     }
 }
 
@@ -298,9 +302,12 @@ impl Watch for Outcome {
     }
 
     fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(ticket) = &self.intent else { return Poll::Ready(()) };
+        self.record(None);
         // If the record fails the answer has passed already; the log stops what comes after.
-        ticket.poll_written(cx).map(|_outcome| ())
+        match &self.told {
+            Some(Ok(ticket)) => ticket.poll_written(cx).map(|_outcome| ()),
+            Some(Err(_)) | None => Poll::Ready(()),
+        }
     }
 
     fn ended(&mut self) {

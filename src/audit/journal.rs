@@ -136,6 +136,11 @@ impl Journal {
         !self.unsynced.is_empty()
     }
 
+    /// Whether the next plain append has to wait for the disk.
+    pub(super) fn next_syncs(&self) -> bool {
+        !self.sound || self.unsynced.len() > UNSYNCED_LIMIT || self.rotation_due()
+    }
+
     /// Appends entries as one write, and syncs if `durable`. On an error none of them counts.
     /// Their numbers follow the position before in order.
     pub(super) fn append<'a>(
@@ -235,12 +240,16 @@ impl Journal {
         Ok(())
     }
 
-    fn rotate_if_due(&mut self) -> io::Result<()> {
+    fn rotation_due(&self) -> bool {
         let age = SystemTime::from(Timestamp::now())
             .duration_since(SystemTime::from(self.begun))
             .unwrap_or_default();
         let length = self.synced + self.unsynced.len() as u64;
-        if length < self.rotate_bytes && age < self.rotate_after {
+        length >= self.rotate_bytes || age >= self.rotate_after
+    }
+
+    fn rotate_if_due(&mut self) -> io::Result<()> {
+        if !self.rotation_due() {
             return Ok(());
         }
         self.sync_sound()?;

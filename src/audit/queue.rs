@@ -1,12 +1,13 @@
-//! The way from any task to the writer thread: a bounded queue, a doorbell, and tickets.
+//! The way from any task to the log: a bounded queue, the one pen, a doorbell, and tickets.
 //!
-//! Takes entries without a lock and without a system call while the writer is awake. A plain entry
-//! wakes a writer that sleeps for good, never one that naps; only somebody who waits cuts a nap
-//! short. So a loaded proxy pays for wake-ups per batch, not per record.
+//! Takes entries without a lock, and without a system call while the writer thread is awake. Whoever
+//! waits for a plain entry takes the pen if it lies there, and writes all that waits in one call; who
+//! finds it taken is served by its holder. What has to be synced is left to the thread, and so is
+//! what nobody waits for. So a read costs no wake-up and no switch between threads.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::task::{Context, Poll};
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use futures_util::task::AtomicWaker;
 
 use super::NotRecorded;
 use super::record::Entry;
+use super::writer::Writer;
 
 /// What became of an entry.
 const WAITING: u8 = 0;
@@ -94,9 +96,6 @@ impl Drop for Queued {
     }
 }
 
-/// With so few entries waiting, a nap is cut short for one who waits for its end.
-const QUIET: usize = 3;
-
 /// The promise of a record.
 #[must_use = "a record that nobody waits for may never be written"]
 pub struct Ticket {
@@ -111,10 +110,10 @@ impl Ticket {
     /// # Errors
     /// When the disk refused, the log is closed, or the deadline went by.
     pub async fn written(&mut self) -> Result<u64, NotRecorded> {
+        self.queue.help();
         if let Some(outcome) = self.pending.outcome(WRITTEN) {
             return outcome;
         }
-        self.queue.bell.ring(NAPPING);
         self.pending.reach(WRITTEN, self.queue.deadline).await
     }
 
@@ -123,9 +122,9 @@ impl Ticket {
         if let Some(outcome) = self.pending.outcome(WRITTEN) {
             return Poll::Ready(outcome);
         }
-        // Under load the nap is over soon, and one write then serves many.
-        if self.queue.waiting() <= QUIET {
-            self.queue.bell.ring(NAPPING);
+        self.queue.help();
+        if let Some(outcome) = self.pending.outcome(WRITTEN) {
+            return Poll::Ready(outcome);
         }
         self.pending.waker.register(context.waker());
         self.pending.outcome(WRITTEN).map_or(Poll::Pending, Poll::Ready)
@@ -152,6 +151,8 @@ pub(super) struct Queue {
     deadline: Duration,
     closing: AtomicBool,
     healthy: AtomicBool,
+    /// Whoever holds it writes; none before the thread has begun and after its end.
+    pen: Mutex<Option<Writer>>,
     pub(super) bell: Bell,
 }
 
@@ -165,9 +166,51 @@ impl Queue {
             deadline,
             closing: AtomicBool::new(false),
             healthy: AtomicBool::new(true),
-            bell: Bell { state: AtomicU8::new(AWAKE), thread: OnceLock::new() },
+            pen: Mutex::new(None),
+            bell: Bell {
+                state: AtomicU8::new(AWAKE),
+                stirred: AtomicBool::new(false),
+                urgent: AtomicBool::new(false),
+                thread: OnceLock::new(),
+            },
         };
         (queue, receiver)
+    }
+
+    /// Gives the pen to the log, or takes it away for good.
+    pub(super) fn lay_pen(&self, writer: Option<Writer>) {
+        *self.pen.lock().unwrap_or_else(PoisonError::into_inner) = writer;
+    }
+
+    /// Waits for the pen and uses it. None once the log is over, or after a panic over it.
+    pub(super) fn with_pen<T>(&self, work: impl FnOnce(&mut Writer) -> T) -> Option<T> {
+        self.pen.lock().ok()?.as_mut().map(work)
+    }
+
+    /// Whether something came while the pen was held, for which its holder has to look again.
+    pub(super) fn has_more(&self) -> bool {
+        // Pairs with the fence in `help`: either we see the entry, or its owner sees the pen free.
+        fence(Ordering::SeqCst);
+        self.waiting() > 0
+    }
+
+    /// Writes what waits, if nobody else is about to.
+    fn help(&self) {
+        loop {
+            fence(Ordering::SeqCst);
+            // Whoever has it looks again after laying it down; after a panic the thread ends the log.
+            let Ok(mut pen) = self.pen.try_lock() else { return };
+            let Some(writer) = pen.as_mut() else { return };
+            let done = writer.write_plain(self);
+            drop(pen);
+            if !done {
+                self.bell.call();
+                return;
+            }
+            if !self.has_more() {
+                return;
+            }
+        }
     }
 
     pub(super) fn push(
@@ -193,7 +236,11 @@ impl Queue {
             self.taken(1);
             return Err(NotRecorded::Closed);
         }
-        self.bell.ring(if durable { NAPPING } else { ASLEEP });
+        if durable {
+            self.bell.call();
+        } else {
+            self.bell.stir();
+        }
         Ok(Ticket { pending, queue: Arc::clone(self) })
     }
 
@@ -208,7 +255,7 @@ impl Queue {
 
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
-        self.bell.ring(NAPPING);
+        self.bell.call();
     }
 
     pub(super) fn closing(&self) -> bool {
@@ -224,9 +271,13 @@ impl Queue {
     }
 }
 
-/// Wakes the writer, with a system call only when it really sleeps.
+/// Wakes the writer thread, with a system call only when it really sleeps.
 pub(super) struct Bell {
     state: AtomicU8,
+    /// A plain entry came: the thread has to see to it within its nap.
+    stirred: AtomicBool,
+    /// The thread has to see to something now.
+    urgent: AtomicBool,
     thread: OnceLock<Thread>,
 }
 
@@ -236,9 +287,23 @@ impl Bell {
         self.thread.get_or_init(thread::current);
     }
 
+    /// Something has to be done now.
+    fn call(&self) {
+        self.urgent.store(true, Ordering::Relaxed);
+        self.ring(NAPPING);
+    }
+
+    /// Something is to be seen to soon.
+    fn stir(&self) {
+        if !self.stirred.load(Ordering::Relaxed) {
+            self.stirred.store(true, Ordering::Relaxed);
+        }
+        self.ring(ASLEEP);
+    }
+
     /// Wakes a writer whose sleep is at least as deep as `depth`.
     fn ring(&self, depth: u8) {
-        // Pairs with the fence in `rest`: either the writer sees the entry, or we see it asleep.
+        // Pairs with the fence in `rest`: either the writer sees the flag, or we see it asleep.
         fence(Ordering::SeqCst);
         if self.state.load(Ordering::Relaxed) >= depth
             && self.state.swap(AWAKE, Ordering::AcqRel) != AWAKE
@@ -248,12 +313,19 @@ impl Bell {
         }
     }
 
-    /// Sleeps until rung or `limit` is over, unless `work` has something to do after all.
-    /// A nap is not disturbed by plain entries.
-    pub(super) fn rest(&self, nap: bool, limit: Option<Duration>, mut work: impl FnMut() -> bool) {
+    /// Whether anything was said since the last time; what comes from now on is for the next.
+    pub(super) fn answer(&self) -> bool {
+        let urgent = self.urgent.swap(false, Ordering::AcqRel);
+        self.stirred.swap(false, Ordering::AcqRel) || urgent
+    }
+
+    /// Sleeps until rung or `limit` is over. A nap is not disturbed by plain entries.
+    pub(super) fn rest(&self, nap: bool, limit: Option<Duration>) {
         self.state.store(if nap { NAPPING } else { ASLEEP }, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        if !work() {
+        let called =
+            self.urgent.load(Ordering::Relaxed) || (!nap && self.stirred.load(Ordering::Relaxed));
+        if !called {
             match limit {
                 Some(limit) => thread::park_timeout(limit),
                 None => thread::park(),

@@ -1,8 +1,8 @@
-//! The one thread that owns the journal.
+//! Who has the pen: appends what waits to the journal, and keeps its times.
 //!
 //! Takes what waits in the queue, all at once, and answers every entry. One write and at most one
 //! sync serve all entries of a batch; more gather while they run. While the disk refuses, every
-//! entry is refused and the writer keeps trying.
+//! entry is refused and the thread keeps trying.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -16,8 +16,8 @@ use super::queue::{Queue, Queued};
 /// Entries written at once.
 const BATCH: usize = 1024;
 
-/// How long plain entries may gather once the writer is awake.
-const NAP: Duration = Duration::from_micros(300);
+/// How long a plain entry may stay unwritten when nobody waits for it.
+const NAP: Duration = Duration::from_millis(2);
 
 /// How long a plain entry may stay unsynced, and how often the position is told outside.
 const SYNC_WITHIN: Duration = Duration::from_millis(100);
@@ -30,7 +30,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
     journal: Journal,
-    queue: Arc<Queue>,
     receiver: Receiver<Queued>,
     batch: Vec<Queued>,
     sync_due: Option<Instant>,
@@ -38,8 +37,6 @@ pub(super) struct Writer {
     head_told: Option<Instant>,
     head_due: Option<Instant>,
     trouble: Option<Trouble>,
-    /// Closed by its drop, which is how the handles see the end.
-    _running: watch::Sender<()>,
 }
 
 /// The disk refuses.
@@ -49,16 +46,50 @@ struct Trouble {
     retry_due: Instant,
 }
 
+/// The end of the thread, also by a panic: what cannot be recorded must be refused.
+struct End {
+    queue: Arc<Queue>,
+    /// Closed by its drop, which is how the handles see the end.
+    _running: watch::Sender<()>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.queue.set_healthy(false);
+        self.queue.close();
+        // Its drop answers what still waits.
+        self.queue.lay_pen(None);
+    }
+}
+
+/// The writer thread: syncs, signs, and writes what nobody waits for.
+pub(super) fn run(queue: Arc<Queue>, running: watch::Sender<()>) {
+    let end = End { queue, _running: running };
+    let queue = &*end.queue;
+    queue.bell.belongs_here();
+    queue.with_pen(Writer::note_synced);
+    loop {
+        let stirred = queue.bell.answer();
+        // No pen is left after a panic over it.
+        let Some((busy, due)) = queue.with_pen(|writer| writer.turn(queue)) else { break };
+        if queue.has_more() {
+            continue;
+        }
+        if !busy && queue.closing() {
+            queue.with_pen(Writer::finish);
+            break;
+        }
+        let nap = busy || stirred;
+        let due = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let limit = if nap { Some(due.map_or(NAP, |due| due.min(NAP))) } else { due };
+        queue.bell.rest(nap, limit);
+    }
+}
+
 impl Writer {
-    pub(super) fn new(
-        journal: Journal,
-        queue: Arc<Queue>,
-        receiver: Receiver<Queued>,
-        running: watch::Sender<()>,
-    ) -> Self {
+    pub(super) fn new(journal: Journal, receiver: Receiver<Queued>) -> Self {
         Self {
             journal,
-            queue,
             receiver,
             batch: Vec::with_capacity(BATCH),
             sync_due: None,
@@ -66,43 +97,48 @@ impl Writer {
             head_told: None,
             head_due: None,
             trouble: None,
-            _running: running,
         }
     }
 
-    pub(super) fn run(mut self) {
-        self.queue.bell.belongs_here();
-        self.note_synced();
-        loop {
-            self.gather();
-            let busy = !self.batch.is_empty();
-            if busy {
-                self.write();
-            }
-            self.keep_times();
-            if !busy && self.queue.closing() {
-                break;
-            }
-            if self.batch.is_empty() {
-                self.rest(busy);
-            }
+    /// One turn of the thread: whether there was anything to write, and when it is needed next.
+    fn turn(&mut self, queue: &Queue) -> (bool, Option<Instant>) {
+        self.gather(queue);
+        let busy = !self.batch.is_empty();
+        if busy {
+            self.write(queue);
         }
-        self.finish();
+        self.keep_times(queue);
+        (busy, self.due())
     }
 
-    fn gather(&mut self) {
+    /// Writes what waits if no part of it has to be synced, for a task that must not wait for a
+    /// disk. False leaves it to the thread.
+    pub(super) fn write_plain(&mut self, queue: &Queue) -> bool {
+        self.gather(queue);
+        if self.batch.is_empty() {
+            return true;
+        }
+        let durable = self.batch.iter().any(|queued| queued.pending().durable);
+        if durable || self.trouble.is_some() || self.journal.next_syncs() {
+            return false;
+        }
+        self.write(queue);
+        true
+    }
+
+    fn gather(&mut self, queue: &Queue) {
         let before = self.batch.len();
         let room = BATCH.saturating_sub(before);
         self.batch.extend(self.receiver.try_iter().take(room));
-        self.queue.taken(self.batch.len() - before);
+        queue.taken(self.batch.len() - before);
     }
 
-    fn write(&mut self) {
+    fn write(&mut self, queue: &Queue) {
         self.batch.retain(|queued| !queued.pending().abandoned());
         if self.batch.is_empty() {
             return;
         }
-        if self.trouble.is_some() && !self.recover() {
+        if self.trouble.is_some() && !self.recover(queue) {
             self.refuse();
             return;
         }
@@ -120,18 +156,18 @@ impl Writer {
                 self.note_written();
             }
             Err(error) => {
-                self.fail(&error);
+                self.fail(&error, queue);
                 self.refuse();
             }
         }
     }
 
     /// Syncs, tells and signs what is due.
-    fn keep_times(&mut self) {
+    fn keep_times(&mut self, queue: &Queue) {
         let now = Instant::now();
         let due = |time: Option<Instant>| time.is_some_and(|time| time <= now);
         if self.trouble.as_ref().is_some_and(|trouble| trouble.retry_due <= now) {
-            self.recover();
+            self.recover(queue);
         }
         if self.trouble.is_some() {
             return;
@@ -149,7 +185,7 @@ impl Writer {
         };
         match outcome {
             Ok(()) => self.note_synced(),
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail(&error, queue),
         }
     }
 
@@ -187,19 +223,19 @@ impl Writer {
         }
     }
 
-    fn fail(&mut self, error: &std::io::Error) {
+    fn fail(&mut self, error: &std::io::Error, queue: &Queue) {
         let retry_due = Instant::now() + RETRY_AFTER;
         if let Some(trouble) = &mut self.trouble {
             trouble.retry_due = retry_due;
             return;
         }
         tracing::error!(%error, "audit: not writable, everything is refused until it is");
-        self.queue.set_healthy(false);
+        queue.set_healthy(false);
         self.trouble = Some(Trouble { cause: error.to_string(), refused: 0, retry_due });
     }
 
     /// Tries whether the disk takes records again; the first says what happened.
-    fn recover(&mut self) -> bool {
+    fn recover(&mut self, queue: &Queue) -> bool {
         let Some(trouble) = &self.trouble else {
             return true;
         };
@@ -209,12 +245,12 @@ impl Writer {
             Ok(()) => {
                 tracing::warn!("audit: {detail}");
                 self.trouble = None;
-                self.queue.set_healthy(true);
+                queue.set_healthy(true);
                 self.note_synced();
                 true
             }
             Err(error) => {
-                self.fail(&error);
+                self.fail(&error, queue);
                 false
             }
         }
@@ -228,21 +264,12 @@ impl Writer {
         self.batch.clear();
     }
 
-    fn rest(&mut self, nap: bool) {
-        let due = match &self.trouble {
+    /// When the thread is needed next, whatever comes meanwhile.
+    fn due(&self) -> Option<Instant> {
+        match &self.trouble {
             Some(trouble) => Some(trouble.retry_due),
             None => [self.sync_due, self.checkpoint_due, self.head_due].into_iter().flatten().min(),
-        };
-        let due = due.map(|due| due.saturating_duration_since(Instant::now()));
-        let limit = if nap { Some(due.map_or(NAP, |due| due.min(NAP))) } else { due };
-        let Self { queue, receiver, batch, .. } = self;
-        queue.bell.rest(nap, limit, || {
-            if let Ok(queued) = receiver.try_recv() {
-                queue.taken(1);
-                batch.push(queued);
-            }
-            !batch.is_empty() || queue.closing()
-        });
+        }
     }
 
     fn finish(&mut self) {
@@ -255,13 +282,5 @@ impl Writer {
             Ok(()) => self.tell_head(),
             Err(error) => tracing::error!(%error, "audit: closed without a checkpoint"),
         }
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // Also when the thread panics: what cannot be recorded must be refused.
-        self.queue.set_healthy(false);
-        self.queue.close();
     }
 }
