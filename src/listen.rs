@@ -125,10 +125,9 @@ impl Serving {
         let unread = Unread::default();
         let service = service_fn(|request| {
             let (proxy, caller, unread) = (proxy.clone(), caller.clone(), unread.clone());
-            async move {
-                let answer = proxy.answer(caller, request).await;
-                Ok::<_, Infallible>(noted(answer, &unread))
-            }
+            // Boxed once, because it is moved more than once on its way into a task.
+            let answer = Box::pin(proxy.answer(caller, request));
+            async move { Ok::<_, Infallible>(noted(answer.await, &unread)) }
         });
         let io = TokioIo::new(Lingering::new(stream, unread.clone()));
         let ended = if is_http2 {

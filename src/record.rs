@@ -7,6 +7,7 @@
 use crate::audit::{CredentialUse, Entry, Finding, Kind, Log, NotRecorded, Target, Text, Ticket};
 use crate::decide::Ruling;
 use crate::forward::{Lease, Watch};
+use crate::inspect::shown_path;
 use crate::message::Head;
 use crate::policy::{Policy, Word};
 use bytes::Bytes;
@@ -80,7 +81,7 @@ impl Exchange {
             entry.method = Some(method(head.method()));
             entry.host = Some(Text::from(head.target().host().shared()));
             entry.port = Some(head.target().port());
-            entry.path = Some(Text::from(head.path().as_str().to_owned()));
+            entry.path = Some(Text::from(shown_path(head.path().as_str()).into_owned()));
         }
         entry.operations = ruling.operations.iter().map(|o| Text::from(&o.name)).collect();
         entry.targets = ruling.targets.iter().map(target).collect();

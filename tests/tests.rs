@@ -12,6 +12,7 @@
 mod support;
 
 mod approvals;
+mod audit;
 mod clients;
 mod errors;
 mod holds;

@@ -69,6 +69,10 @@ impl Medium for RiggedFile {
         self.1.sync()
     }
 
+    fn again(&self) -> io::Result<Box<dyn Medium>> {
+        Ok(Box::new(Self(self.0.clone(), self.1.again()?)))
+    }
+
     fn cut(&mut self, length: u64) -> io::Result<()> {
         self.1.cut(length)
     }

@@ -137,6 +137,8 @@ pub(super) trait Store: Send {
 pub(super) trait Medium: Send {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
     fn sync(&mut self) -> io::Result<()>;
+    /// The same file once more, to be synced while this one is written.
+    fn again(&self) -> io::Result<Box<dyn Medium>>;
     /// Cuts the file back to a length.
     fn cut(&mut self, length: u64) -> io::Result<()>;
 }
@@ -148,29 +150,48 @@ impl Store for Disk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Medium>> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         file.set_len(0)?;
-        Ok(Box::new(file))
+        Ok(Box::new(DiskFile { file, path: path.to_owned() }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Medium>> {
-        Ok(Box::new(OpenOptions::new().append(true).open(path)?))
+        let file = OpenOptions::new().append(true).open(path)?;
+        Ok(Box::new(DiskFile { file, path: path.to_owned() }))
     }
 }
 
-impl Medium for File {
+/// An open file, and where it has to be.
+struct DiskFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl Medium for DiskFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
+        self.file.write_all(bytes)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        // A file that was removed takes bytes gladly and keeps none; what is not synced is kept
-        // until it is, and written again.
-        if self.metadata()?.nlink() == 0 {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed"));
+        // A file that was removed or moved takes bytes gladly, and the log has none of them; what
+        // is not synced is kept until it is, and written again.
+        let (here, there) = (self.file.metadata()?, fs::metadata(&self.path)?);
+        if (here.dev(), here.ino()) != (there.dev(), there.ino()) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the file was moved away"));
         }
-        self.sync_data()
+        self.file.sync_data()
+    }
+
+    fn again(&self) -> io::Result<Box<dyn Medium>> {
+        Ok(Box::new(Self { file: self.file.try_clone()?, path: self.path.clone() }))
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.set_len(length)
+        // Setting a length also lengthens: zeros would stand where records were.
+        if self.file.metadata()?.len() < length {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "records were cut off the file",
+            ));
+        }
+        self.file.set_len(length)
     }
 }

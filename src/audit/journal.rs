@@ -40,7 +40,11 @@ pub(super) struct Journal {
     /// How much of the file is synced; `unsynced` follows it.
     synced: u64,
     unsynced: Vec<u8>,
+    /// How often `unsynced` began anew.
+    syncs: u64,
     position: Position,
+    /// A position that is known to be synced.
+    kept: Position,
     first: u64,
     first_prev: [u8; 32],
     /// False after an error, until mended.
@@ -50,6 +54,21 @@ pub(super) struct Journal {
     lines: Vec<u8>,
     parts: Parts,
     pub(super) head_sink: Option<super::HeadSink>,
+}
+
+/// What was written and not synced at a moment.
+pub(super) struct Unsynced {
+    file: Box<dyn Medium>,
+    syncs: u64,
+    length: usize,
+    position: Position,
+}
+
+impl Unsynced {
+    /// Syncs it, while the journal may be written by others.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.file.sync()
+    }
 }
 
 /// Where the chain stands.
@@ -107,7 +126,9 @@ impl Journal {
             begun: found.begun,
             synced: found.length,
             unsynced: Vec::new(),
+            syncs: 0,
             position: found.position,
+            kept: found.position,
             first: found.first,
             first_prev: found.first_prev,
             // Cuts the torn line, and syncs what an earlier process may have left unsynced.
@@ -124,8 +145,12 @@ impl Journal {
         Ok(journal)
     }
 
-    pub(super) const fn position(&self) -> Position {
-        self.position
+    /// The newest position that is known to be synced.
+    pub(super) const fn synced_position(&mut self) -> Position {
+        if self.unsynced.is_empty() {
+            self.kept = self.position;
+        }
+        self.kept
     }
 
     pub(super) const fn needs_checkpoint(&self) -> bool {
@@ -180,6 +205,29 @@ impl Journal {
         self.sync_sound()
     }
 
+    /// What is to be synced, for who does so without holding the journal.
+    pub(super) fn unsynced(&self) -> io::Result<Unsynced> {
+        let file = self.file.again()?;
+        let (syncs, length, position) = (self.syncs, self.unsynced.len(), self.position);
+        Ok(Unsynced { file, syncs, length, position })
+    }
+
+    /// Takes note of a sync that happened outside.
+    pub(super) fn note_synced(&mut self, done: &Unsynced, outcome: &io::Result<()>) {
+        if done.syncs != self.syncs {
+            // It has been synced or written again since.
+            return;
+        }
+        if outcome.is_err() {
+            self.sound = false;
+            return;
+        }
+        self.synced += done.length as u64;
+        self.unsynced.drain(..done.length.min(self.unsynced.len()));
+        self.syncs += 1;
+        self.kept = done.position;
+    }
+
     fn sync_sound(&mut self) -> io::Result<()> {
         if let Err(error) = self.file.sync() {
             self.sound = false;
@@ -187,6 +235,7 @@ impl Journal {
         }
         self.synced += self.unsynced.len() as u64;
         self.unsynced.clear();
+        self.syncs += 1;
         Ok(())
     }
 
@@ -279,6 +328,7 @@ impl Journal {
         self.begun = Timestamp::now();
         self.synced = self.lines.len() as u64;
         self.unsynced.clear();
+        self.syncs += 1;
         self.position = now;
         Ok(())
     }

@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::journal::Journal;
+use super::journal::{Journal, Unsynced};
 use super::queue::{Queue, Queued};
 
 /// Entries written at once.
 const BATCH: usize = 1024;
 
 /// How long a plain entry may stay unwritten when nobody waits for it.
-const NAP: Duration = Duration::from_millis(2);
+const NAP: Duration = Duration::from_millis(10);
 
 /// How long a plain entry may stay unsynced, and how often the position is told outside.
 const SYNC_WITHIN: Duration = Duration::from_millis(100);
@@ -71,7 +71,12 @@ pub(super) fn run(queue: Arc<Queue>, running: watch::Sender<()>) {
     loop {
         let stirred = queue.bell.answer();
         // No pen is left after a panic over it.
-        let Some((busy, due)) = queue.with_pen(|writer| writer.turn(queue)) else { break };
+        let Some((busy, sync)) = queue.with_pen(|writer| writer.turn(queue)) else { break };
+        if let Some(mut unsynced) = sync {
+            // Who waits for a plain entry writes meanwhile.
+            let outcome = unsynced.sync();
+            queue.with_pen(|writer| writer.synced(&unsynced, &outcome, queue));
+        }
         if queue.has_more() {
             continue;
         }
@@ -80,6 +85,7 @@ pub(super) fn run(queue: Arc<Queue>, running: watch::Sender<()>) {
             break;
         }
         let nap = busy || stirred;
+        let due = queue.with_pen(|writer| writer.due()).flatten();
         let due = due.map(|due| due.saturating_duration_since(Instant::now()));
         let limit = if nap { Some(due.map_or(NAP, |due| due.min(NAP))) } else { due };
         queue.bell.rest(nap, limit);
@@ -100,15 +106,24 @@ impl Writer {
         }
     }
 
-    /// One turn of the thread: whether there was anything to write, and when it is needed next.
-    fn turn(&mut self, queue: &Queue) -> (bool, Option<Instant>) {
+    /// One turn of the thread: whether there was anything to write, and what it has to sync.
+    fn turn(&mut self, queue: &Queue) -> (bool, Option<Unsynced>) {
         self.gather(queue);
         let busy = !self.batch.is_empty();
         if busy {
             self.write(queue);
         }
-        self.keep_times(queue);
-        (busy, self.due())
+        (busy, self.keep_times(queue))
+    }
+
+    /// After a sync that was due.
+    fn synced(&mut self, unsynced: &Unsynced, outcome: &std::io::Result<()>, queue: &Queue) {
+        self.journal.note_synced(unsynced, outcome);
+        match outcome {
+            Ok(()) => self.note_synced(),
+            Err(error) => self.fail(error, queue),
+        }
+        self.note_written();
     }
 
     /// Writes what waits if no part of it has to be synced, for a task that must not wait for a
@@ -162,31 +177,32 @@ impl Writer {
         }
     }
 
-    /// Syncs, tells and signs what is due.
-    fn keep_times(&mut self, queue: &Queue) {
+    /// Tells and signs what is due, and gives what is to be synced.
+    fn keep_times(&mut self, queue: &Queue) -> Option<Unsynced> {
         let now = Instant::now();
         let due = |time: Option<Instant>| time.is_some_and(|time| time <= now);
         if self.trouble.as_ref().is_some_and(|trouble| trouble.retry_due <= now) {
             self.recover(queue);
         }
         if self.trouble.is_some() {
-            return;
+            return None;
         }
-        let outcome = if due(self.checkpoint_due) {
+        if due(self.checkpoint_due) {
             self.checkpoint_due = None;
-            self.journal.checkpoint(None)
-        } else if due(self.sync_due) {
-            self.journal.sync()
-        } else {
-            if due(self.head_due) {
-                self.tell_head();
+            match self.journal.checkpoint(None) {
+                Ok(()) => self.note_synced(),
+                Err(error) => self.fail(&error, queue),
             }
-            return;
-        };
-        match outcome {
-            Ok(()) => self.note_synced(),
-            Err(error) => self.fail(&error, queue),
+        } else if due(self.sync_due) {
+            self.sync_due = None;
+            match self.journal.unsynced() {
+                Ok(unsynced) => return Some(unsynced),
+                Err(error) => self.fail(&error, queue),
+            }
+        } else if due(self.head_due) {
+            self.tell_head();
         }
+        None
     }
 
     fn note_written(&mut self) {
@@ -212,13 +228,9 @@ impl Writer {
 
     fn tell_head(&mut self) {
         self.head_due = None;
-        if self.journal.needs_sync() {
-            // Written since: the sync that is due tells the newer position.
-            return;
-        }
         self.head_told = Some(Instant::now());
+        let position = self.journal.synced_position();
         if let Some(sink) = &self.journal.head_sink {
-            let position = self.journal.position();
             sink(position.seq, position.hash);
         }
     }

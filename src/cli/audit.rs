@@ -127,10 +127,11 @@ fn line(record: &Value, json: bool) -> String {
     }
     let text = |key: &str| record.get(key).and_then(Value::as_str).unwrap_or_default();
     let operation = record.get("operations").and_then(|list| list.get(0)).and_then(Value::as_str);
-    let what = operation.map_or_else(
-        || format!("{} {}{}", text("method"), text("host"), text("path")),
-        str::to_owned,
-    );
+    let (method, path) = (text("method"), text("path"));
+    // A plain operation is its method and path, which say little without the host.
+    let what = operation
+        .filter(|operation| *operation != format!("{method} {path}"))
+        .map_or_else(|| format!("{method} {}{path}", text("host")), str::to_owned);
     let status = record.get("status").map(ToString::to_string).unwrap_or_default();
     format!(
         "{:>7} {} {:<10} {:<14} {:<6} {:<24} {} {status} {}\n",

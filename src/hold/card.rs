@@ -5,6 +5,7 @@
 //! reorder or imitate another.
 
 use crate::decide::{Held, Reason};
+use crate::inspect::shown_path;
 use crate::message::Body;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
@@ -127,7 +128,7 @@ impl Card {
             environment: ruling.environment.as_ref().map(ToString::to_string),
             method: head.method().to_string(),
             host: head.target().to_string(),
-            path: head.path().as_str().to_owned(),
+            path: shown_path(head.path().as_str()).into_owned(),
             body_bytes,
             credentials: ruling
                 .credentials

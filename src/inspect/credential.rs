@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use regex::bytes::RegexSet;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// A credential in some slot of a request.
@@ -253,6 +254,9 @@ fn basic(encoded: &[u8]) -> Vec<Vec<u8>> {
     vec![alone.to_vec(), decoded.clone()]
 }
 
+/// The one form that identifiers share.
+const UUID: &str = "Railway or other UUID";
+
 const FORMS: &[(&str, &str)] = &[
     ("GitHub", r"^(gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_\w{82})$"),
     ("GitLab", r"^gl(pat|dt|rt|cbt|ptt|soat|oas)-[\w-]{20,}"),
@@ -266,7 +270,7 @@ const FORMS: &[(&str, &str)] = &[
     ("PyPI", r"^pypi-AgEIcHlwaS5vcmc"),
     ("DigitalOcean", r"^do[opr]_v1_[a-f0-9]{64}$"),
     ("Fly.io", r"^fm[12][ar]?_|^fo1_"),
-    ("Railway or other UUID", r"^[a-f0-9]{8}(-[a-f0-9]{4}){3}-[a-f0-9]{12}$"),
+    (UUID, r"^[a-f0-9]{8}(-[a-f0-9]{4}){3}-[a-f0-9]{12}$"),
 ];
 
 static VENDORS: LazyLock<Option<RegexSet>> =
@@ -276,6 +280,20 @@ static VENDORS: LazyLock<Option<RegexSet>> =
 fn vendor(secret: &[u8]) -> Option<&'static str> {
     let first = VENDORS.as_ref()?.matches(secret).into_iter().next()?;
     FORMS.get(first).map(|(name, _)| *name)
+}
+
+/// A path as it may be shown and kept: a segment with the form of a vendor's credential is left
+/// out. A UUID stays, which is far more often an id.
+pub fn shown_path(path: &str) -> Cow<'_, str> {
+    const SHORTEST: usize = 16;
+    let secret = |segment: &&str| {
+        segment.len() >= SHORTEST && vendor(segment.as_bytes()).is_some_and(|form| form != UUID)
+    };
+    if !path.split('/').any(|segment| secret(&segment)) {
+        return Cow::Borrowed(path);
+    }
+    let shown = |segment| if secret(&segment) { "[credential]" } else { segment };
+    Cow::Owned(path.split('/').map(shown).collect::<Vec<_>>().join("/"))
 }
 
 #[cfg(test)]

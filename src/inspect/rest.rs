@@ -3,6 +3,7 @@
 //! Takes the head of a request; returns the operation that its method and path mean, by a catalog
 //! or by the plain rules: method first, then words that destroy wherever they stand.
 
+use super::credential::shown_path;
 use super::operation::Operation;
 use crate::catalog::{Catalog, Effect, OperationSpec, Reversibility};
 use crate::message::Head;
@@ -70,5 +71,5 @@ fn literals(template: &Template) -> usize {
 }
 
 fn name(head: &Head) -> Arc<str> {
-    Arc::from(format!("{} {}", head.method(), head.path().as_str()))
+    Arc::from(format!("{} {}", head.method(), shown_path(head.path().as_str())))
 }

@@ -1,0 +1,168 @@
+//! The pure stages alone: reading a head, inspecting a body, deciding.
+//!
+//! `decide/rules` shows that the cost of a verdict does not grow with the number of resources.
+
+#![allow(clippy::expect_used, reason = "a benchmark that cannot go on stops")]
+
+use bytes::Bytes;
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use holdgate::decide::{Context, Standing, decide};
+use holdgate::fingerprint::FingerprintKey;
+use holdgate::inspect::{self, Inspected};
+use holdgate::message::{Body, Head, Message, Target};
+use holdgate::policy::{Policy, Secrets, compile};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+const TOKEN: &str = "11111111-0000-4000-8000-000000000001";
+const GRAPHQL: &[u8] = include_bytes!("../bench/requests/redeploy.json");
+
+const POLICY: &str = "version: 1
+agents:
+  bench: { resources: [RESOURCES], credentials: [token] }
+credentials:
+  token: { service: railway, value: { env: TOKEN }, resources: [railway] }
+resources:
+  railway:
+    service: railway
+    environment: bench
+    ids: { environment: [bbbbbbbb-0000-4000-8000-000000000001] }
+    allow: [read, write]
+    hold: [destructive, credential, access, execute, unknown]
+";
+
+struct Fixed;
+
+impl Secrets for Fixed {
+    fn variable(&self, _name: &str) -> Option<Zeroizing<Vec<u8>>> {
+        Some(Zeroizing::new(TOKEN.as_bytes().to_vec()))
+    }
+
+    fn file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+        Err(format!("{} is not there", path.display()))
+    }
+}
+
+/// The policy with so many plain resources of eight rules each.
+fn policy(count: usize) -> Policy {
+    let mut names = String::from("railway");
+    let mut text = String::new();
+    for number in 0..count {
+        write!(names, ", plain-{number}").expect("a string grows");
+        write!(text, "  plain-{number}:\n    hosts: [host-{number}.test]\n    rules:\n")
+            .expect("a string grows");
+        for rule in 0..8 {
+            writeln!(text, "      - allow: GET /section-{rule}/{{id}}/**").expect("a string grows");
+        }
+    }
+    let text = POLICY.replace("RESOURCES", &names) + &text;
+    let key = Arc::new(FingerprintKey::new(b"bench"));
+    compile(&text, "policy.yaml", Path::new(""), &Fixed, &key).expect("the policy is good")
+}
+
+fn target(host: &str) -> Target {
+    let uri: Uri = format!("{host}:443").parse().expect("an authority");
+    Target::of_connect(&uri, &HeaderMap::new()).expect("a target")
+}
+
+fn headers(host: &'static str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, HeaderValue::from_static(host));
+    headers.insert(USER_AGENT, HeaderValue::from_static("curl/8.14.1"));
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    headers
+}
+
+fn read(target: &Target, method: &Method, uri: &Uri, headers: HeaderMap) -> Head {
+    Head::read(method.clone(), uri, headers, target.clone()).expect("a good head")
+}
+
+fn plain() -> (Target, Uri, HeaderMap) {
+    let uri = Uri::from_static("/section-7/4711/pages/index?tab=all&page=2");
+    (target("host-0.test"), uri, headers("host-0.test"))
+}
+
+fn graphql() -> (Target, Uri, HeaderMap) {
+    let mut all = headers("backboard.railway.com");
+    let token = HeaderValue::from_str(&format!("Bearer {TOKEN}")).expect("a header value");
+    all.insert(AUTHORIZATION, token);
+    all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    (target("backboard.railway.com"), Uri::from_static("/graphql/v2"), all)
+}
+
+fn inspected(
+    policy: &Policy,
+    method: &Method,
+    (target, uri, headers): (Target, Uri, HeaderMap),
+    body: Body<()>,
+) -> Inspected<()> {
+    let (_, agent) = policy.agent("bench").expect("the agent");
+    let candidates = policy.candidates(agent, &target);
+    let catalog = candidates.first().and_then(|(_, resource)| resource.catalog());
+    let message = Message::new(read(&target, method, &uri, headers), body);
+    inspect::request(message, catalog.map(AsRef::as_ref), &policy.fingerprints, None)
+}
+
+fn get(policy: &Policy) -> Inspected<()> {
+    inspected(policy, &Method::GET, plain(), Body::Empty)
+}
+
+fn post(policy: &Policy) -> Inspected<()> {
+    inspected(policy, &Method::POST, graphql(), Body::Whole(Bytes::from_static(GRAPHQL)))
+}
+
+fn message(criterion: &mut Criterion) {
+    let (target, uri, headers) = plain();
+    criterion.bench_function("message/head", |bencher| {
+        bencher.iter_batched(
+            || headers.clone(),
+            |headers| read(black_box(&target), &Method::GET, &uri, headers),
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+fn inspection(criterion: &mut Criterion) {
+    let policy = policy(1);
+    let mut group = criterion.benchmark_group("inspect");
+    group.bench_function("get", |bencher| bencher.iter(|| get(black_box(&policy))));
+    group.throughput(Throughput::Bytes(GRAPHQL.len() as u64));
+    group.bench_function("graphql_1k", |bencher| bencher.iter(|| post(black_box(&policy))));
+    group.finish();
+}
+
+fn decision(criterion: &mut Criterion) {
+    let standing = Standing::default();
+    let mut group = criterion.benchmark_group("decide");
+    let one = policy(1);
+    let (_, agent) = one.agent("bench").expect("the agent");
+    let context = Context { policy: &one, agent, standing: &standing, grant: None };
+    group.bench_function("graphql_1k", |bencher| {
+        bencher.iter_batched(
+            || post(&one),
+            |request| decide(request, black_box(&context)),
+            BatchSize::SmallInput,
+        );
+    });
+    for count in [1, 10, 100, 1000] {
+        let policy = policy(count);
+        let (_, agent) = policy.agent("bench").expect("the agent");
+        let context = Context { policy: &policy, agent, standing: &standing, grant: None };
+        group.bench_function(BenchmarkId::new("rules", count * 8), |bencher| {
+            bencher.iter_batched(
+                || get(&policy),
+                |request| decide(request, black_box(&context)),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(stages, message, inspection, decision);
+criterion_main!(stages);
