@@ -284,7 +284,10 @@ pub fn decide<B>(request: Inspected<B>, context: &Context<'_>) -> Verdict<B> {
         for presented in request.facts().credentials() {
             scope::without_candidates(context, presented, &mut opinions);
         }
-    } else if !opinions.is_denied() {
+    } else if opinions.is_denied() {
+        // What it carries is told apart all the same: a foreign credential is the graver reason.
+        scope::credentials_alone(request.facts().credentials(), &candidates, head, &mut opinions);
+    } else {
         websocket = scope::judge(&request, &candidates, &mut opinions);
     }
     let mut ruling = opinions.into_ruling(request.facts(), head);

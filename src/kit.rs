@@ -91,8 +91,8 @@ pub fn write_bundle(folder: &Path, authority: &Authority) -> Result<PathBuf, Err
     if fs::read_to_string(&path).is_ok_and(|old| old == text) {
         return Ok(path);
     }
-    // Clients may be reading the old one.
-    let fresh = path.with_extension("pem.new");
+    // Clients may be reading the old one, and another `run` may be writing its own.
+    let fresh = path.with_extension(format!("pem.{}", uuid::Uuid::new_v4().simple()));
     fs::write(&fresh, text).map_err(io)?;
     fs::rename(&fresh, &path).map_err(io)?;
     Ok(path)

@@ -154,9 +154,14 @@ pub fn fingerprint_key(state: &Path) -> Result<FingerprintKey, Error> {
     let io = |source| Error::Read { path: path.clone(), source };
     if !path.exists() {
         private_folder(state).map_err(io)?;
-        let mut bytes = [0; 32];
-        aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| Error::Key(path.clone()))?;
-        write_private(&path, format!("{}\n", hex(&bytes)).as_bytes()).map_err(io)?;
+        // Two that start at once make one key.
+        let folder = fs::File::open(state).map_err(io)?;
+        folder.lock().map_err(io)?;
+        if !path.exists() {
+            let mut bytes = [0; 32];
+            aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| Error::Key(path.clone()))?;
+            write_private(&path, format!("{}\n", hex(&bytes)).as_bytes()).map_err(io)?;
+        }
     }
     if fs::metadata(&path).map_err(io)?.mode() & 0o077 != 0 {
         return Err(Error::Readable(path));
@@ -171,9 +176,19 @@ pub fn private_folder(path: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Writes a new file that only its owner reads.
+/// Writes a new file that only its owner reads; it is there with all its bytes or not at all.
 pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    write_new(path, bytes, 0o600)
+}
+
+/// The same with other permissions.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    if path.exists() {
+        return Err(std::io::ErrorKind::AlreadyExists.into());
+    }
+    let fresh = path.with_extension(uuid::Uuid::new_v4().simple().to_string());
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.sync_all()?;
+    fs::rename(&fresh, path)
 }

@@ -119,7 +119,7 @@ impl std::fmt::Debug for Webhook {
 }
 
 /// How an agent proves itself.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// It is the only agent of a loopback listener.
     OnlyAgent,

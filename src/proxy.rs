@@ -18,7 +18,7 @@ use crate::forward::{ResponseBody, Upstream, strip_hop_by_hop};
 use crate::hold::Holds;
 use crate::inspect;
 use crate::message::{Body, Target};
-use crate::policy::Policy;
+use crate::policy::{Policy, Proof};
 use crate::record::Exchange;
 use crate::respond::{self, Refusal};
 use crate::session::{AgentState, Agents};
@@ -74,6 +74,8 @@ pub struct Caller {
     pub state: Arc<AgentState>,
     /// The host and port its connection was opened for.
     pub target: Target,
+    /// How it proved to be the agent.
+    pub proof: Proof,
 }
 
 impl Proxy {
@@ -117,6 +119,12 @@ impl Proxy {
                 "The policy no longer names this agent.",
             ));
         };
+        if agent.proof != caller.proof {
+            return Err(Refusal::because(
+                Reason::NotIdentified,
+                "The agent's token has changed since this connection was opened; connect again with the new one.",
+            ));
+        }
         let candidates = policy.candidates(agent, &caller.target);
         let catalog =
             candidates.first().and_then(|(_, resource)| resource.catalog()).map(Arc::as_ref);

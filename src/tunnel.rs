@@ -57,7 +57,7 @@ pub async fn front(proxy: Arc<Proxy>, request: Request<Incoming>) -> Response<An
             return refused(&proxy, policy, Some(agent), &refusal).await;
         }
     };
-    let caller = Caller { state: proxy.agents.get(&agent.name), target };
+    let caller = Caller { state: proxy.agents.get(&agent.name), target, proof: agent.proof };
     proxy.answer(caller, request).await
 }
 
@@ -97,7 +97,7 @@ fn connect(
             return Err(Refusal::because(Reason::OverLimit, detail));
         }
     }
-    Ok(Caller { state, target })
+    Ok(Caller { state, target, proof: agent.proof })
 }
 
 async fn refused(

@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -124,7 +125,10 @@ fn listeners(origin: &Origin) -> anyhow::Result<Vec<SocketAddr>> {
         addresses.extend(text.trim().parse::<SocketAddr>());
     }
     for entry in std::fs::read_dir(policy.state.join("run")).into_iter().flatten().flatten() {
-        if let Ok(text) = std::fs::read_to_string(entry.path().join("approvals.address")) {
+        let folder = entry.path();
+        if let Ok(text) = std::fs::read_to_string(folder.join("approvals.address"))
+            && is_locked(&folder)
+        {
             addresses.extend(text.trim().parse::<SocketAddr>());
         }
     }
@@ -135,6 +139,13 @@ fn listeners(origin: &Origin) -> anyhow::Result<Vec<SocketAddr>> {
         ));
     }
     Ok(addresses)
+}
+
+/// Whether a process uses a state folder: one that crashed leaves its address, and somebody else
+/// may listen there by now, who must not be sent a token.
+fn is_locked(folder: &Path) -> bool {
+    let lock = std::fs::File::open(folder.join("lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
 fn approver_token() -> anyhow::Result<Zeroizing<String>> {

@@ -59,10 +59,9 @@ pub(super) fn run(command: &Env, origin: &Origin) -> anyhow::Result<ExitCode> {
         shell => {
             let mut text = String::new();
             for (name, value) in variables {
-                let value = quoted(&value);
                 match shell {
-                    Shell::Fish => writeln!(text, "set -gx {name} {value}")?,
-                    _ => writeln!(text, "export {name}={value}")?,
+                    Shell::Fish => writeln!(text, "set -gx {name} {}", quoted(&value, fish))?,
+                    _ => writeln!(text, "export {name}={}", quoted(&value, sh))?,
                 }
             }
             text
@@ -73,7 +72,7 @@ pub(super) fn run(command: &Env, origin: &Origin) -> anyhow::Result<ExitCode> {
 }
 
 /// Quoted so that a shell takes it as it is, but for the token it is to put in.
-fn quoted(value: &str) -> String {
+fn quoted(value: &str, escape: fn(&str) -> String) -> String {
     let (open, rest) = match value.split_once("${HOLDGATE_AGENT_TOKEN}") {
         Some((before, after)) => (format!("'{}'\"$HOLDGATE_AGENT_TOKEN\"", escape(before)), after),
         None => (String::new(), value),
@@ -81,6 +80,11 @@ fn quoted(value: &str) -> String {
     format!("{open}'{}'", escape(rest))
 }
 
-fn escape(text: &str) -> String {
+fn sh(text: &str) -> String {
     text.replace('\'', "'\\''")
+}
+
+/// Between fish's single quotes a backslash escapes itself and the quote.
+fn fish(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\'', "\\'")
 }

@@ -4,7 +4,7 @@ use super::{Unusable, print};
 use crate::decide::Ruling;
 use crate::explain::{Explained, explain};
 use crate::load::{self, Origin};
-use crate::policy::{Agent, Policy, Report, Word};
+use crate::policy::{Agent, Policy, Problem, Report, Word};
 use clap::Subcommand;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -34,7 +34,13 @@ pub(super) fn run(command: PolicyCommand, origin: &Origin, json: bool) -> anyhow
         print(&format!("{:#}\n", crate::policy::schema()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut policy = load::load(origin, false)?;
+    let mut policy = match load::load(origin, false) {
+        Err(load::Error::Policy(report)) if json && matches!(command, PolicyCommand::Check) => {
+            print(&format!("{}\n", json!({ "ok": false, "errors": errors(&report) })))?;
+            return Ok(ExitCode::from(2));
+        }
+        loaded => loaded?,
+    };
     policy.with_stand_ins();
     match command {
         PolicyCommand::Check => check(&policy, origin, json),
@@ -43,6 +49,18 @@ pub(super) fn run(command: PolicyCommand, origin: &Origin, json: bool) -> anyhow
             explain_file(&policy, agent.as_deref(), &file, json)
         }
         PolicyCommand::Schema => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Every problem with its place; text that is no YAML has one, told by its reader.
+fn errors(report: &Report) -> Vec<serde_json::Value> {
+    let placed = |problem: &Problem| {
+        let place = problem.place;
+        json!({ "line": place.line, "column": place.column, "message": problem.message })
+    };
+    match report.problems() {
+        [] => vec![json!({ "message": report.to_string() })],
+        problems => problems.iter().map(placed).collect(),
     }
 }
 

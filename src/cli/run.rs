@@ -58,7 +58,8 @@ pub(super) fn run(command: &Run, origin: &Origin) -> anyhow::Result<ExitCode> {
     if !policy.for_one_run(&name, token_hash(token.as_bytes()), state) {
         return Err(Unusable(format!("the policy has no agent `{name}`")).into());
     }
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         let mut started = startup::start(policy).await?;
         let (listen, _) = started.addresses;
         started.serve(None);
@@ -79,7 +80,10 @@ pub(super) fn run(command: &Run, origin: &Origin) -> anyhow::Result<ExitCode> {
         over.cancel();
         started.drain().await;
         status
-    })
+    });
+    // A question that nobody answered leaves a read of the terminal that cannot be ended.
+    runtime.shutdown_background();
+    ended
 }
 
 fn short(policy: &Policy) -> String {
@@ -94,14 +98,17 @@ async fn child(command: &[String], kit: &Kit) -> anyhow::Result<ExitCode> {
     for name in WITHHELD {
         child.env_remove(name);
     }
-    let mut child = child.spawn().map_err(|error| Unusable(format!("{program}: {error}")))?;
+    // Before the child is there, so that no signal leaves it without its proxy.
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut child = child.spawn().map_err(|error| Unusable(format!("{program}: {error}")))?;
     let status = loop {
         tokio::select! {
             status = child.wait() => break status?,
-            // The terminal sends its interrupt to the child too; it decides what that means.
+            // The terminal sends both to the child too; it decides what they mean.
             _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
             _ = terminate.recv() => {
                 if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())) {
                     rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
@@ -140,6 +147,8 @@ async fn ask_one(
     lines: &mut tokio::io::Lines<BufReader<tokio::io::Stdin>>,
     over: &CancellationToken,
 ) -> anyhow::Result<()> {
+    // What was typed before the question was meant for something else.
+    rustix::termios::tcflush(std::io::stdin(), rustix::termios::QueueSelector::IFlush)?;
     eprint!(
         "\n{}\nApprove {}? Type `yes` to approve, anything else to deny: ",
         view.card.text(),

@@ -8,6 +8,7 @@
 use super::Held;
 use crate::fingerprint::FingerprintKey;
 use crate::message::Body;
+use crate::message::{Head, json};
 
 /// Headers that change what a call does or to which version of a thing.
 const MEANINGFUL: &[&str] = &[
@@ -78,10 +79,26 @@ impl<B> Held<B> {
         match (facts.meaning(), message.body()) {
             (Some(meaning), _) => put("meaning", meaning.as_bytes()),
             (None, Body::Empty) => put("body", b""),
-            (None, Body::Whole(bytes)) => put("body", bytes),
+            (None, Body::Whole(bytes)) => match json_meaning(head, bytes) {
+                Some(meaning) => put("json", meaning.as_bytes()),
+                None => put("body", bytes),
+            },
             (None, Body::Stream(_)) => return None,
         }
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         Some(*key.of_parts(&parts).as_bytes())
     }
+}
+
+/// A JSON body by meaning; none where it is something else, or where two bodies might mean the same
+/// by this reading and not to the server.
+fn json_meaning(head: &Head, bytes: &[u8]) -> Option<String> {
+    let media = head.media_type()?;
+    if head.is_coded() || !(media == "application/json" || media.ends_with("+json")) {
+        return None;
+    }
+    let value = json::parse(bytes).ok().filter(|value| !json::has_inexact_number(value))?;
+    let mut out = String::with_capacity(bytes.len());
+    json::canonical(&value, &mut out);
+    Some(out)
 }

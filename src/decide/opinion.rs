@@ -28,11 +28,13 @@ pub(super) struct Opinions<'a> {
     all: Vec<Opinion<'a>>,
     targets: Vec<Target>,
     pins: Vec<(Arc<str>, Fingerprint)>,
+    /// What a plain call does by the rules, which may say it themselves.
+    effect: Option<Effect>,
 }
 
 impl<'a> Opinions<'a> {
     pub(super) const fn new(context: &'a Context<'a>) -> Self {
-        Self { context, all: Vec::new(), targets: Vec::new(), pins: Vec::new() }
+        Self { context, all: Vec::new(), targets: Vec::new(), pins: Vec::new(), effect: None }
     }
 
     pub(super) const fn standing(&self) -> &'a Standing {
@@ -104,6 +106,10 @@ impl<'a> Opinions<'a> {
         }
     }
 
+    pub(super) const fn takes_effect(&mut self, effect: Effect) {
+        self.effect = Some(effect);
+    }
+
     pub(super) fn pin(&mut self, resource: &Resource, fingerprint: Fingerprint) {
         self.pins.push((resource.name.clone(), fingerprint));
     }
@@ -171,7 +177,7 @@ impl<'a> Opinions<'a> {
         if word != Word::Allow {
             ruling.detail = detail(&ruling, given, head);
         }
-        ruling.stages = stages(&ruling);
+        ruling.stages = stages(&ruling, self.effect);
         let issued = |presented: &Presented| {
             presented.readings().iter().find_map(|reading| policy.issued(reading))
         };
@@ -198,7 +204,7 @@ impl<'a> Opinions<'a> {
 }
 
 /// The stages of a request: findings first, then effect.
-fn stages(ruling: &Ruling) -> Vec<Stage> {
+fn stages(ruling: &Ruling, by_rules: Option<Effect>) -> Vec<Stage> {
     let mut stages = Vec::new();
     for finding in &ruling.findings {
         let stage = match finding.reason {
@@ -212,8 +218,11 @@ fn stages(ruling: &Ruling) -> Vec<Stage> {
             stages.push(stage);
         }
     }
-    let destroys = |operation: &&crate::inspect::Operation| operation.effect == Effect::Destructive;
-    if ruling.operations.iter().any(|operation| destroys(&operation)) {
+    if by_rules.is_some_and(|effect| effect < Effect::Destructive) {
+        // A rule says that the call does not do what its method or path looks like.
+        return stages;
+    }
+    if ruling.operations.iter().any(|operation| operation.effect == Effect::Destructive) {
         stages.push(Stage::Destructive);
     }
     let final_ = ruling.operations.iter().any(|operation| {

@@ -45,6 +45,7 @@ pub(super) fn judge<'a, B>(
             );
         }
         credentials(facts.credentials(), &judges, all_needed, head, opinions);
+        missing(facts.credentials(), &judges, opinions);
     }
     if head.is_upgrade() && !websocket {
         opinions.deny_because(
@@ -350,22 +351,25 @@ fn judge_plain<'a>(
     let segments = head.path().segments();
     let path: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
     let mut judges = Vec::new();
-    let mut reads = true;
+    let mut effective: Option<Effect> = None;
     for candidate in candidates {
         let Judge::Plain(rules) = &candidate.1.judge else { continue };
         if let Some(effect) =
             by_rules(operation, head, &path, rules, candidate.1, opinions, websocket)
         {
-            reads &= effect == Effect::Read;
+            effective = effective.max(Some(effect));
             judges.push(*candidate);
         }
+    }
+    if let Some(effect) = effective {
+        opinions.takes_effect(effect);
     }
     if judges.is_empty() {
         let by = candidates.first().map(|(_, resource)| (*resource, Some(resource.place)));
         opinions.deny(Reason::ScopeViolation, by);
         return (candidates.to_vec(), false);
     }
-    (judges, !reads)
+    (judges, effective.is_some_and(|effect| effect != Effect::Read))
 }
 
 /// What the rules of one resource say; none if it abstains.
@@ -533,12 +537,25 @@ fn credentials<'a>(
             opinions.credential(reason, credential);
         }
     }
+}
+
+fn missing<'a>(presented: &[Presented], judges: &[Candidate<'a>], opinions: &mut Opinions<'a>) {
     let carries = presented.iter().any(|credential| !credential.is_cookie);
     for (_, resource) in judges {
         if resource.credentials == Credentials::Required && !carries {
             opinions.deny(Reason::MissingCredential, Some((resource, Some(resource.place))));
         }
     }
+}
+
+/// What a request carries that is refused whatever it asks for: it fits one of the resources, or none.
+pub(super) fn credentials_alone<'a>(
+    presented: &[Presented],
+    candidates: &[Candidate<'a>],
+    head: &Head,
+    opinions: &mut Opinions<'a>,
+) {
+    credentials(presented, candidates, false, head, opinions);
 }
 
 /// On a host that no resource declares, a credential is told apart for the record.

@@ -376,36 +376,10 @@ fn meaning(text: &str, request: &Map<String, Value>) -> Result<String, Unreadabl
     }
     for key in ["variables", "operationName", "extensions"] {
         out.push('\u{1f}');
-        sorted(request.get(key).unwrap_or(&Value::Null), &mut out);
+        crate::message::json::canonical(request.get(key).unwrap_or(&Value::Null), &mut out);
     }
     out.push('\u{1e}');
     Ok(out)
-}
-
-fn sorted(value: &Value, out: &mut String) {
-    match value {
-        Value::Object(map) => {
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort();
-            out.push('{');
-            for key in keys {
-                out.push_str(&Value::String(key.clone()).to_string());
-                out.push(':');
-                sorted(map.get(key).unwrap_or(&Value::Null), out);
-                out.push(',');
-            }
-            out.push('}');
-        }
-        Value::Array(members) => {
-            out.push('[');
-            for member in members {
-                sorted(member, out);
-                out.push(',');
-            }
-            out.push(']');
-        }
-        scalar => out.push_str(&scalar.to_string()),
-    }
 }
 
 #[cfg(test)]

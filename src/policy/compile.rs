@@ -39,7 +39,8 @@ pub fn compile(
     let root = Node::parse(text).map_err(|message| Report::unreadable(file_name, &message))?;
     let mut problems = Vec::new();
     let file = File::read(&root, &mut problems);
-    let mut compiler = Compiler { base, secrets, key, problems, lints: Vec::new() };
+    let unread = file.unread.clone();
+    let mut compiler = Compiler { base, secrets, key, unread, problems, lints: Vec::new() };
     let policy = compiler.policy(file, file_name, text);
     if compiler.problems.is_empty() {
         Ok(policy)
@@ -58,6 +59,8 @@ pub(super) struct Compiler<'a> {
     base: &'a Path,
     secrets: &'a dyn Secrets,
     key: &'a Arc<FingerprintKey>,
+    /// Names whose entries have problems of their own; that they are missing is no news.
+    unread: Vec<String>,
     problems: Vec<Problem>,
     pub(super) lints: Vec<Problem>,
 }
@@ -126,6 +129,7 @@ impl Compiler<'_> {
         for name in wanted {
             match names.get(&name.value) {
                 Some(ix) => found.push(*ix),
+                None if self.unread.contains(&name.value) => {}
                 None => self.problem(name.place, format!("there is no {what} `{}`", name.value)),
             }
         }
@@ -210,7 +214,7 @@ impl Compiler<'_> {
         credential_names: &HashMap<String, Ix>,
         resources: &[Resource],
     ) -> Vec<Agent> {
-        if file.agents.is_empty() {
+        if file.agents.is_empty() && self.unread.is_empty() {
             self.problem(
                 Place::default(),
                 "no agent is named under `agents:`, so nobody could use the proxy",

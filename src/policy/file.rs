@@ -43,7 +43,11 @@ pub struct File {
     pub sequences: Vec<Sequence>,
     /// Cases for `holdgate policy test`.
     pub tests: Vec<Case>,
+    /// The names of agents, credentials and resources that are there but could not be read.
+    pub unread: Vec<String>,
 }
+
+const SECTIONS: &str = "`version`, `proxy`, `ca`, `state`, `approvals`, `holds`, `audit`, `limits`, `agents`, `credentials`, `resources`, `sequences`, `tests`";
 
 /// `proxy:`
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -405,6 +409,17 @@ pub enum Then {
     Quarantine,
 }
 
+impl Then {
+    /// The word of the policy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Notify => "notify",
+            Self::HoldWrites => "hold_writes",
+            Self::Quarantine => "quarantine",
+        }
+    }
+}
+
 /// One of `tests:`
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -433,6 +448,7 @@ impl File {
             }
         };
         let mut version = false;
+        let unread = &mut file.unread;
         for (key, node) in entries {
             match key.value.as_str() {
                 "version" => {
@@ -449,13 +465,13 @@ impl File {
                 "holds" => section(node, &mut file.holds, problems),
                 "audit" => section(node, &mut file.audit, problems),
                 "limits" => section(node, &mut file.limits, problems),
-                "agents" => file.agents = named(node, "`agents`", problems),
-                "credentials" => file.credentials = named(node, "`credentials`", problems),
-                "resources" => file.resources = named(node, "`resources`", problems),
+                "agents" => file.agents = named(node, "`agents`", unread, problems),
+                "credentials" => file.credentials = named(node, "`credentials`", unread, problems),
+                "resources" => file.resources = named(node, "`resources`", unread, problems),
                 "sequences" => file.sequences = listed(node, "`sequences`", problems),
                 "tests" => file.tests = listed(node, "`tests`", problems),
                 other => {
-                    let message = format!("unknown section `{other}`");
+                    let message = format!("unknown section `{other}`, expected one of {SECTIONS}");
                     problems.push(Problem::new(key.place, message));
                 }
             }
@@ -485,13 +501,20 @@ fn state(node: &Node, problems: &mut Vec<Problem>) -> Option<Spanned<String>> {
 fn named<T: serde::de::DeserializeOwned>(
     node: &Node,
     what: &str,
+    unread: &mut Vec<String>,
     problems: &mut Vec<Problem>,
 ) -> Named<T> {
     match node.entries(what) {
-        Ok(entries) => entries
-            .iter()
-            .filter_map(|(name, node)| Some((name.clone(), node.read(problems)?)))
-            .collect(),
+        Ok(entries) => {
+            let mut read = Vec::with_capacity(entries.len());
+            for (name, node) in entries {
+                match node.read(problems) {
+                    Some(value) => read.push((name.clone(), value)),
+                    None => unread.push(name.value.clone()),
+                }
+            }
+            read
+        }
         Err(problem) => {
             problems.push(problem);
             Vec::new()

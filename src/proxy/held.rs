@@ -222,6 +222,17 @@ impl Proxy {
     ) -> Result<(), Refusal> {
         for completed in &changes.completed {
             tracing::warn!(%agent, sequence = %completed.name, then = ?completed.then, "a dangerous sequence is complete");
+            let mut entry = Entry::new(Kind::Session, Timestamp::now());
+            entry.agent = Some(Text::from(agent));
+            entry.detail = Some(Text::from(format!(
+                "completed the sequence `{}`; then: {}",
+                completed.name,
+                completed.then.as_str()
+            )));
+            self.log.commit(entry).await.map_err(|error| {
+                tracing::error!(%agent, %error, "a completed sequence could not be recorded");
+                unkept()
+            })?;
         }
         let kept = async {
             for (resource, fingerprint) in &changes.pins {
@@ -236,10 +247,7 @@ impl Proxy {
         };
         kept.await.map_err(|error| {
             tracing::error!(%agent, %error, "what a verdict depends on could not be kept");
-            Refusal::because(
-                Reason::NotRecorded,
-                "The call could not be recorded, so it was not sent; try again later.",
-            )
+            unkept()
         })
     }
 
@@ -276,6 +284,13 @@ impl Proxy {
         refusal.unread = failed.is_some();
         refusal
     }
+}
+
+fn unkept() -> Refusal {
+    Refusal::because(
+        Reason::NotRecorded,
+        "The call could not be recorded, so it was not sent; try again later.",
+    )
 }
 
 async fn whole(

@@ -4,6 +4,7 @@
 //! that does not belong to the key, and one that has expired. The key never leaves the process.
 
 use crate::fingerprint::hex;
+use crate::load;
 use aws_lc_rs::digest;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -11,8 +12,7 @@ use rcgen::{
 };
 use rustls_pki_types::CertificateDer;
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use time::{Duration, OffsetDateTime};
 
@@ -61,8 +61,15 @@ impl Authority {
     /// Reads the authority of a folder, or makes one.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let (certificate, key) = (folder.join("ca.pem"), folder.join("ca.key"));
-        if !certificate.exists() && !key.exists() {
-            make(folder, &certificate, &key)?;
+        if !certificate.exists() || !key.exists() {
+            // Two that start at once make one authority.
+            let io = |source| Error::Io { path: folder.to_owned(), source };
+            load::private_folder(folder).map_err(io)?;
+            let locked = fs::File::open(folder).map_err(io)?;
+            locked.lock().map_err(io)?;
+            if !certificate.exists() && !key.exists() {
+                make(&certificate, &key)?;
+            }
         }
         check_private(&key)?;
         let pem = read(&certificate)?;
@@ -124,7 +131,7 @@ impl std::fmt::Debug for Authority {
     }
 }
 
-fn make(folder: &Path, certificate: &Path, key: &Path) -> Result<(), Error> {
+fn make(certificate: &Path, key: &Path) -> Result<(), Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     let mut name = DistinguishedName::new();
     let identity = hex(uuid::Uuid::new_v4().as_bytes().get(..4).unwrap_or_default());
@@ -142,17 +149,8 @@ fn make(folder: &Path, certificate: &Path, key: &Path) -> Result<(), Error> {
         let path = path.to_owned();
         move |source| Error::Io { path, source }
     };
-    if !folder.exists() {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io(folder))?;
-    }
-    write(key, pair.serialize_pem().as_bytes(), 0o600).map_err(io(key))?;
-    write(certificate, pem.as_bytes(), 0o644).map_err(io(certificate))
-}
-
-fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+    load::write_private(key, pair.serialize_pem().as_bytes()).map_err(io(key))?;
+    load::write_new(certificate, pem.as_bytes(), 0o644).map_err(io(certificate))
 }
 
 fn read(path: &Path) -> Result<String, Error> {
