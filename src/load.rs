@@ -109,7 +109,10 @@ fn writable_by_others(path: &Path) -> Result<bool, Error> {
         fs::metadata(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     let owned = meta.uid() == rustix::process::getuid().as_raw() || meta.uid() == 0;
     let sticky = meta.is_dir() && meta.mode() & 0o1000 != 0;
-    Ok(!owned || (meta.mode() & 0o022 != 0 && !sticky))
+    // A group of the user's own has the user's number; checkouts under umask 002 are open to it.
+    let private = meta.uid() != 0 && meta.gid() == meta.uid();
+    let open = if private { 0o002 } else { 0o022 };
+    Ok(!owned || (meta.mode() & open != 0 && !sticky))
 }
 
 /// Secrets from the process's environment and from files.

@@ -166,6 +166,34 @@ async fn a_call_is_handed_back_and_redeemed_by_the_same_call() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plain_call_is_the_same_by_what_its_json_means() {
+    let gate = soon(|policy| policy).await;
+    let url = "https://api.staging.railway.app/volumes/7";
+    let hold = |kind: &str, body: &str| {
+        let kind = format!("Content-Type: {kind}");
+        let answer = gate.curl(&["-X", "DELETE", url, "-H", &kind, "-d", body]);
+        assert_eq!(answer.verdict(), "hold", "{kind} {body}: {answer:?}");
+        hold_of(&answer).0
+    };
+    let first = hold("application/json", r#"{"force":true,"ids":[1,2]}"#);
+    assert_eq!(hold("application/json", r#"{ "ids": [1, 2], "force": true }"#), first);
+    let others = [
+        ("application/json", r#"{"force":true,"ids":[2,1]}"#),
+        ("application/json", r#"{"force":"true","ids":[1,2]}"#),
+        // Two spellings of a number may be two numbers to the server.
+        ("application/json", r#"{"force":true,"ids":[1.0,2]}"#),
+        ("text/plain", r#"{"force":true,"ids":[1,2]}"#),
+        ("text/plain", r#"{ "force":true,"ids":[1,2]}"#),
+    ];
+    let mut ids: Vec<String> = others.map(|(kind, body)| hold(kind, body)).to_vec();
+    ids.push(first);
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 6, "{ids:?}");
+    assert_eq!(gate.mock.bytes_received(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_denied_call_and_its_retries_are_told_so() {
     let gate = Gate::start().await;
     let call = deleting(&gate);

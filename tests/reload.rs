@@ -76,6 +76,29 @@ async fn a_narrowed_policy_bites_on_the_next_request_of_a_live_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_changed_token_ends_what_the_old_one_opened() {
+    let gate = Gate::start().await;
+    let mut clients = Vec::new();
+    for http2 in [false, true] {
+        let mut client = Client::open(gate.running(), "docs.railway.com", http2).await;
+        assert_eq!(client.get("/x").await.status, 200);
+        clients.push(client);
+    }
+    std::fs::write(gate.folder.path().join("token"), "agents-own-token\n").unwrap();
+    let policy = std::fs::read_to_string(gate.policy_path()).unwrap();
+    let token = "    token: { file: token }\n    profile: coding-agent\n";
+    let changed = Edit(policy).replace("    profile: coding-agent\n", token).0;
+    write_policy(gate.folder.path(), &changed);
+    gate.reload();
+    let before = gate.mock.bytes_received();
+    for client in &mut clients {
+        let got = client.get("/x").await;
+        assert_eq!((got.status.as_u16(), &*got.reason()), (407, "not_identified"), "{got:?}");
+    }
+    assert_eq!(gate.mock.bytes_received(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_load_is_a_record_with_both_digests() {
     let gate = Gate::start().await;
     let wide = std::fs::read_to_string(gate.policy_path()).unwrap();

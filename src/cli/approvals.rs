@@ -121,7 +121,9 @@ fn listeners(origin: &Origin) -> anyhow::Result<Vec<SocketAddr>> {
     // The policy's own word comes first: a file in the state folder could lead the token elsewhere.
     if policy.approvals.listen.port() != 0 {
         addresses.push(policy.approvals.listen);
-    } else if let Ok(text) = std::fs::read_to_string(policy.state.join("approvals.address")) {
+    } else if let Ok(text) = std::fs::read_to_string(policy.state.join("approvals.address"))
+        && is_locked(&policy.state)
+    {
         addresses.extend(text.trim().parse::<SocketAddr>());
     }
     for entry in std::fs::read_dir(policy.state.join("run")).into_iter().flatten().flatten() {

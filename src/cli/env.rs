@@ -34,6 +34,10 @@ pub(super) fn run(command: &Env, origin: &Origin) -> anyhow::Result<ExitCode> {
         (None, _) => None,
     }
     .ok_or_else(|| Unusable("name one of the policy's agents with --agent".to_owned()))?;
+    if policy.network.listen.port() == 0 {
+        let text = "`proxy.listen` has port 0, so the port is known only from the ready line of `serve`; give it one";
+        return Err(Unusable(text.to_owned()).into());
+    }
     let authority = Authority::open(&policy.ca_dir)?;
     let bundle = kit::write_bundle(&policy.ca_dir, &authority)?;
     // The token itself is the agent's; only its hash is known here.

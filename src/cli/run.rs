@@ -42,6 +42,7 @@ const WITHHELD: &[&str] = &[
 
 pub(super) fn run(command: &Run, origin: &Origin) -> anyhow::Result<ExitCode> {
     telemetry::log_to_stderr_from("warn", false);
+    origin.check_writers()?;
     let mut policy = load::load(origin, true)?;
     let name = match (&command.agent, policy.agents.as_slice()) {
         (Some(name), _) => name.clone(),

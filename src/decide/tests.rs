@@ -4,6 +4,7 @@ use super::*;
 use crate::explain::{Explained, explain};
 use crate::fingerprint::FingerprintKey;
 use crate::policy::{Secrets, compile};
+use crate::trajectory::Stage;
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -58,6 +59,45 @@ fn expect(policy: &Policy, cases: &[(String, Word, &str)]) {
         let told = why.unwrap_or_default();
         assert_eq!((found, told), (*word, *reason), "{request}\nfindings: {findings:?}");
     }
+}
+
+#[test]
+fn a_foreign_credential_is_told_whatever_else_is_wrong() {
+    let policy = policy(|text| text);
+    let api = "https://api.staging.railway.app";
+    let unread = format!(
+        "POST https://backboard.railway.com/graphql/v2\nAuthorization: Bearer {FOREIGN}\n\n{{\"query\":"
+    );
+    let overridden = format!(
+        "POST {api}/deployments\nContent-Type: application/x-www-form-urlencoded\nAuthorization: Bearer {FOREIGN}\n\n_method=delete"
+    );
+    let mine = unread.replace(FOREIGN, ISSUED);
+    for (request, reason, foreign) in [
+        (unread, "foreign_credential", true),
+        (overridden, "malformed", true),
+        (mine, "unreadable", false),
+    ] {
+        let (word, told, findings) = ruling(&policy, &request);
+        assert_eq!((word, told), (Word::Deny, Some(reason)), "{request}");
+        assert_eq!(findings.contains(&"foreign_credential"), foreign, "{request}: {findings:?}");
+    }
+}
+
+#[test]
+fn a_rule_says_what_a_call_does() {
+    let stages = |rule: &str| {
+        let policy = policy(|text| text.replacen("- allow: GET /**", rule, 1));
+        let (_, agent) = policy.agent("staging-fixer").unwrap();
+        let request = "GET https://api.staging.railway.app/cache/purge";
+        let Explained::Ruled(ruling) = explain(&policy, agent, request).unwrap() else {
+            panic!("it is judged");
+        };
+        (ruling.word, ruling.stages)
+    };
+    let (word, noted) = stages("- allow: GET /**");
+    assert_eq!(word, Word::Hold);
+    assert!(noted.contains(&Stage::Destructive), "{noted:?}");
+    assert_eq!(stages("- allow: GET /**\n        effect: read"), (Word::Allow, Vec::new()));
 }
 
 #[test]

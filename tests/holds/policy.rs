@@ -71,3 +71,19 @@ async fn a_quarantine_stays_until_a_person_lifts_it() {
     assert!(released.status.success(), "{released:?}");
     assert_eq!(gate.curl(&["https://docs.railway.com/x"]).status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completed_sequence_is_a_record_also_where_nothing_else_happens() {
+    let sequence = "  - name: told\n    within: 30m\n    \
+                    steps: [foreign_credential, irreversible]\n    then: notify\n";
+    let gate =
+        soon(|policy| policy.replace("\nsequences:\n", &format!("\nsequences:\n{sequence}"))).await;
+    assert_eq!(gate.delete_volume(FOREIGN, PRODUCTION_VOLUME).reason(), "foreign_credential");
+    assert_eq!(gate.delete_volume(STAGING_TOKEN, STAGING_VOLUME).verdict(), "hold");
+    let records = gate.records();
+    let told: Vec<_> = records.iter().filter(|record| record["kind"] == "session").collect();
+    assert!(
+        told.iter().any(|record| record["detail"] == "completed the sequence `told`; then: notify"),
+        "{told:?}"
+    );
+}
