@@ -12,6 +12,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use linger::{Lingering, Unread};
+use prometheus_client::metrics::gauge::Gauge;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,13 +36,30 @@ pub async fn listen(proxy: Arc<Proxy>, listener: TcpListener) {
         };
         if let Some((stream, slot)) = accepted {
             let proxy = proxy.clone();
-            proxy.clone().tasks.spawn(async move {
-                proxy.metrics.connections.inc();
-                client(&proxy, stream).await;
-                proxy.metrics.connections.dec();
-                drop(slot);
-            });
+            let slot = Arc::new(Slot::new(slot, proxy.metrics.connections.clone()));
+            proxy.clone().tasks.spawn(async move { client(&proxy, stream, &slot).await });
         }
+    }
+}
+
+/// A client's place among those that may be connected, until all that its connection became is over:
+/// a tunnel and a WebSocket too.
+#[derive(Debug)]
+pub struct Slot {
+    _permit: OwnedSemaphorePermit,
+    connections: Gauge,
+}
+
+impl Slot {
+    fn new(permit: OwnedSemaphorePermit, connections: Gauge) -> Self {
+        connections.inc();
+        Self { _permit: permit, connections }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.connections.dec();
     }
 }
 
@@ -64,12 +82,12 @@ async fn accept(
     }
 }
 
-async fn client(proxy: &Arc<Proxy>, stream: TcpStream) {
+async fn client(proxy: &Arc<Proxy>, stream: TcpStream, slot: &Arc<Slot>) {
     let head = proxy.current.load().policy.limits.head;
     let unread = Unread::default();
     let service = service_fn(|request| {
-        let (proxy, unread) = (proxy.clone(), unread.clone());
-        async move { Ok::<_, Infallible>(noted(tunnel::front(proxy, request).await, &unread)) }
+        let (proxy, unread, slot) = (proxy.clone(), unread.clone(), slot.clone());
+        async move { Ok::<_, Infallible>(noted(tunnel::front(proxy, slot, request).await, &unread)) }
     });
     let io = TokioIo::new(Lingering::new(stream, unread.clone()));
     let connection = http1_builder(head).serve_connection(io, service).with_upgrades();

@@ -17,6 +17,7 @@ use crate::decide::{Permit, Reason, Ruling, Verdict};
 use crate::forward::{ResponseBody, Upstream, strip_hop_by_hop};
 use crate::hold::Holds;
 use crate::inspect;
+use crate::listen::Slot;
 use crate::message::{Body, Target};
 use crate::policy::{Policy, Proof};
 use crate::record::Exchange;
@@ -76,6 +77,8 @@ pub struct Caller {
     pub target: Target,
     /// How it proved to be the agent.
     pub proof: Proof,
+    /// Its place among the connections.
+    pub slot: Arc<Slot>,
 }
 
 impl Proxy {
@@ -214,6 +217,7 @@ impl Proxy {
                 way.upgrade.filter(|_| websocket).zip(key),
                 exchange,
                 manner,
+                caller.slot.clone(),
             );
         }
         let may_follow = !(head_only

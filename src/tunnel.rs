@@ -6,7 +6,7 @@
 
 use crate::decide::{Reason, Ruling};
 use crate::identity::identify;
-use crate::listen::Serving;
+use crate::listen::{Serving, Slot};
 use crate::message::{Refused, Target};
 use crate::policy::{Agent, Policy};
 use crate::proxy::{AnswerBody, Caller, Proxy};
@@ -24,7 +24,11 @@ use std::time::Duration;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Answers a request on the proxy's own port.
-pub async fn front(proxy: Arc<Proxy>, request: Request<Incoming>) -> Response<AnswerBody> {
+pub async fn front(
+    proxy: Arc<Proxy>,
+    slot: Arc<Slot>,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
     let snapshot = proxy.current.load_full();
     let policy = &snapshot.policy;
     let agent = match identify(request.headers(), policy) {
@@ -38,7 +42,7 @@ pub async fn front(proxy: Arc<Proxy>, request: Request<Incoming>) -> Response<An
         }
     };
     if request.method() == Method::CONNECT {
-        return match connect(&proxy, policy, agent, &request) {
+        return match connect(&proxy, policy, agent, slot, &request) {
             Ok(caller) => {
                 open(&proxy, caller, request);
                 Response::new(AnswerBody::empty())
@@ -57,7 +61,8 @@ pub async fn front(proxy: Arc<Proxy>, request: Request<Incoming>) -> Response<An
             return refused(&proxy, policy, Some(agent), &refusal).await;
         }
     };
-    let caller = Caller { state: proxy.agents.get(&agent.name), target, proof: agent.proof };
+    let state = proxy.agents.get(&agent.name);
+    let caller = Caller { state, target, proof: agent.proof, slot };
     proxy.answer(caller, request).await
 }
 
@@ -67,6 +72,7 @@ fn connect(
     proxy: &Proxy,
     policy: &Policy,
     agent: &Agent,
+    slot: Arc<Slot>,
     request: &Request<Incoming>,
 ) -> Result<Caller, Refusal> {
     let headers = request.headers();
@@ -97,7 +103,7 @@ fn connect(
             return Err(Refusal::because(Reason::OverLimit, detail));
         }
     }
-    Ok(Caller { state, target, proof: agent.proof })
+    Ok(Caller { state, target, proof: agent.proof, slot })
 }
 
 async fn refused(

@@ -37,6 +37,8 @@ pub(super) struct Journal {
     file: Box<dyn Medium>,
     path: PathBuf,
     begun: Timestamp,
+    /// Whether it is too old, when that was last looked at.
+    aged: bool,
     /// How much of the file is synced; `unsynced` follows it.
     synced: u64,
     unsynced: Vec<u8>,
@@ -124,6 +126,7 @@ impl Journal {
             file,
             path,
             begun: found.begun,
+            aged: false,
             synced: found.length,
             unsynced: Vec::new(),
             syncs: 0,
@@ -290,11 +293,16 @@ impl Journal {
     }
 
     fn rotation_due(&self) -> bool {
+        self.aged || self.synced + self.unsynced.len() as u64 >= self.rotate_bytes
+    }
+
+    /// Sees whether the file is old enough to be followed by another. The clock costs too much to be
+    /// asked for every record.
+    pub(super) fn look_at_age(&mut self) {
         let age = SystemTime::from(Timestamp::now())
             .duration_since(SystemTime::from(self.begun))
             .unwrap_or_default();
-        let length = self.synced + self.unsynced.len() as u64;
-        length >= self.rotate_bytes || age >= self.rotate_after
+        self.aged = age >= self.rotate_after;
     }
 
     fn rotate_if_due(&mut self) -> io::Result<()> {
@@ -326,6 +334,7 @@ impl Journal {
         self.file = file;
         path.clone_into(&mut self.path);
         self.begun = Timestamp::now();
+        self.aged = false;
         self.synced = self.lines.len() as u64;
         self.unsynced.clear();
         self.syncs += 1;

@@ -110,6 +110,7 @@ impl Writer {
     fn turn(&mut self, queue: &Queue) -> (bool, Option<Unsynced>) {
         self.gather(queue);
         let busy = !self.batch.is_empty();
+        self.journal.look_at_age();
         if busy {
             self.write(queue);
         }
@@ -206,12 +207,11 @@ impl Writer {
     }
 
     fn note_written(&mut self) {
-        let now = Instant::now();
         if self.journal.needs_sync() {
-            self.sync_due.get_or_insert(now + SYNC_WITHIN);
+            self.sync_due.get_or_insert_with(|| Instant::now() + SYNC_WITHIN);
         }
         if self.journal.needs_checkpoint() {
-            self.checkpoint_due.get_or_insert(now + CHECKPOINT_WITHIN);
+            self.checkpoint_due.get_or_insert_with(|| Instant::now() + CHECKPOINT_WITHIN);
         } else {
             self.checkpoint_due = None;
         }

@@ -9,8 +9,10 @@ use crate::message::Target;
 use hyper::client::conn::{http1, http2};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::time::Sleep;
 
 const MOST_IDLE: usize = 64;
 const IDLE_FOR: Duration = Duration::from_secs(55);
@@ -26,13 +28,21 @@ pub(super) struct Key {
 /// A connection to an upstream.
 #[derive(Debug)]
 pub(super) enum Connection {
-    Http1(http1::SendRequest<RequestBody>),
+    Http1(Http1),
     Http2(http2::SendRequest<RequestBody>),
+}
+
+/// A connection for one exchange at a time.
+#[derive(Debug)]
+pub(super) struct Http1 {
+    pub(super) sender: http1::SendRequest<RequestBody>,
+    /// The deadline of its exchanges: moving one on costs far less than making one for each.
+    pub(super) patience: Pin<Box<Sleep>>,
 }
 
 #[derive(Debug, Default)]
 struct Idle {
-    http1: Vec<(http1::SendRequest<RequestBody>, SocketAddr, Instant)>,
+    http1: Vec<(Http1, SocketAddr, Instant)>,
     http2: Option<(http2::SendRequest<RequestBody>, SocketAddr, Instant)>,
 }
 
@@ -54,9 +64,9 @@ impl Pool {
             }
             idle.http2 = None;
         }
-        while let Some((sender, address, since)) = idle.http1.pop() {
-            if !sender.is_closed() && since.elapsed() < IDLE_FOR {
-                return Some((Connection::Http1(sender), address));
+        while let Some((one, address, since)) = idle.http1.pop() {
+            if !one.sender.is_closed() && since.elapsed() < IDLE_FOR {
+                return Some((Connection::Http1(one), address));
             }
         }
         None
@@ -71,8 +81,8 @@ impl Pool {
         }
         let Some(idle) = all.get_mut(key) else { return };
         match connection {
-            Connection::Http1(sender) if idle.http1.len() < MOST_IDLE && !sender.is_closed() => {
-                idle.http1.push((sender, address, now));
+            Connection::Http1(one) if idle.http1.len() < MOST_IDLE && !one.sender.is_closed() => {
+                idle.http1.push((one, address, now));
             }
             Connection::Http1(_) => {}
             Connection::Http2(sender) => idle.http2 = Some((sender, address, now)),
@@ -84,7 +94,7 @@ impl Pool {
         let mut all = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|key, idle| {
             idle.http1
-                .retain(|(sender, _, since)| !sender.is_closed() && since.elapsed() < IDLE_FOR);
+                .retain(|(one, _, since)| !one.sender.is_closed() && since.elapsed() < IDLE_FOR);
             if idle
                 .http2
                 .as_ref()

@@ -5,7 +5,7 @@
 //! and so does a bodiless GET or HEAD whose reused connection died before any response byte.
 
 use super::dial::Reach;
-use super::pool::{Connection, Key, Pool};
+use super::pool::{Connection, Http1, Key, Pool};
 use super::{Error, RequestBody, resolve};
 use crate::decide::{Permit, Ruling};
 use crate::message::{Head, Target};
@@ -122,16 +122,17 @@ impl Upstream {
             let (mut connection, address, reused) =
                 self.connection(&key, pool, network, limits).await?;
             let again = safe && reused;
-            let request = outgoing.request(&connection, again)?;
-            match timeout(limits.answer, exchange(&mut connection, request)).await {
-                Err(_elapsed) => return Err(Error::Slow(limits.answer)),
-                Ok(Ok(response)) => {
+            // A reused connection may give the request back, whose form is that of its protocol.
+            let request = outgoing.request(&connection, reused)?;
+            match exchange(&mut connection, request, limits.answer).await {
+                None => return Err(Error::Slow(limits.answer)),
+                Some(Ok(response)) => {
                     let reusable = !websocket && is_reusable(&response);
                     let connection = Some(connection).filter(|_| reusable);
                     let lease = Lease { pool: pool.clone(), key, connection, address };
                     return Ok(Sent { response, address, attempts, lease, ruling });
                 }
-                Ok(Err(mut failed)) => match failed.take_message() {
+                Some(Err(mut failed)) => match failed.take_message() {
                     // Given back unsent by a connection that had died; it has never left.
                     Some(unsent) if reused => outgoing.body = Some(unsent.into_body()),
                     _ if again && attempts == 1 => {
@@ -153,7 +154,7 @@ impl Upstream {
     ) -> Result<(Connection, SocketAddr, bool), Error> {
         while let Some((mut connection, address)) = pool.take(key) {
             let ready = match &mut connection {
-                Connection::Http1(sender) => sender.ready().await.is_ok(),
+                Connection::Http1(one) => one.sender.ready().await.is_ok(),
                 Connection::Http2(sender) => sender.ready().await.is_ok(),
             };
             if ready {
@@ -209,7 +210,8 @@ impl Upstream {
                 tracing::debug!(%error, "an upstream connection ended");
             }
         });
-        Ok(Connection::Http1(sender))
+        let patience = Box::pin(tokio::time::sleep(Duration::ZERO));
+        Ok(Connection::Http1(Http1 { sender, patience }))
     }
 
     async fn http2<S>(&self, stream: S) -> Result<Connection, Error>
@@ -255,13 +257,22 @@ fn tls_error(error: std::io::Error) -> Error {
     if is_tls { Error::Unverified(error) } else { Error::Connect(error) }
 }
 
+/// Sends a request and waits for the head of its answer; none if that takes too long.
 async fn exchange(
     connection: &mut Connection,
     request: Request<RequestBody>,
-) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+    within: Duration,
+) -> Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> {
     match connection {
-        Connection::Http1(sender) => sender.try_send_request(request).await,
-        Connection::Http2(sender) => sender.try_send_request(request).await,
+        Connection::Http1(Http1 { sender, patience }) => {
+            patience.as_mut().reset(tokio::time::Instant::now() + within);
+            tokio::select! {
+                biased;
+                answer = sender.try_send_request(request) => Some(answer),
+                () = patience.as_mut() => None,
+            }
+        }
+        Connection::Http2(sender) => timeout(within, sender.try_send_request(request)).await.ok(),
     }
 }
 

@@ -8,6 +8,7 @@ use super::relay::relay;
 use crate::decide::{Reason, Ruling};
 use crate::forward::ResponseBody;
 use crate::inspect::credential::cookie_fingerprint;
+use crate::listen::Slot;
 use crate::policy::Policy;
 use crate::record::{Exchange, Outcome};
 use crate::respond::{Manner, Refusal};
@@ -126,6 +127,7 @@ impl Proxy {
         client: Option<(OnUpgrade, String)>,
         exchange: &Exchange,
         manner: Manner,
+        slot: Arc<Slot>,
     ) -> Result<Response<AnswerBody>, Refusal> {
         let refused = || {
             exchange.failed(502, "the upstream switched protocols in a way nobody asked for");
@@ -160,7 +162,11 @@ impl Proxy {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         let upstream = hyper::upgrade::on(&mut response);
-        self.tasks.spawn(relay(client, upstream, exchange.clone(), self.stop.clone()));
+        let relayed = relay(client, upstream, exchange.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            relayed.await;
+            drop(slot);
+        });
         Ok(answer)
     }
 }
