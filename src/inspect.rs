@@ -29,6 +29,9 @@ pub enum Unreadable {
     /// The body is in a content coding that is not read.
     #[error("the body is in a content coding that is not read; send it uncompressed")]
     Coded,
+    /// The body is in a charset that is not read.
+    #[error("the body is in a charset that is not read; send it as UTF-8")]
+    Charset,
     /// The body is not one strict JSON document.
     #[error("the body is not one strict JSON document without duplicate keys")]
     Json,
@@ -131,8 +134,7 @@ pub fn needs_body(head: &Head, catalog: Option<&Catalog>) -> bool {
     if matches!(*head.method(), Method::GET | Method::HEAD) {
         return false;
     }
-    catalog.is_some_and(|catalog| catalog.is_graphql_path(head.path().as_str()))
-        || head.media_type().is_some_and(|kind| kind == "application/x-www-form-urlencoded")
+    catalog.is_some_and(|catalog| catalog.is_graphql_path(head.path().as_str())) || is_form(head)
 }
 
 /// The protocol in which a client expects a denial.
@@ -192,6 +194,9 @@ fn graphql_operations<B>(
 ) -> Result<(), Unreadable> {
     let head = message.head();
     let request = if matches!(*head.method(), Method::GET | Method::HEAD) {
+        if !matches!(message.body(), Body::Empty) {
+            return Err(Unreadable::Graphql("a GET with a body may mean either"));
+        }
         graphql::of_query(head.query())?
     } else {
         if head.is_coded() {
@@ -200,14 +205,31 @@ fn graphql_operations<B>(
         if graphql::has_parameters(head.query()) {
             return Err(Unreadable::Graphql("its parameters stand in the query as well"));
         }
+        if !head.is_utf8() {
+            return Err(Unreadable::Charset);
+        }
         let bytes = message.whole().map_or(&b""[..], |bytes| bytes);
+        if is_form(head) && graphql::stands_in_form(bytes) {
+            return Err(Unreadable::Graphql("read as the form it says it is, it is another"));
+        }
         crate::message::json::parse(bytes).map_err(|_error| Unreadable::Json)?
     };
     let document = graphql::read(&request)?;
     facts.meaning = Meaning(document.meaning);
     facts.operations =
         document.calls.iter().map(|call| operation::of_call(call, catalog)).collect();
+    let ids = facts.operations.iter().map(|one| one.decides.len() + one.names.len());
+    if ids.sum::<usize>() > IDENTITIES {
+        return Err(Unreadable::Graphql("it names more than 1,000 things"));
+    }
     Ok(())
+}
+
+/// More ids than that in one request are no everyday work, and cost a judge too much.
+const IDENTITIES: usize = 1_000;
+
+fn is_form(head: &Head) -> bool {
+    head.media_type().is_some_and(|kind| kind == "application/x-www-form-urlencoded")
 }
 
 /// A form may override the method (`_method=delete`), wherever a framework reads it.
@@ -217,16 +239,28 @@ fn form<B>(
     facts: &mut Facts,
 ) -> Result<(), Unreadable> {
     let head = message.head();
-    if head.media_type().as_deref() != Some("application/x-www-form-urlencoded") {
+    if head.headers().contains_key(http::header::CONTENT_TYPE) && head.media_type().is_none() {
+        // Servers guess differently at a type that is no text, or there twice.
+        return Err(Unreadable::Form);
+    }
+    if !is_form(head) {
         return Ok(());
     }
     // The published call is JSON labelled as a form; it has been read as what it is.
     if catalog.is_some_and(|catalog| catalog.is_graphql_path(head.path().as_str())) {
         return Ok(());
     }
-    let Some(bytes) = message.whole() else { return Ok(()) };
+    let bytes = match message.body() {
+        Body::Empty => return Ok(()),
+        Body::Whole(bytes) => bytes,
+        // The form of a GET, which some servers read all the same.
+        Body::Stream(_) => return Err(Unreadable::Form),
+    };
     if head.is_coded() {
         return Err(Unreadable::Coded);
+    }
+    if !head.is_utf8() {
+        return Err(Unreadable::Charset);
     }
     let text = std::str::from_utf8(bytes).map_err(|_utf8| Unreadable::Form)?;
     let pairs = crate::message::path::pairs(text).map_err(|_reason| Unreadable::Form)?;

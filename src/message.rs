@@ -132,8 +132,19 @@ impl Head {
     }
     /// The media type without parameters, lower case.
     pub fn media_type(&self) -> Option<String> {
-        let value = self.header("content-type")?;
+        let mut values = self.headers.get_all(http::header::CONTENT_TYPE).iter();
+        let value = values.next()?.to_str().ok().filter(|_| values.next().is_none())?;
         Some(value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase())
+    }
+    /// Whether the body's charset is UTF-8 or a part of it, or left open.
+    pub fn is_utf8(&self) -> bool {
+        let Some(value) = self.header("content-type") else { return true };
+        value.split(';').skip(1).all(|parameter| {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let value = value.trim().trim_matches('"');
+            !name.trim().eq_ignore_ascii_case("charset")
+                || ["utf-8", "utf8", "us-ascii"].iter().any(|c| value.eq_ignore_ascii_case(c))
+        })
     }
     /// Path and query as they are sent.
     pub fn path_and_query(&self) -> String {

@@ -9,12 +9,16 @@ use super::Unreadable;
 use crate::message::Query;
 use apollo_parser::{Lexer, Parser, TokenKind, cst};
 use serde_json::{Map, Value};
+use std::cell::Cell;
 use std::collections::HashMap;
 
 const TOKENS: usize = 20_000;
 const DEPTH: usize = 100;
 const FIELDS: usize = 10_000;
 const BATCH: usize = 50;
+const CALLS: usize = 500;
+/// What all values may come to, each counted where it is put in.
+const BYTES: usize = 8 << 20;
 
 /// One root field.
 #[derive(Debug)]
@@ -75,17 +79,30 @@ pub fn of_query(query: &Query) -> Result<Value, Unreadable> {
     Ok(Value::Object(map))
 }
 
+/// Whether a body that is labelled as a form has parameters of a GraphQL request in it, so that one
+/// server reads a form where another reads JSON.
+pub fn stands_in_form(bytes: &[u8]) -> bool {
+    let Ok(pairs) = crate::message::path::pairs(&String::from_utf8_lossy(bytes)) else {
+        return true;
+    };
+    pairs.iter().any(|(name, _)| {
+        let name = name.split('[').next().unwrap_or(name).trim();
+        KEYS.iter().chain(&["operations", "map"]).any(|key| key.eq_ignore_ascii_case(name))
+    })
+}
+
 /// Reads a request, or a batch of them.
 pub fn read(request: &Value) -> Result<Document, Unreadable> {
     let mut document = Document { calls: Vec::new(), meaning: Some(String::new()) };
+    let budget = Budget::default();
     match request {
-        Value::Object(map) => single(map, &mut document)?,
+        Value::Object(map) => single(map, &budget, &mut document)?,
         Value::Array(batch) if !batch.is_empty() && batch.len() <= BATCH => {
             for member in batch {
                 let Value::Object(map) = member else {
                     return Err(Unreadable::Graphql("a member of the batch is no request"));
                 };
-                single(map, &mut document)?;
+                single(map, &budget, &mut document)?;
             }
         }
         _ => return Err(Unreadable::Graphql("it is neither a request nor a batch of up to 50")),
@@ -96,7 +113,11 @@ pub fn read(request: &Value) -> Result<Document, Unreadable> {
     Ok(document)
 }
 
-fn single(request: &Map<String, Value>, document: &mut Document) -> Result<(), Unreadable> {
+fn single(
+    request: &Map<String, Value>,
+    budget: &Budget,
+    document: &mut Document,
+) -> Result<(), Unreadable> {
     if request.keys().any(|key| !KEYS.contains(&key.as_str())) {
         return Err(Unreadable::Graphql("it has an unknown key"));
     }
@@ -120,7 +141,7 @@ fn single(request: &Map<String, Value>, document: &mut Document) -> Result<(), U
         Some(Value::String(name)) => Some(name.as_str()),
         Some(_) => return Err(Unreadable::Graphql("its operation name is no text")),
     };
-    calls(text, variables, name, &mut document.calls)?;
+    calls(text, variables, name, budget, &mut document.calls)?;
     let meaning = meaning(text, request)?;
     if let Some(all) = &mut document.meaning {
         all.push_str(&meaning);
@@ -132,13 +153,14 @@ fn calls(
     text: &str,
     variables: &Map<String, Value>,
     name: Option<&str>,
+    budget: &Budget,
     calls: &mut Vec<Call>,
 ) -> Result<(), Unreadable> {
     let tree = Parser::new(text).recursion_limit(DEPTH).token_limit(TOKENS).parse();
     if tree.errors().next().is_some() {
         return Err(Unreadable::Graphql("syntax, or more than 20,000 tokens or 100 levels"));
     }
-    let mut reader = Reader { fragments: HashMap::new(), fields: 0 };
+    let mut reader = Reader { fragments: HashMap::new(), budget };
     let mut operations = Vec::new();
     for definition in tree.document().definitions() {
         match definition {
@@ -179,17 +201,61 @@ fn calls(
 
 const SYNTAX: Unreadable = Unreadable::Graphql("syntax");
 
-struct Reader {
+/// What one request, or one batch of them, may make of itself.
+#[derive(Default)]
+struct Budget {
+    calls: Cell<usize>,
+    fields: Cell<usize>,
+    bytes: Cell<usize>,
+}
+
+impl Budget {
+    fn call(&self) -> Result<(), Unreadable> {
+        spend(&self.calls, 1, CALLS, "more than 500 root fields")
+    }
+
+    fn field(&self) -> Result<(), Unreadable> {
+        spend(&self.fields, 1, FIELDS, "more than 10,000 fields")
+    }
+
+    /// For the value of a variable, each time it is put in.
+    fn value(&self, value: &Value) -> Result<(), Unreadable> {
+        const WHY: &str = "its variables come to more than 8 MiB where they are used";
+        spend(&self.bytes, 32, BYTES, WHY)?;
+        match value {
+            Value::String(text) => spend(&self.bytes, text.len(), BYTES, WHY),
+            Value::Array(members) => members.iter().try_for_each(|member| self.value(member)),
+            Value::Object(map) => map.iter().try_for_each(|(key, value)| {
+                spend(&self.bytes, key.len(), BYTES, WHY)?;
+                self.value(value)
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn spend(
+    spent: &Cell<usize>,
+    cost: usize,
+    most: usize,
+    why: &'static str,
+) -> Result<(), Unreadable> {
+    spent.set(spent.get().saturating_add(cost));
+    if spent.get() > most { Err(Unreadable::Graphql(why)) } else { Ok(()) }
+}
+
+struct Reader<'a> {
     fragments: HashMap<String, cst::FragmentDefinition>,
-    fields: usize,
+    budget: &'a Budget,
 }
 
 struct Scope<'a> {
     given: &'a Map<String, Value>,
+    budget: &'a Budget,
     defaults: HashMap<String, Option<cst::Value>>,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn operation(
         &mut self,
         operation: &cst::OperationDefinition,
@@ -213,10 +279,11 @@ impl Reader {
                 return Err(Unreadable::Graphql("a variable is defined twice"));
             }
         }
-        let scope = Scope { given, defaults };
+        let scope = Scope { given, budget: self.budget, defaults };
         let mut roots = Vec::new();
         self.flatten(operation.selection_set().as_ref(), &mut Vec::new(), &mut roots)?;
         for field in roots {
+            self.budget.call()?;
             let mut call = Call {
                 kind,
                 field: name_of(&field)?,
@@ -238,10 +305,7 @@ impl Reader {
         fields: &mut Vec<cst::Field>,
     ) -> Result<(), Unreadable> {
         for selection in set.into_iter().flat_map(cst::SelectionSet::selections) {
-            self.fields += 1;
-            if self.fields > FIELDS {
-                return Err(Unreadable::Graphql("more than 10,000 fields"));
-            }
+            self.budget.field()?;
             match selection {
                 cst::Selection::Field(field) => fields.push(field),
                 cst::Selection::InlineFragment(fragment) => {
@@ -302,6 +366,8 @@ impl Scope<'_> {
             let value = self.value(&argument.value().ok_or(SYNTAX)?)?;
             let doubled = map.contains_key(&name);
             if let Some(value) = value {
+                // A fragment may be spread often, with its literals.
+                self.budget.value(&value)?;
                 map.insert(name, value);
             }
             if doubled {
@@ -319,11 +385,17 @@ impl Scope<'_> {
                 let Some(default) = self.defaults.get(&name) else {
                     return Err(Unreadable::Graphql("a variable is not defined"));
                 };
-                return match (self.given.get(&name), default) {
-                    (Some(given), _) => Ok(Some(given.clone())),
-                    (None, Some(default)) => self.value(default),
-                    (None, None) => Ok(None),
+                let value = match (self.given.get(&name), default) {
+                    (Some(given), _) => {
+                        self.budget.value(given)?;
+                        return Ok(Some(given.clone()));
+                    }
+                    (None, Some(default)) => self.value(default)?,
+                    (None, None) => return Ok(None),
                 };
+                // A small document may use a default often.
+                value.iter().try_for_each(|value| self.budget.value(value))?;
+                return Ok(value);
             }
             cst::Value::StringValue(text) => Value::String(String::from(text)),
             cst::Value::IntValue(_) | cst::Value::FloatValue(_) => {
@@ -437,6 +509,12 @@ mod tests {
             json!([]),
             json!("{ a }"),
             json!({"query": "{ a }".repeat(30_000)}),
+            json!({"query": format!("{{ {} }}", "a ".repeat(600))}),
+            // Small, and large once it is put together.
+            json!({"query": format!("query($v: X) {{ a(x: [{}]) }}", "$v ".repeat(6000)), "variables": {"v": "A".repeat(9000)}}),
+            json!({"query": format!("query($v: X = \"{}\") {{ a(x: [{}]) }}", "A".repeat(9000), "$v ".repeat(6000))}),
+            json!({"query": format!("query($v: X) {{ a {{ {} }} }} fragment F on Q {{ b(x: $v) }}", "...F ".repeat(6000)), "variables": {"v": vec![json!([]); 1000]}}),
+            json!({"query": format!("{{ a {{ {} }} }} fragment F on Q {{ b(x: \"{}\") }}", "...F ".repeat(6000), "A".repeat(9000))}),
         ];
         for request in cases {
             assert!(read(&request).is_err(), "{request:.200}");
