@@ -1,8 +1,9 @@
 //! Credentials in the slots of a request.
 //!
-//! Takes a head; returns one [`Presented`] for each slot that holds something, as fingerprints of
-//! every reading a server could give it (the whole value, the part behind the scheme, user and
-//! password of Basic). Values never leave this module.
+//! Takes a head; returns one [`Presented`] for each secret in each slot, as fingerprints of every
+//! reading a server could give that one secret (the whole value, the part behind the scheme, the
+//! password of Basic alone and with its user). Two secrets in one slot are two, so that an issued one
+//! never covers another. Values never leave this module.
 
 use crate::fingerprint::{Fingerprint, FingerprintKey};
 use crate::message::Head;
@@ -12,6 +13,7 @@ use regex::bytes::RegexSet;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::LazyLock;
+use zeroize::Zeroizing;
 
 /// A credential in some slot of a request.
 #[derive(Clone, Debug)]
@@ -52,10 +54,13 @@ impl Presented {
 const HEADERS: &[&str] = &[
     "api-key",
     "apikey",
+    "auth",
+    "authentication",
     "authorization",
     "cf-access-client-id",
     "cf-access-client-secret",
     "cf-access-token",
+    "cookie2",
     "dd-api-key",
     "dd-application-key",
     "job-token",
@@ -64,16 +69,23 @@ const HEADERS: &[&str] = &[
     "ocp-apim-subscription-key",
     "private-token",
     "project-access-token",
+    "session-id",
     "wolk-api-key",
     "x-amz-security-token",
     "x-api-key",
+    "x-auth",
     "x-auth-email",
     "x-auth-key",
     "x-auth-user-service-key",
+    "x-authentication",
     "x-clickhouse-key",
     "x-functions-key",
     "x-goog-api-key",
+    "x-key",
     "x-ms-token-aad-access-token",
+    "x-pat",
+    "x-session",
+    "x-session-id",
     "x-vault-token",
 ];
 
@@ -88,6 +100,8 @@ const PARTS: &[&str] = &[
     "api-key",
     "access-key",
     "credential",
+    "bearer",
+    "jwt",
 ];
 
 /// Names that have such a part and carry no credential.
@@ -102,39 +116,59 @@ const HARMLESS: &[&str] = &[
     "x-max-tokens",
 ];
 
-/// Query parameters that carry credentials, in lower case.
+/// Query parameters that carry credentials, in small letters and without `-`, `_` and `.`.
 const PARAMETERS: &[&str] = &[
-    "access_token",
-    "api-key",
-    "api_key",
-    "apikey",
-    "app_key",
-    "application_key",
+    "appkey",
+    "applicationkey",
     "auth",
-    "auth_token",
     "awsaccesskeyid",
-    "client_secret",
-    "id_token",
-    "jwt",
     "key",
-    "password",
-    "private_token",
-    "refresh_token",
-    "secret",
+    "pat",
+    "pwd",
+    "session",
+    "sessionid",
     "sig",
     "signature",
-    "subscription-key",
-    "token",
-    "x-amz-credential",
-    "x-amz-security-token",
-    "x-amz-signature",
-    "x-goog-credential",
-    "x-goog-signature",
+    "subscriptionkey",
+    "xamzcredential",
+    "xamzsignature",
+    "xgoogcredential",
+    "xgoogsignature",
 ];
 
-fn is_slot(name: &str) -> bool {
-    // What most requests carry, so that they are told apart by a comparison or two.
-    if matches!(
+/// Parts of a parameter's name that make it a slot.
+const PARAMETER_PARTS: &[&str] = &[
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "authorization",
+    "apikey",
+    "accesskey",
+    "credential",
+    "bearer",
+    "jwt",
+];
+
+/// Parts of names that have such a part and say where a list goes on.
+const PLACES: &[&str] = &["page", "next", "prev", "cursor", "continu", "sync", "marker", "csrf"];
+
+/// Whether a query parameter carries a credential: its name, and what stands in brackets in it.
+fn is_parameter(name: &str) -> bool {
+    let word = |part: &str| -> String {
+        let kept = |c: &char| !matches!(c, '-' | '_' | '.' | ' ');
+        part.chars().filter(kept).flat_map(char::to_lowercase).collect()
+    };
+    name.split(['[', ']']).map(word).any(|word| {
+        PARAMETERS.contains(&word.as_str())
+            || (PARAMETER_PARTS.iter().any(|part| word.contains(part))
+                && !PLACES.iter().any(|place| word.contains(place)))
+    })
+}
+
+/// What most requests carry, so that they are told apart by a comparison or two.
+fn is_common(name: &str) -> bool {
+    matches!(
         name,
         "accept"
             | "accept-encoding"
@@ -147,9 +181,10 @@ fn is_slot(name: &str) -> bool {
             | "connection"
             | "date"
             | "pragma"
-    ) {
-        return false;
-    }
+    )
+}
+
+fn is_slot(name: &str) -> bool {
     if HEADERS.binary_search(&name).is_ok() {
         return true;
     }
@@ -163,18 +198,25 @@ pub fn presented(head: &Head, key: &FingerprintKey) -> Vec<Presented> {
         let name = name.as_str();
         let value = value.as_bytes().trim_ascii();
         if name == "cookie" {
-            found.extend(cookies(head, value, key));
-        } else if is_slot(name) && !value.is_empty() {
-            found.push(read(format!("header {name}"), value, key));
+            cookies(head, value, key, &mut found);
+        } else if !is_common(name) && (is_slot(name) || has_form(value)) && !value.is_empty() {
+            read(&format!("header {name}"), value, key, &mut found);
         }
     }
     for (name, value) in head.query().pairs() {
-        let lower = name.to_ascii_lowercase();
-        if PARAMETERS.contains(&lower.as_str()) && !value.is_empty() {
-            found.push(read(format!("query {lower}"), value.as_bytes(), key));
+        if !value.is_empty() && (is_parameter(name) || has_form(value.as_bytes())) {
+            let slot = format!("query {}", name.to_ascii_lowercase());
+            read(&slot, value.as_bytes(), key, &mut found);
         }
     }
     found
+}
+
+/// Whether a value has the form of some vendor's credential, wherever it stands. A UUID is not told
+/// apart from an id by its form.
+fn has_form(value: &[u8]) -> bool {
+    let secret = behind_scheme(value);
+    secret.len() >= SHORTEST && vendor(secret).is_some_and(|form| form != UUID)
 }
 
 /// The fingerprint of a cookie as its host handed it out.
@@ -187,41 +229,78 @@ pub fn cookie_fingerprint(
     key.of_parts(&[b"cookie", host.as_bytes(), name, value])
 }
 
-fn cookies<'a>(
-    head: &'a Head,
-    value: &'a [u8],
-    key: &'a FingerprintKey,
-) -> impl Iterator<Item = Presented> + 'a {
-    value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()).map(
-        move |pair| {
-            let split = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-            let (name, value) = pair.split_at(split);
-            let value = value.strip_prefix(b"=").unwrap_or(value);
-            let host = head.target().host().as_str();
-            let mut presented = read("cookie".to_owned(), value, key);
-            presented.is_cookie = true;
-            presented.readings.push(cookie_fingerprint(key, host, name, value));
-            presented
-        },
-    )
+fn cookies(head: &Head, value: &[u8], key: &FingerprintKey, found: &mut Vec<Presented>) {
+    let host = head.target().host().as_str();
+    for pair in value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
+        if pair.is_empty() {
+            continue;
+        }
+        let split = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+        let (name, value) = pair.split_at(split);
+        let value = value.strip_prefix(b"=").unwrap_or(value);
+        let mut cookie = one("cookie", value, value, key);
+        cookie.is_cookie = true;
+        cookie.readings.push(cookie_fingerprint(key, host, name, value));
+        found.push(cookie);
+        if vendor(name).is_some() {
+            found.push(one("cookie name", name, name, key));
+        }
+    }
 }
 
-fn read(slot: String, value: &[u8], key: &FingerprintKey) -> Presented {
+/// The secrets of a slot.
+fn read(slot: &str, value: &[u8], key: &FingerprintKey, found: &mut Vec<Presented>) {
     let secret = behind_scheme(value);
-    let mut readings: SmallVec<[Fingerprint; 4]> = SmallVec::new();
-    readings.push(key.fingerprint(secret));
-    if secret.len() != value.len() {
-        readings.push(key.fingerprint(value));
-    }
-    if value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic ")) {
-        for part in basic(secret) {
-            readings.push(key.fingerprint(&part));
+    let mut presented = one(slot, secret, value, key);
+    if value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+        && let Some(decoded) = decoded(secret)
+    {
+        let (user, password) = basic(&decoded);
+        presented.readings.push(key.fingerprint(password));
+        presented.readings.push(key.fingerprint(&decoded));
+        if !user.is_empty() {
+            // Many APIs take the key from the name and ignore the password.
+            let mut named = one(slot, user, secret, key);
+            named.readings.push(key.fingerprint(&decoded));
+            found.push(named);
         }
     } else if let Some(token) = quoted_token(secret) {
-        readings.push(key.fingerprint(token));
+        presented.readings.push(key.fingerprint(token));
     }
-    Presented { slot, length: secret.len(), vendor: vendor(secret), is_cookie: false, readings }
+    found.push(presented);
 }
+
+/// One secret, and the whole that it is a part of.
+fn one(slot: &str, secret: &[u8], whole: &[u8], key: &FingerprintKey) -> Presented {
+    let mut readings: SmallVec<[Fingerprint; 4]> = SmallVec::new();
+    readings.push(key.fingerprint(secret));
+    if secret.len() != whole.len() {
+        readings.push(key.fingerprint(whole));
+    }
+    let vendor = vendor(secret);
+    Presented { slot: slot.to_owned(), length: secret.len(), vendor, is_cookie: false, readings }
+}
+
+/// Authentication schemes in use; any other word before a space may be a secret itself.
+const SCHEMES: &[&str] = &[
+    "apikey",
+    "api-key",
+    "basic",
+    "bearer",
+    "bot",
+    "digest",
+    "hawk",
+    "key",
+    "negotiate",
+    "ntlm",
+    "oauth",
+    "privatekey",
+    "sharedkey",
+    "splunk",
+    "sso-key",
+    "token",
+    "x-api-key",
+];
 
 /// What stands behind an authentication scheme (RFC 9110 section 11.4), or the whole value.
 fn behind_scheme(value: &[u8]) -> &[u8] {
@@ -229,30 +308,51 @@ fn behind_scheme(value: &[u8]) -> &[u8] {
         return value;
     };
     let (scheme, rest) = value.split_at(space);
-    let token = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if scheme.iter().all(token) { rest.trim_ascii() } else { value }
+    let known = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
+    if known { rest.trim_ascii() } else { value }
 }
 
-/// `Token token="…"`, as some vendors write it.
+/// `Token token="…"`, as some vendors write it, with nothing beside it.
 fn quoted_token(secret: &[u8]) -> Option<&[u8]> {
     let rest = secret.strip_prefix(b"token=")?;
-    let rest = rest.strip_prefix(b"\"").unwrap_or(rest);
-    Some(rest.split(|byte| matches!(byte, b'"' | b',')).next().unwrap_or(rest))
+    let token = match rest.strip_prefix(b"\"") {
+        Some(quoted) => quoted.strip_suffix(b"\"")?,
+        None => rest,
+    };
+    let plain = |byte: &u8| !matches!(byte, b'"' | b',' | b';' | b' ' | b'\t');
+    token.iter().all(plain).then_some(token)
 }
 
-/// User, password and both of Basic credentials (RFC 7617).
-fn basic(encoded: &[u8]) -> Vec<Vec<u8>> {
+fn decoded(encoded: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
-    let Some(decoded) = engines.iter().find_map(|engine| engine.decode(encoded).ok()) else {
-        return Vec::new();
-    };
+    engines.iter().find_map(|engine| engine.decode(encoded).ok()).map(Zeroizing::new)
+}
+
+/// Users that stand beside a token and are none.
+const USERS: &[&str] =
+    &["00000000-0000-0000-0000-000000000000", "oauth2accesstoken", "x-bitbucket-api-token-auth"];
+
+/// Passwords that stand beside a token and are none.
+const PASSWORDS: &[&str] = &["", "x", "x-oauth-basic"];
+
+/// The user of Basic credentials (RFC 7617) where it may be a secret of its own, and the password; a
+/// token that stands as the user is in the password's place.
+fn basic(decoded: &[u8]) -> (&[u8], &[u8]) {
     let split = decoded.iter().position(|byte| *byte == b':').unwrap_or(decoded.len());
     let (user, password) = decoded.split_at(split);
     let password = password.strip_prefix(b":").unwrap_or(password);
-    // A user name beside a password is no secret; alone it is the token.
-    let alone = if password.is_empty() { user } else { password };
-    vec![alone.to_vec(), decoded.clone()]
+    let among = |known: &[&str], part: &[u8]| {
+        known.iter().any(|word| part.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    if among(PASSWORDS, password) {
+        return (b"", user);
+    }
+    let is_name = user.len() < SHORTEST || user.contains(&b'@') || among(USERS, user);
+    if is_name && vendor(user).is_none() { (b"", password) } else { (user, password) }
 }
+
+/// What is shorter is no secret by its form.
+const SHORTEST: usize = 16;
 
 /// The one form that identifiers share.
 const UUID: &str = "Railway or other UUID";
@@ -285,7 +385,6 @@ fn vendor(secret: &[u8]) -> Option<&'static str> {
 /// A path as it may be shown and kept: a segment with the form of a vendor's credential is left
 /// out. A UUID stays, which is far more often an id.
 pub fn shown_path(path: &str) -> Cow<'_, str> {
-    const SHORTEST: usize = 16;
     let secret = |segment: &&str| {
         segment.len() >= SHORTEST && vendor(segment.as_bytes()).is_some_and(|form| form != UUID)
     };
@@ -336,9 +435,77 @@ mod tests {
             );
             assert!(!format!("{presented:?}").contains("dead"));
         }
+        let stripe = format!("Basic {}", STANDARD.encode(format!("{token}:x-oauth-basic")));
+        let head_of = |value: &str| head("GET", "https://a.test/", &[("authorization", value)]);
+        let found = presented(&head_of(&stripe).unwrap(), &key);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].readings().contains(&key.fingerprint(token.as_bytes())));
         let head =
             head("GET", "https://a.test/?access_token=abc&q=1", &[("cookie", "a=b; c=d")]).unwrap();
         let slots: Vec<String> = presented(&head, &key).into_iter().map(|p| p.slot).collect();
         assert_eq!(slots, ["cookie", "cookie", "query access_token"]);
+    }
+
+    #[test]
+    fn an_issued_secret_covers_no_other() {
+        let key = FingerprintKey::new(b"key");
+        let issued = "11111111-0000-4000-8000-000000000001";
+        let foreign = "00000000-0000-4000-8000-00000000dead";
+        let covered = |name: &str, value: &str| {
+            let head = head("GET", "https://a.test/", &[(name, value)]).unwrap();
+            let print = key.fingerprint(issued.as_bytes());
+            presented(&head, &key).iter().all(|one| one.readings().contains(&print))
+        };
+        let basic = |text: String| format!("Basic {}", STANDARD.encode(text));
+        assert!(covered("authorization", &format!("Bearer {issued}")));
+        assert!(covered("authorization", &basic(format!("alice:{issued}"))));
+        assert!(covered("authorization", &basic(format!("oauth2accesstoken:{issued}"))));
+        for (name, value) in [
+            ("authorization", basic(format!("{foreign}:{issued}"))),
+            ("authorization", basic(format!("{issued}:{foreign}"))),
+            ("authorization", basic(format!("sk_live_0123456789abcdef0123:{issued}"))),
+            ("authorization", format!("{foreign} {issued}")),
+            ("x-api-key", format!("{foreign} {issued}")),
+            ("authorization", format!("Token token=\"{issued}\", key=\"{foreign}\"")),
+            ("authorization", format!("Token token={issued},{foreign}")),
+            ("project-access-token", format!("token=\"{issued}\"{foreign}")),
+            ("cookie", format!("{foreign}={issued}")),
+        ] {
+            assert!(!covered(name, &value), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn slots_are_known_by_their_names_and_by_what_stands_in_them() {
+        let key = FingerprintKey::new(b"key");
+        let count = |path: &str, name: &str, value: &str| {
+            let url = format!("https://a.test{path}");
+            presented(&head("GET", &url, &[(name, value)]).unwrap(), &key).len()
+        };
+        for name in ["X-Auth", "Auth", "Authentication", "X-Railway-Auth-Token", "X-Jwt", "X-Pat"] {
+            assert_eq!(count("/", name, "abc"), 1, "{name}");
+        }
+        let form = "ghp_0123456789abcdef0123456789abcdef0123";
+        assert_eq!((count("/", "X-Thing", form), count("/", "X-Thing", "abc")), (1, 0));
+        for query in [
+            "accessToken",
+            "access-token",
+            "api_token",
+            "railway_token",
+            "x-api-key",
+            "bearer",
+            "personal_access_token",
+            "token[]",
+            "a[token]",
+            "%20token",
+            "sessionid",
+            "PASSWD",
+        ] {
+            assert_eq!(count(&format!("/?{query}=abc"), "accept", "*/*"), 1, "{query}");
+        }
+        for query in ["pageToken", "next_token", "continuation-token", "q", "monkey", "keyword"] {
+            assert_eq!(count(&format!("/?{query}=abc"), "accept", "*/*"), 0, "{query}");
+        }
+        assert_eq!(count(&format!("/?q={form}"), "accept", "*/*"), 1);
     }
 }
