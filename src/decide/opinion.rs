@@ -3,10 +3,11 @@
 //! Takes what each resource, credential and target says of a request; returns a [`Ruling`]: the
 //! strictest word stands, and the first reason in the order of [`Reason`] among those that carry it.
 
+use super::scope::Does;
 use super::{Context, Finding, Reason, Ruling, Standing, Target, Terms};
 use crate::catalog::{Effect, Reversibility};
 use crate::fingerprint::Fingerprint;
-use crate::inspect::{Facts, Presented, Unreadable};
+use crate::inspect::{Facts, Operation, Presented, Unreadable};
 use crate::message::Head;
 use crate::policy::{Place, Resource, Word};
 use crate::trajectory::Stage;
@@ -28,13 +29,13 @@ pub(super) struct Opinions<'a> {
     all: Vec<Opinion<'a>>,
     targets: Vec<Target>,
     pins: Vec<(Arc<str>, Fingerprint)>,
-    /// What a plain call does by the rules, which may say it themselves.
-    effect: Option<Effect>,
+    /// A plain call as the rules have it, which may say themselves what it does.
+    plain: Option<Operation>,
 }
 
 impl<'a> Opinions<'a> {
     pub(super) const fn new(context: &'a Context<'a>) -> Self {
-        Self { context, all: Vec::new(), targets: Vec::new(), pins: Vec::new(), effect: None }
+        Self { context, all: Vec::new(), targets: Vec::new(), pins: Vec::new(), plain: None }
     }
 
     pub(super) const fn standing(&self) -> &'a Standing {
@@ -106,8 +107,16 @@ impl<'a> Opinions<'a> {
         }
     }
 
-    pub(super) const fn takes_effect(&mut self, effect: Effect) {
-        self.effect = Some(effect);
+    /// What the rules say of a plain call.
+    pub(super) fn does(&mut self, operation: &Operation, (effect, reversibility): Does) {
+        if (effect, reversibility) != (operation.effect, operation.reversibility) {
+            self.plain = Some(Operation { effect, reversibility, ..operation.clone() });
+        }
+    }
+
+    /// The effect of a plain call by the rules.
+    pub(super) fn effect(&self) -> Option<Effect> {
+        self.plain.as_ref().map(|operation| operation.effect)
     }
 
     pub(super) fn pin(&mut self, resource: &Resource, fingerprint: Fingerprint) {
@@ -147,8 +156,11 @@ impl<'a> Opinions<'a> {
         }
         findings.sort_by_key(|finding| finding.reason);
         let terms = self.terms();
-        let irreversible = facts
-            .operations()
+        let operations: Arc<[Operation]> = match self.plain {
+            Some(operation) => Arc::from([operation]),
+            None => facts.operations().clone(),
+        };
+        let irreversible = operations
             .iter()
             .any(|operation| operation.reversibility == Reversibility::Irreversible);
         let needed = if irreversible {
@@ -164,7 +176,7 @@ impl<'a> Opinions<'a> {
             resource: resource.map(|resource| resource.name.clone()),
             environment: resource.and_then(|resource| resource.environment.clone()),
             findings,
-            operations: facts.operations().clone(),
+            operations,
             targets: Vec::new(),
             credentials: Vec::new(),
             stages: Vec::new(),
@@ -177,7 +189,7 @@ impl<'a> Opinions<'a> {
         if word != Word::Allow {
             ruling.detail = detail(&ruling, given, head);
         }
-        ruling.stages = stages(&ruling, self.effect);
+        ruling.stages = stages(&ruling);
         let issued = |presented: &Presented| {
             presented.readings().iter().find_map(|reading| policy.issued(reading))
         };
@@ -204,7 +216,7 @@ impl<'a> Opinions<'a> {
 }
 
 /// The stages of a request: findings first, then effect.
-fn stages(ruling: &Ruling, by_rules: Option<Effect>) -> Vec<Stage> {
+fn stages(ruling: &Ruling) -> Vec<Stage> {
     let mut stages = Vec::new();
     for finding in &ruling.findings {
         let stage = match finding.reason {
@@ -217,10 +229,6 @@ fn stages(ruling: &Ruling, by_rules: Option<Effect>) -> Vec<Stage> {
         if !stages.contains(&stage) {
             stages.push(stage);
         }
-    }
-    if by_rules.is_some_and(|effect| effect < Effect::Destructive) {
-        // A rule says that the call does not do what its method or path looks like.
-        return stages;
     }
     if ruling.operations.iter().any(|operation| operation.effect == Effect::Destructive) {
         stages.push(Stage::Destructive);

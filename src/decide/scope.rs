@@ -34,7 +34,8 @@ pub(super) fn judge<'a, B>(
             Some(catalog) => judge_catalogued(operation, catalog, candidates, opinions),
             None => judge_plain(operation, head, candidates, opinions, &mut websocket),
         };
-        if opinions.standing().hold_writes && operation.effect != Effect::Read {
+        let effect = opinions.effect().unwrap_or(operation.effect);
+        if opinions.standing().hold_writes && effect != Effect::Read {
             let detail = "a sequence of this agent's calls was dangerous, so all its writes wait for a person";
             opinions.word(
                 Word::Hold,
@@ -351,25 +352,39 @@ fn judge_plain<'a>(
     let segments = head.path().segments();
     let path: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
     let mut judges = Vec::new();
-    let mut effective: Option<Effect> = None;
+    let mut effective: Option<Does> = None;
     for candidate in candidates {
         let Judge::Plain(rules) = &candidate.1.judge else { continue };
-        if let Some(effect) =
+        if let Some(does) =
             by_rules(operation, head, &path, rules, candidate.1, opinions, websocket)
         {
-            effective = effective.max(Some(effect));
+            effective = effective.max(Some(does));
             judges.push(*candidate);
         }
     }
-    if let Some(effect) = effective {
-        opinions.takes_effect(effect);
+    if let Some(does) = effective {
+        opinions.does(operation, does);
     }
     if judges.is_empty() {
         let by = candidates.first().map(|(_, resource)| (*resource, Some(resource.place)));
         opinions.deny(Reason::ScopeViolation, by);
         return (candidates.to_vec(), false);
     }
-    (judges, effective.is_some_and(|effect| effect != Effect::Read))
+    (judges, effective.is_some_and(|(effect, _)| effect != Effect::Read))
+}
+
+/// What a call does, the graver first.
+pub(super) type Does = (Effect, Reversibility);
+
+/// What a call does by a rule, which may say it itself.
+fn by_rule(rule: &Rule, operation: &Operation) -> Does {
+    let effect = rule.effect.unwrap_or(operation.effect);
+    let usual = match effect {
+        _ if effect == operation.effect => operation.reversibility,
+        Effect::Destructive | Effect::Unknown => Reversibility::Irreversible,
+        _ => Reversibility::Reversible,
+    };
+    (effect, rule.reversibility.unwrap_or(usual))
 }
 
 /// What the rules of one resource say; none if it abstains.
@@ -381,23 +396,24 @@ fn by_rules<'a>(
     resource: &'a Resource,
     opinions: &mut Opinions<'a>,
     websocket: &mut bool,
-) -> Option<Effect> {
+) -> Option<Does> {
     let method = head.method();
     let fits = |rule: &Rule| match &rule.method {
         None => true,
         Some(wanted) => wanted == method || (*wanted == Method::GET && *method == Method::HEAD),
     };
-    let mut effect = None;
+    let mut does = None;
     // A trailing slash or dot is another spelling to many servers; it is no way past these.
     let trimmed: Vec<&str> = restricting_spelling(path);
     for (_, rule) in rules.restricting.matches(&trimmed).into_iter().filter(|(_, rule)| fits(rule))
     {
-        let of_rule = rule.effect.unwrap_or(operation.effect);
-        effect = effect.max(Some(of_rule));
+        let of_rule = by_rule(rule, operation);
+        does = does.max(Some(of_rule));
         if rule.word == Word::Deny {
             opinions.deny(Reason::ScopeViolation, Some((resource, Some(rule.place))));
         } else {
-            opinions.word(Word::Hold, held_reason(of_rule), Some(resource), Some(rule.place), None);
+            let reason = held_reason(of_rule.0);
+            opinions.word(Word::Hold, reason, Some(resource), Some(rule.place), None);
         }
     }
     let allowing: Vec<&(Template, Rule)> =
@@ -407,9 +423,9 @@ fn by_rules<'a>(
         allowing.iter().find(|(template, rule)| is_outright(template, rule, operation, head, path));
     if let Some((_, rule)) = outright {
         opinions.allow(resource, Some(rule.place));
-        return effect.max(Some(rule.effect.unwrap_or(operation.effect)));
+        return does.max(Some(by_rule(rule, operation)));
     }
-    let Some((_, rule)) = allowing.first() else { return effect };
+    let Some((_, rule)) = allowing.first() else { return does };
     // What destroys, or does nobody knows what, is not meant by a wildcard.
     opinions.word(
         Word::Hold,
@@ -418,7 +434,7 @@ fn by_rules<'a>(
         Some(rule.place),
         None,
     );
-    effect.max(Some(operation.effect))
+    does.max(Some((operation.effect, operation.reversibility)))
 }
 
 fn restricting_spelling<'p>(path: &[&'p str]) -> Vec<&'p str> {

@@ -101,6 +101,34 @@ fn a_rule_says_what_a_call_does() {
 }
 
 #[test]
+fn what_a_rule_says_counts_everywhere() {
+    let rules = "- hold: POST /teardown\n        effect: destructive\n        reversibility: irreversible\n      \
+                 - allow: GET /rotate\n        effect: credential\n      - allow: GET /**";
+    let policy = policy(|text| {
+        text.replacen("- allow: GET /**", rules, 1).replacen(
+            "holds:\n",
+            "holds:\n  irreversible: { approvals: 2 }\n",
+            1,
+        )
+    });
+    let (_, agent) = policy.agent("staging-fixer").unwrap();
+    let ruled = |line: &str| {
+        let (method, path) = line.split_once(' ').unwrap();
+        let text = format!("{method} https://api.staging.railway.app{path}");
+        match explain(&policy, agent, &text).unwrap() {
+            Explained::Ruled(ruling) => ruling,
+            Explained::Refused(_) => panic!("it is judged"),
+        }
+    };
+    let teardown = ruled("POST /teardown");
+    assert_eq!((teardown.word, teardown.approvals_needed), (Word::Hold, 2));
+    assert!(teardown.stages.contains(&Stage::Irreversible), "{:?}", teardown.stages);
+    let rotate = ruled("GET /rotate");
+    assert_eq!((rotate.word, rotate.is_plain_read()), (Word::Allow, false));
+    assert!(ruled("GET /other").is_plain_read());
+}
+
+#[test]
 fn plain_resources() {
     use Word::{Allow, Deny, Hold};
     let docs = "https://docs.railway.com/x";
