@@ -10,7 +10,7 @@ mod pool;
 mod resolve;
 mod send;
 
-pub use body::{RequestBody, ResponseBody, Watch};
+pub use body::{Cut, RequestBody, ResponseBody, Watch};
 pub use dial::{Reach, is_public};
 pub use pool::Pool;
 pub use send::{Lease, Sent, Upstream, strip_hop_by_hop};

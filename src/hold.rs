@@ -196,7 +196,14 @@ impl Holds {
             Opened::New(hold) => {
                 self.opened().insert(hold.id.clone(), Instant::now());
                 let view = view(hold)?;
-                self.record(Kind::Hold, &view, None, None).await.map_err(Error::from)?;
+                if let Err(error) = self.record(Kind::Hold, &view, None, None).await {
+                    // What is not in the record asks nobody.
+                    self.store
+                        .change_hold(&view.id, Happening::Withdraw, self::now())
+                        .await
+                        .map_err(Error::from)?;
+                    return Err(Error::from(error).into());
+                }
                 self.tell(Event::Opened(Arc::new(view.clone())));
                 Ok(view)
             }

@@ -8,7 +8,7 @@ pub mod graphql;
 pub mod operation;
 pub mod rest;
 
-pub use credential::{Presented, shown_path};
+pub use credential::{Presented, shown_path, shown_query};
 pub use operation::{Identity, Operation};
 
 use crate::catalog::Catalog;

@@ -292,16 +292,17 @@ impl Policy {
     pub fn owners(&self, service: &Arc<str>, kind: &str, id: &str) -> &[Ix] {
         self.owners
             .get(&(service.clone(), kind.to_owned()))
-            .and_then(|ids| ids.get(id))
+            .and_then(|ids| ids.get(&*folded(id)))
             .map_or(&[], Vec::as_slice)
     }
 
     /// The resources that declare an id of whatever kind for a service.
     pub fn owners_of_any_kind(&self, service: &Arc<str>, id: &str) -> Vec<(&str, &[Ix])> {
+        let id = folded(id);
         self.owners
             .iter()
             .filter(|((owner, _), _)| owner == service)
-            .filter_map(|((_, kind), ids)| Some((kind.as_str(), ids.get(id)?.as_slice())))
+            .filter_map(|((_, kind), ids)| Some((kind.as_str(), ids.get(&*id)?.as_slice())))
             .collect()
     }
 
@@ -348,4 +349,17 @@ impl Resource {
             Judge::Plain(_) => None,
         }
     }
+}
+
+/// An id in the one form it is compared in: servers read a UUID in either case, with braces and
+/// without dashes (RFC 9562 section 4). Other ids are what they are.
+fn folded(id: &str) -> std::borrow::Cow<'_, str> {
+    let bare = id.trim();
+    let bare = bare.strip_prefix("urn:uuid:").unwrap_or(bare);
+    let bare = bare.trim_start_matches('{').trim_end_matches('}');
+    let digits: String = bare.chars().filter(|c| *c != '-').collect();
+    if digits.len() != 32 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return id.into();
+    }
+    digits.to_ascii_lowercase().into()
 }

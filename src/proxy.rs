@@ -68,6 +68,8 @@ pub struct Proxy {
     pub started: Instant,
 }
 
+const ANOTHER_TOKEN: &str = "The agent's token has changed since this connection was opened; connect again with the new one.";
+
 /// Who calls, and for which one host.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -97,13 +99,18 @@ impl Proxy {
             Some(state.session()),
         );
         let http1 = request.version() < Version::HTTP_2;
+        let head_only = request.method() == http::Method::HEAD;
         match self.exchange(&caller, &snapshot, &exchange, request).await {
             Ok(response) => response,
             Err(mut refusal) => {
                 // Only HTTP/1.1 has a connection to close behind an unread body.
                 refusal.unread &= http1;
                 self.metrics.refused(&refusal.ruling);
-                respond::refuse(&refusal, &exchange.request_id).map(AnswerBody::Refusal)
+                let mut refused = respond::refuse(&refusal, &exchange.request_id);
+                if head_only {
+                    respond::leave_body_out(&mut refused);
+                }
+                refused.map(AnswerBody::Refusal)
             }
         }
     }
@@ -123,10 +130,7 @@ impl Proxy {
             ));
         };
         if agent.proof != caller.proof {
-            return Err(Refusal::because(
-                Reason::NotIdentified,
-                "The agent's token has changed since this connection was opened; connect again with the new one.",
-            ));
+            return Err(Refusal::because(Reason::NotIdentified, ANOTHER_TOKEN));
         }
         let candidates = policy.candidates(agent, &caller.target);
         let catalog =
@@ -139,15 +143,23 @@ impl Proxy {
                 return Err(refusal);
             }
         };
-        let (message, failed) =
-            intake::gather(head, body, catalog, &candidates, &policy.limits).await;
+        let (limits, bodies) = (&policy.limits, &caller.state.bodies);
+        let gathered = intake::gather(head, body, catalog, &candidates, limits, bodies).await;
+        // The room is taken until the call is answered or handed back.
+        let (message, failed, _room) = match gathered {
+            Ok(gathered) => gathered,
+            Err(refusal) => {
+                Box::pin(exchange.refused(None, &refusal.ruling, policy, None)).await;
+                return Err(refusal);
+            }
+        };
         let streams = matches!(message.body(), Body::Stream(_));
         let manner = respond::Manner::of(message.head(), catalog);
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
         let (verdict, changes) =
             caller.state.judge(inspected, policy, agent, None, self.started.elapsed());
         if !changes.is_empty() {
-            Box::pin(self.remember(&caller.state.name, &changes)).await?;
+            Box::pin(self.remember(&caller.state, changes)).await?;
         }
         match verdict {
             Verdict::Allow(permit) => {
@@ -181,7 +193,7 @@ impl Proxy {
         let policy = &snapshot.policy;
         let manner = way.manner;
         let intent = exchange.permitted(permit.head(), permit.ruling(), policy, hold).await;
-        intent.map_err(|error| {
+        let intent = intent.map_err(|error| {
             tracing::error!(%error, "a call was refused because it could not be recorded");
             manner.refusal(Ruling::denial(
                 Reason::NotRecorded,
@@ -223,8 +235,9 @@ impl Proxy {
         let may_follow = !(head_only
             || matches!(status, http::StatusCode::NO_CONTENT | http::StatusCode::NOT_MODIFIED));
         strip_hop_by_hop(response.headers_mut());
+        let (address, attempts) = (sent.address, sent.attempts);
         let mut outcome =
-            exchange.clone().answered(status.as_u16(), sent.address, sent.attempts, sent.lease);
+            exchange.clone().answered(status.as_u16(), address, attempts, intent, sent.lease);
         if !may_follow || response.body().is_end_stream() {
             // The head is the whole answer, so its record comes before it.
             if let Err(error) = Box::pin(outcome.recorded()).await {

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 /// Ids of one process share a random part and count on, so that making one asks nobody.
@@ -112,7 +112,7 @@ impl Exchange {
         ruling: &Ruling,
         policy: &Policy,
         hold: Option<&str>,
-    ) -> Result<(), NotRecorded> {
+    ) -> Result<Option<Ticket>, NotRecorded> {
         let mut entry = self.intent(Some(head), ruling, policy);
         if let Some(hold) = hold {
             entry.hold = Some(Text::from(hold.to_owned()));
@@ -123,9 +123,9 @@ impl Exchange {
             if !self.log.healthy() {
                 return Err(NotRecorded::Disk);
             }
-            return self.log.note(entry).map(drop);
+            return self.log.note(entry).map(Some);
         }
-        Box::pin(self.log.commit(entry)).await.map(drop)
+        Box::pin(self.log.commit(entry)).await.map(|_seq| None)
     }
 
     /// Records a refusal, with the hold it belongs to. Nothing has left and nothing will, so the
@@ -149,12 +149,20 @@ impl Exchange {
     }
 
     /// Watches the answer until its end.
-    pub fn answered(self, status: u16, address: SocketAddr, attempts: u8, lease: Lease) -> Outcome {
+    pub fn answered(
+        self,
+        status: u16,
+        address: SocketAddr,
+        attempts: u8,
+        intent: Option<Ticket>,
+        lease: Lease,
+    ) -> Outcome {
         Outcome {
             exchange: self,
             status,
             address: Some(address),
             attempts,
+            intent,
             lease: Some(lease),
             bytes: 0,
             told: None,
@@ -262,6 +270,8 @@ pub struct Outcome {
     status: u16,
     address: Option<SocketAddr>,
     attempts: u8,
+    /// The record of a read, which may be unwritten yet.
+    intent: Option<Ticket>,
     lease: Option<Lease>,
     bytes: u64,
     /// The record of the end, once there is one.
@@ -289,6 +299,9 @@ impl Outcome {
     /// Records that an answer without a body is complete, and waits until that is written.
     pub async fn recorded(&mut self) -> Result<(), NotRecorded> {
         self.record(None);
+        if let Some(intent) = &mut self.intent {
+            intent.written().await?;
+        }
         match &mut self.told {
             Some(Ok(ticket)) => ticket.written().await.map(drop),
             Some(Err(error)) => Err(*error),
@@ -302,12 +315,15 @@ impl Watch for Outcome {
         self.bytes += bytes.len() as u64;
     }
 
-    fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>> {
         self.record(None);
-        // If the record fails the answer has passed already; the log stops what comes after.
+        if let Some(intent) = &self.intent {
+            ready!(intent.poll_written(cx))?;
+        }
         match &self.told {
-            Some(Ok(ticket)) => ticket.poll_written(cx).map(|_outcome| ()),
-            Some(Err(_)) | None => Poll::Ready(()),
+            Some(Ok(ticket)) => ticket.poll_written(cx).map_ok(drop),
+            Some(Err(error)) => Poll::Ready(Err(*error)),
+            None => Poll::Ready(Err(NotRecorded::Closed)),
         }
     }
 

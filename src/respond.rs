@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
+use hyper::body::Body as _;
 use serde_json::{Map, Value, json};
 
 /// A refusal and what its answer depends on.
@@ -131,6 +132,15 @@ pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Full<Bytes>> {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Answers a HEAD (RFC 9110 section 9.3.2): the length is told and the body is not sent, which on
+/// HTTP/2 nobody else sees to.
+pub fn leave_body_out(response: &mut Response<Full<Bytes>>) {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    *response.body_mut() = Full::default();
 }
 
 /// The error type of RFC 9209 section 2.3.

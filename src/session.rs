@@ -17,11 +17,18 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// A session ends after this long without a request.
 const IDLE: Duration = Duration::from_mins(30);
 /// Certificates for undeclared hosts, per second and agent.
 const UNDECLARED_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
+
+/// How much of bodies that are read whole one agent may have in memory, in KiB.
+const BODIES_KIB: usize = 64 << 10;
+
+/// How many of one agent's clients may be kept waiting.
+const SEATS: usize = 256;
 
 /// What the proxy remembers of one agent.
 pub struct AgentState {
@@ -29,6 +36,10 @@ pub struct AgentState {
     pub name: Arc<str>,
     /// Its idle connections.
     pub pool: Arc<Pool>,
+    /// Room for bodies that are read whole, in KiB: what one agent sends may not take all memory.
+    pub bodies: Arc<Semaphore>,
+    /// Places for clients that are kept waiting for a person; who finds none is handed the hold at once.
+    pub seats: Arc<Semaphore>,
     /// Bounds the certificates minted for hosts that no resource declares.
     pub undeclared: DefaultDirectRateLimiter,
     standing: ArcSwap<Standing>,
@@ -46,6 +57,8 @@ impl AgentState {
         Self {
             name: Arc::from(name),
             pool: Arc::new(Pool::default()),
+            bodies: Arc::new(Semaphore::new(BODIES_KIB)),
+            seats: Arc::new(Semaphore::new(SEATS)),
             undeclared: RateLimiter::direct(Quota::per_second(UNDECLARED_PER_SECOND)),
             standing: ArcSwap::from_pointee(standing),
             critical: Mutex::new(Trajectory::default()),

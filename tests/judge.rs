@@ -1,5 +1,6 @@
 //! The four cases that must never go wrong, and the call as it was published.
 
+use crate::support::client::{Client, full};
 use crate::support::mock::{Options, PRODUCTION_VOLUME, STAGING_TOKEN, STAGING_VOLUME};
 use crate::support::{FOREIGN, Gate, delete_volume, until};
 use serde_json::json;
@@ -167,5 +168,107 @@ async fn every_body_that_is_not_read_is_refused() {
     let batch =
         json!([{ "query": "{ projectToken { projectId } }" }, delete_volume(PRODUCTION_VOLUME)]);
     assert_eq!(gate.graphql(STAGING_TOKEN, &batch).reason(), "credential_out_of_scope");
+    assert_eq!(gate.mock.bytes_received(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_with_two_readings_is_refused() {
+    let gate = Gate::start().await;
+    let authorization = format!("Authorization: Bearer {STAGING_TOKEN}");
+    let hidden = format!("mutation{{volumeDelete(volumeId:%22{PRODUCTION_VOLUME}%22)}}");
+    let polyglot = |key: &str| {
+        format!("{{\"query\":\"{{__typename}}\",\"variables\":{{\"x\":\"&{key}={hidden}&y=\"}}}}")
+    };
+    let read = r#"{"query":"{__typename}"}"#.to_owned();
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let cases = [
+        (form, polyglot("query")),
+        (form, polyglot("%71uery")),
+        (form, polyglot("Query")),
+        (form, polyglot("query[]")),
+        (form, polyglot("operations")),
+        ("Content-Type: application/json; charset=utf-7", read.clone()),
+        ("Content-Type: application/json; charset=\"UTF-16\"", read.clone()),
+        ("Content-Type: application/json; x=1;CHARSET=latin1", read.clone()),
+        ("Content-Encoding: br", read),
+    ];
+    let url = "https://backboard.railway.com/graphql/v2";
+    for (header, body) in cases {
+        let answer = gate.curl(&[url, "-H", &authorization, "-H", header, "--data-raw", &body]);
+        assert_eq!(answer.reason(), "unreadable", "{header} {body}: {answer:?}");
+    }
+    let deletion = delete_volume(PRODUCTION_VOLUME).to_string();
+    for (method, http2) in [("GET", false), ("HEAD", false), ("GET", true), ("HEAD", true)] {
+        let mut client = Client::open(gate.running(), "backboard.railway.com", http2).await;
+        let request = client
+            .request(method, "/graphql/v2?query=%7B__typename%7D")
+            .header("authorization", format!("Bearer {STAGING_TOKEN}"))
+            .body(full(deletion.clone()))
+            .unwrap();
+        let got = client.exchange(request).await;
+        assert_eq!(got.status, 403, "{method} http2={http2}: {got:?}");
+        assert_eq!(got.body.is_empty(), method == "HEAD", "{method} http2={http2}: {got:?}");
+    }
+    assert_eq!(gate.mock.bytes_received(), 0);
+    // The published call's label alone is no second reading, and an ampersand in it neither.
+    let body = json!({ "query": "{ projectToken { environmentId } } # a & b" }).to_string();
+    let answer = gate.curl(&[url, "-H", &authorization, "-H", form, "--data-raw", &body]);
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_the_same_in_every_spelling() {
+    let gate = Gate::start().await;
+    let plain = PRODUCTION_VOLUME.replace('-', "");
+    for id in [
+        PRODUCTION_VOLUME.to_uppercase(),
+        plain.clone(),
+        plain.to_uppercase(),
+        format!("{{{PRODUCTION_VOLUME}}}"),
+        format!("urn:uuid:{PRODUCTION_VOLUME}"),
+        format!(" {PRODUCTION_VOLUME} "),
+    ] {
+        let answer = gate.delete_volume(STAGING_TOKEN, &id);
+        assert_eq!(answer.reason(), "credential_out_of_scope", "{id}: {answer:?}");
+    }
+    // Behind a thousand others it is not overlooked.
+    let mut ids: Vec<String> = (0..1500).map(|number| format!("harmless-{number}")).collect();
+    ids.push(PRODUCTION_VOLUME.to_owned());
+    let many = json!({
+        "query": "mutation M($ids: [String!]!) { somethingNew(ids: $ids) }",
+        "variables": { "ids": ids },
+    });
+    let answer = gate.graphql(STAGING_TOKEN, &many);
+    assert_eq!(answer.verdict(), "deny", "{answer:?}");
+    assert_eq!(gate.mock.bytes_received(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issued_credential_covers_no_other_in_its_slot() {
+    let gate = Gate::start().await;
+    let url = "https://backboard.railway.com/graphql/v2";
+    let body = json!({ "query": "{ me { email } }" }).to_string();
+    let both = format!("{FOREIGN}:{STAGING_TOKEN}");
+    let cases: Vec<Vec<String>> = vec![
+        vec!["-u".into(), both],
+        vec!["-H".into(), format!("Authorization: {FOREIGN} {STAGING_TOKEN}")],
+        vec!["-H".into(), format!("Project-Access-Token: {FOREIGN} {STAGING_TOKEN}")],
+        vec![
+            "-H".into(),
+            format!("Authorization: Token token=\"{STAGING_TOKEN}\", key=\"{FOREIGN}\""),
+        ],
+        vec![
+            "-H".into(),
+            format!("Authorization: Bearer {STAGING_TOKEN}"),
+            "-H".into(),
+            format!("X-Auth: {FOREIGN}"),
+        ],
+    ];
+    for case in cases {
+        let mut arguments: Vec<&str> = case.iter().map(String::as_str).collect();
+        arguments.extend([url, "-H", "Content-Type: application/json", "-d", &body]);
+        let answer = gate.curl(&arguments);
+        assert_eq!(answer.reason(), "foreign_credential", "{case:?}: {answer:?}");
+    }
     assert_eq!(gate.mock.bytes_received(), 0);
 }

@@ -124,6 +124,17 @@ impl Gate {
         ])
     }
 
+    /// The same with a body that is too long for an argument.
+    pub fn graphql_file(&self, token: &str, body: &Value) -> Answer {
+        let file = self.folder.path().join("body.json");
+        std::fs::write(&file, body.to_string()).unwrap();
+        let (data, authorization) =
+            (format!("@{}", file.display()), format!("Authorization: Bearer {token}"));
+        let kind = "Content-Type: application/json";
+        let url = "https://backboard.railway.com/graphql/v2";
+        self.curl(&[url, "-H", kind, "-H", &authorization, "--data-binary", &data])
+    }
+
     /// The deletion of a volume, as the published call writes it.
     pub fn delete_volume(&self, token: &str, volume: &str) -> Answer {
         self.graphql(token, &delete_volume(volume))

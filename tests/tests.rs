@@ -19,6 +19,7 @@ mod errors;
 mod holds;
 mod intercept;
 mod judge;
+mod limits;
 mod reload;
 mod run;
 mod transfer;

@@ -202,6 +202,13 @@ impl Journal {
         self.put(now, true)
     }
 
+    /// The first checkpoint after trouble, once all works that an append needs.
+    pub(super) fn go_on(&mut self, detail: &str) -> io::Result<()> {
+        self.mend()?;
+        self.rotate_if_due()?;
+        self.checkpoint(Some(detail))
+    }
+
     /// Syncs what is written.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         self.mend()?;

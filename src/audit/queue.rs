@@ -289,7 +289,7 @@ impl Bell {
 
     /// Something has to be done now.
     fn call(&self) {
-        self.urgent.store(true, Ordering::Relaxed);
+        self.urgent.store(true, Ordering::Release);
         self.ring(NAPPING);
     }
 

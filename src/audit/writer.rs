@@ -253,7 +253,7 @@ impl Writer {
         };
         let detail =
             format!("recovered: {} entries were refused ({})", trouble.refused, trouble.cause);
-        match self.journal.checkpoint(Some(&detail)) {
+        match self.journal.go_on(&detail) {
             Ok(()) => {
                 tracing::warn!("audit: {detail}");
                 self.trouble = None;

@@ -419,11 +419,15 @@ fn by_rules<'a>(
     let allowing: Vec<&(Template, Rule)> =
         rules.allowing.matches(path).into_iter().filter(|(_, rule)| fits(rule)).collect();
     *websocket |= allowing.iter().any(|(_, rule)| rule.websocket);
-    let outright =
-        allowing.iter().find(|(template, rule)| is_outright(template, rule, operation, head, path));
-    if let Some((_, rule)) = outright {
-        opinions.allow(resource, Some(rule.place));
-        return does.max(Some(by_rule(rule, operation)));
+    let outright: Vec<&Rule> = allowing
+        .iter()
+        .filter(|(template, rule)| is_outright(template, rule, operation, head, path))
+        .map(|(_, rule)| rule)
+        .collect();
+    if let Some(first) = outright.first() {
+        opinions.allow(resource, Some(first.place));
+        // Of several that allow it, the one that says the graver is believed.
+        return does.max(outright.iter().map(|rule| by_rule(rule, operation)).max());
     }
     let Some((_, rule)) = allowing.first() else { return does };
     // What destroys, or does nobody knows what, is not meant by a wildcard.

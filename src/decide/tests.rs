@@ -106,8 +106,8 @@ fn what_a_rule_says_counts_everywhere() {
                  - allow: GET /rotate\n        effect: credential\n      - allow: GET /**";
     let policy = policy(|text| {
         text.replacen("- allow: GET /**", rules, 1).replacen(
-            "holds:\n",
-            "holds:\n  irreversible: { approvals: 2 }\n",
+            "irreversible: { approvals: 1 }",
+            "irreversible: { approvals: 2 }",
             1,
         )
     });

@@ -4,6 +4,7 @@
 //! dropped, those of responses pass without what could change the head. A response body tells its
 //! watcher of every byte and of its end.
 
+use crate::audit::NotRecorded;
 use crate::message::Body;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -74,12 +75,23 @@ impl HttpBody for RequestBody {
     }
 }
 
+/// Why the body of an answer broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum Cut {
+    /// The upstream's fault, or the network's.
+    #[error(transparent)]
+    Upstream(#[from] hyper::Error),
+    /// The answer cannot be recorded, so it is not finished.
+    #[error(transparent)]
+    NotRecorded(#[from] NotRecorded),
+}
+
 /// What is told of a response body while it passes.
 pub trait Watch: Send + Unpin {
     /// Bytes that pass.
     fn passed(&mut self, bytes: &Bytes);
-    /// Whether the end may be told: what has to happen before it has happened.
-    fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    /// Whether the end may be told: what has to happen before it has happened, or never will.
+    fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>>;
     /// The body ended as its sender meant it to.
     fn ended(&mut self);
 }
@@ -115,12 +127,12 @@ impl<W: Watch> ResponseBody<W> {
 
 impl<W: Watch> HttpBody for ResponseBody<W> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Cut;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self.get_mut();
         loop {
             match &mut this.state {
@@ -141,12 +153,15 @@ impl<W: Watch> HttpBody for ResponseBody<W> {
                     },
                     Some(Err(error)) => {
                         this.state = State::Over;
-                        return Poll::Ready(Some(Err(error)));
+                        return Poll::Ready(Some(Err(error.into())));
                     }
                     None => this.state = State::Last(None),
                 },
                 State::Last(frame) => {
-                    ready!(this.watch.poll_may_end(cx));
+                    if let Err(error) = ready!(this.watch.poll_may_end(cx)) {
+                        this.state = State::Over;
+                        return Poll::Ready(Some(Err(error.into())));
+                    }
                     let frame = frame.take();
                     this.watch.ended();
                     this.state = State::Over;

@@ -5,7 +5,7 @@
 //! reorder or imitate another.
 
 use crate::decide::{Held, Reason};
-use crate::inspect::shown_path;
+use crate::inspect::{shown_path, shown_query};
 use crate::message::Body;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
@@ -128,7 +128,7 @@ impl Card {
             environment: ruling.environment.as_ref().map(ToString::to_string),
             method: head.method().to_string(),
             host: head.target().to_string(),
-            path: shown_path(head.path().as_str()).into_owned(),
+            path: shown_path(head.path().as_str()).into_owned() + &shown_query(head.query()),
             body_bytes,
             credentials: ruling
                 .credentials

@@ -6,7 +6,7 @@
 //! never covers another. Values never leave this module.
 
 use crate::fingerprint::{Fingerprint, FingerprintKey};
-use crate::message::Head;
+use crate::message::{Head, Query};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use regex::bytes::RegexSet;
@@ -393,6 +393,22 @@ pub fn shown_path(path: &str) -> Cow<'_, str> {
     }
     let shown = |segment| if secret(&segment) { "[credential]" } else { segment };
     Cow::Owned(path.split('/').map(shown).collect::<Vec<_>>().join("/"))
+}
+
+/// A query as it may be shown, with its mark in front; what stands in a credential's slot is left out.
+pub fn shown_query(query: &Query) -> String {
+    let mut shown = String::new();
+    for (name, value) in query.pairs() {
+        shown.push(if shown.is_empty() { '?' } else { '&' });
+        shown.push_str(name);
+        if value.is_empty() {
+            continue;
+        }
+        shown.push('=');
+        let secret = is_parameter(name) || has_form(value.as_bytes());
+        shown.push_str(if secret { "[credential]" } else { value });
+    }
+    shown
 }
 
 #[cfg(test)]

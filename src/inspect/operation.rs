@@ -167,7 +167,8 @@ fn walk(value: &Value, path: &[Box<str>], found: &mut Vec<String>) {
 }
 
 fn collect_strings(value: &Value, strings: &mut Vec<String>) {
-    const MOST: usize = 1_000;
+    // One more than a request may name, so that no id hides behind the others.
+    const MOST: usize = super::IDENTITIES + 1;
     match value {
         _ if strings.len() >= MOST => {}
         Value::String(text) => strings.push(text.clone()),

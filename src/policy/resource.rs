@@ -326,7 +326,7 @@ pub(super) fn owners(entries: &Named<file::Resource>, resources: &[Resource]) ->
         for (kind, ids) in &entry.ids {
             let by_id = owners.entry((catalog.service.clone(), kind.clone())).or_default();
             for id in ids {
-                by_id.entry(id.value.clone()).or_default().push(ix);
+                by_id.entry(super::folded(&id.value).into_owned()).or_default().push(ix);
             }
         }
     }

@@ -6,7 +6,7 @@
 use super::Proxy;
 use super::relay::relay;
 use crate::decide::{Reason, Ruling};
-use crate::forward::ResponseBody;
+use crate::forward::{Cut, ResponseBody};
 use crate::inspect::credential::cookie_fingerprint;
 use crate::listen::Slot;
 use crate::policy::Policy;
@@ -43,12 +43,12 @@ impl AnswerBody {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Cut;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self.get_mut() {
             Self::Refusal(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Upstream(body) => Pin::new(&mut **body).poll_frame(cx),

@@ -12,12 +12,14 @@ use crate::inspect::{Inspected, Unreadable};
 use crate::message::Body;
 use crate::record::Exchange;
 use crate::respond::{Manner, Refusal};
-use crate::session::Changes;
+use crate::session::{AgentState, Changes};
 use crate::trajectory::Trajectory;
 use http::Response;
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 impl Proxy {
     /// Waits for a person, and then sends or refuses.
@@ -33,12 +35,9 @@ impl Proxy {
         let manner = way.manner;
         let (request, ruling) = held.into_request();
         // Nobody can approve what has not arrived: a body that streamed is gathered now.
-        let request = match whole(request, snapshot).await {
+        let (request, _room) = match whole(request, caller, snapshot, manner).await {
             Ok(request) => request,
-            Err(unreadable) => {
-                let mut refusal = manner.refusal(Ruling::unreadable(unreadable, policy));
-                refusal.status = (unreadable == Unreadable::Oversize).then_some(413);
-                refusal.unread = true;
+            Err(refusal) => {
                 exchange.refused(None, &refusal.ruling, policy, None).await;
                 return Err(refusal);
             }
@@ -53,12 +52,14 @@ impl Proxy {
                 return Err(manner.refusal(ruling));
             }
         };
-        let waiting = view.state == State::Waiting;
         let head = held.request().message().head();
-        if waiting {
+        if view.state != State::Approved {
             exchange.refused(Some(head), held.ruling(), policy, Some(&view.id)).await;
         }
-        let view = match self.holds.wait(&view.id, policy.holds.wait, &self.stop).await {
+        let before = view.state;
+        let seat = caller.state.seats.try_acquire();
+        let longest = if seat.is_ok() { policy.holds.wait } else { Duration::ZERO };
+        let view = match self.holds.wait(&view.id, longest, &self.stop).await {
             Ok(Some(now)) => now,
             Ok(None) => view,
             Err(error) => {
@@ -67,10 +68,14 @@ impl Proxy {
             }
         };
         if view.state != State::Approved {
-            let (_request, ruling) = held.into_request();
+            let (request, ruling) = held.into_request();
             let mut refusal = manner.refusal(ruling);
             if view.state != State::Waiting {
                 refusal.ruling.word = crate::policy::Word::Deny;
+            }
+            if view.state != before {
+                let head = Some(request.message().head());
+                exchange.refused(head, &refusal.ruling, policy, Some(&view.id)).await;
             }
             refusal.hold = Some(Box::new(view));
             return Err(refusal);
@@ -101,14 +106,21 @@ impl Proxy {
             redeem: policy.holds.redeem,
             most_waiting: policy.holds.most_waiting,
         };
-        self.holds.open(ask).await.map_err(|error| match error {
+        let holds = self.holds.clone();
+        // It is kept, recorded and told also when the client does not wait for that.
+        let opening = self.tasks.spawn(async move { holds.open(ask).await });
+        let opened = opening.await.map_err(|error| {
+            tracing::error!(%error, "a hold was lost in a failure of its task");
+            Ruling::denial(Reason::NotRecorded, NOT_KEPT)
+        })?;
+        opened.map_err(|error| match error {
             OpenError::OverLimit { .. } => Ruling::denial(
                 Reason::OverLimit,
                 "Too many calls of this agent wait for a person already; stop, and report what is waiting.",
             ),
             OpenError::Kept(error) => {
                 tracing::error!(%error, "a hold could not be made");
-                Ruling::denial(Reason::NotRecorded, "The call has to wait for a person, and the hold could not be kept; try again later.")
+                Ruling::denial(Reason::NotRecorded, NOT_KEPT)
             }
         })
     }
@@ -145,9 +157,12 @@ impl Proxy {
                 "The policy no longer names this agent.",
             ));
         };
+        if agent.proof != caller.proof {
+            return Err(Refusal::because(Reason::NotIdentified, super::ANOTHER_TOKEN));
+        }
         let now = self.started.elapsed();
         let (verdict, changes) = caller.state.judge(request, policy, agent, Some(&grant), now);
-        self.remember(&caller.state.name, &changes).await?;
+        self.remember(&caller.state, changes).await?;
         let permit = match verdict {
             Verdict::Allow(permit) => permit,
             Verdict::Deny(denied) => {
@@ -210,16 +225,77 @@ impl Proxy {
         }
     }
 
+    /// Takes back what a quarantined agent was waiting for, or could still redeem.
+    async fn withdraw_all(&self, agent: &str) {
+        match self.holds.list(true).await {
+            Ok(holds) => {
+                for hold in holds.iter().filter(|hold| hold.agent == agent && !hold.is_over()) {
+                    self.withdraw(&hold.id).await;
+                }
+            }
+            Err(error) => tracing::error!(%agent, %error, "holds could not be withdrawn"),
+        }
+    }
+
     async fn current_view(&self, view: View) -> View {
         self.holds.show(&view.id).await.ok().flatten().unwrap_or(view)
     }
 
     /// Puts on disk what judging left to be remembered, before anything is sent.
+    /// It goes on when the client does not.
     pub(super) async fn remember(
-        &self,
-        agent: &Arc<str>,
-        changes: &Changes,
+        self: &Arc<Self>,
+        state: &Arc<AgentState>,
+        changes: Changes,
     ) -> Result<(), Refusal> {
+        let (proxy, state) = (self.clone(), state.clone());
+        let kept = self.tasks.spawn(async move {
+            let kept = proxy.keep(&state.name, &changes).await;
+            if kept.is_err() {
+                // What is not on disk must not be taken for it.
+                state.critically(|standing, _trajectory| {
+                    for (resource, fingerprint) in &changes.pins {
+                        if let Some(pins) = standing.pins.get_mut(resource) {
+                            pins.retain(|pin| pin != fingerprint);
+                        }
+                    }
+                });
+                proxy.restrain_later(&state.name, &changes);
+            }
+            kept
+        });
+        kept.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "what a verdict depends on was lost in a failure of its task");
+            Err(unkept())
+        })
+    }
+
+    /// Tries on to store a restraint, which holds in memory meanwhile.
+    fn restrain_later(self: &Arc<Self>, agent: &Arc<str>, changes: &Changes) {
+        if changes.quarantined.is_none() && !changes.hold_writes {
+            return;
+        }
+        let (proxy, agent) = (self.clone(), agent.clone());
+        let (quarantined, hold_writes) = (changes.quarantined.clone(), changes.hold_writes);
+        self.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = proxy.stop.cancelled() => {
+                        tracing::error!(%agent, "a restraint is not stored and ends with this process");
+                        return;
+                    }
+                    () = tokio::time::sleep(RESTRAIN_AGAIN) => {}
+                }
+                let stored = proxy.store.restrain(&agent, quarantined.as_deref(), hold_writes).await;
+                match stored {
+                    Ok(()) => return,
+                    Err(error) => tracing::error!(%agent, %error, "a restraint is not stored yet"),
+                }
+            }
+        });
+    }
+
+    async fn keep(&self, agent: &Arc<str>, changes: &Changes) -> Result<(), Refusal> {
         for completed in &changes.completed {
             tracing::warn!(%agent, sequence = %completed.name, then = ?completed.then, "a dangerous sequence is complete");
             let mut entry = Entry::new(Kind::Session, Timestamp::now());
@@ -242,6 +318,9 @@ impl Proxy {
                 self.store
                     .restrain(agent, changes.quarantined.as_deref(), changes.hold_writes)
                     .await?;
+            }
+            if changes.quarantined.is_some() {
+                self.withdraw_all(agent).await;
             }
             Ok::<(), crate::store::Error>(())
         };
@@ -286,6 +365,11 @@ impl Proxy {
     }
 }
 
+const NOT_KEPT: &str =
+    "The call has to wait for a person, and the hold could not be kept; try again later.";
+
+const RESTRAIN_AGAIN: Duration = Duration::from_secs(5);
+
 fn unkept() -> Refusal {
     Refusal::because(
         Reason::NotRecorded,
@@ -293,12 +377,22 @@ fn unkept() -> Refusal {
     )
 }
 
+/// A request with its body, and the room that it takes.
 async fn whole(
     request: Inspected<Incoming>,
+    caller: &Caller,
     snapshot: &Snapshot,
-) -> Result<Inspected<Incoming>, Unreadable> {
+    manner: Manner,
+) -> Result<(Inspected<Incoming>, Option<OwnedSemaphorePermit>), Refusal> {
     let (request, streaming) = request.take_stream();
-    let Some(incoming) = streaming else { return Ok(request) };
-    let bytes = intake::whole(incoming, &snapshot.policy.limits).await?;
-    Ok(request.with_body(Body::Whole(bytes)))
+    let Some(incoming) = streaming else { return Ok((request, None)) };
+    let policy = &snapshot.policy;
+    let room = intake::room(&incoming, &policy.limits, &caller.state.bodies).await?;
+    let bytes = intake::whole(incoming, &policy.limits).await.map_err(|unreadable| {
+        let mut refusal = manner.refusal(Ruling::unreadable(unreadable, policy));
+        refusal.status = (unreadable == Unreadable::Oversize).then_some(413);
+        refusal.unread = true;
+        refusal
+    })?;
+    Ok((request.with_body(Body::Whole(bytes)), Some(room)))
 }

@@ -14,6 +14,8 @@ use http::Request;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Makes the head canonical, or says why that cannot be.
 pub(super) fn head(
@@ -48,6 +50,9 @@ pub(super) fn head(
     }
 }
 
+/// A message, why its body was not read, and the room that it takes.
+pub(super) type Gathered = (Message<Incoming>, Option<Unreadable>, Option<OwnedSemaphorePermit>);
+
 /// Reads the body whole where a rule needs it.
 pub(super) async fn gather(
     head: Box<Head>,
@@ -55,17 +60,40 @@ pub(super) async fn gather(
     catalog: Option<&Catalog>,
     candidates: &[(Ix, &Resource)],
     limits: &Limits,
-) -> (Message<Incoming>, Option<Unreadable>) {
+    bodies: &Arc<Semaphore>,
+) -> Result<Gathered, Refusal> {
     if body.is_end_stream() {
-        return (Message::new(head, Body::Empty), None);
+        return Ok((Message::new(head, Body::Empty), None, None));
     }
     if candidates.is_empty() || !inspect::needs_body(&head, catalog) {
-        return (Message::new(head, Body::Stream(body)), None);
+        return Ok((Message::new(head, Body::Stream(body)), None, None));
     }
-    match Box::pin(whole(body, limits)).await {
-        Ok(bytes) => (Message::new(head, Body::Whole(bytes)), None),
-        Err(unreadable) => (Message::new(head, Body::Empty), Some(unreadable)),
+    let room = Box::pin(room(&body, limits, bodies)).await?;
+    Ok(match Box::pin(whole(body, limits)).await {
+        Ok(bytes) => (Message::new(head, Body::Whole(bytes)), None, Some(room)),
+        Err(unreadable) => (Message::new(head, Body::Empty), Some(unreadable), None),
+    })
+}
+
+/// Waits until the agent has room for a body.
+pub(super) async fn room(
+    body: &Incoming,
+    limits: &Limits,
+    bodies: &Arc<Semaphore>,
+) -> Result<OwnedSemaphorePermit, Refusal> {
+    let most = u64::from(limits.inspect_kib);
+    let said = body.size_hint().exact().map_or(most, |bytes| bytes.div_ceil(1024).min(most));
+    let kib = u32::try_from(said).unwrap_or(limits.inspect_kib).max(1);
+    let waited = tokio::time::timeout(limits.body, bodies.clone().acquire_many_owned(kib)).await;
+    if let Ok(Ok(room)) = waited {
+        return Ok(room);
     }
+    let mut refusal = Refusal::because(
+        Reason::OverLimit,
+        "Too many bodies of this agent are on their way; wait for their answers first.",
+    );
+    refusal.unread = true;
+    Err(refusal)
 }
 
 /// Reads a body whole, within the inspection limit and in bounded time.
