@@ -6,6 +6,7 @@
 
 mod body;
 mod dial;
+mod heard;
 mod pool;
 mod resolve;
 mod send;

@@ -229,7 +229,8 @@ impl Proxy {
                 way.upgrade.filter(|_| websocket).zip(key),
                 exchange,
                 manner,
-                caller.slot.clone(),
+                caller,
+                snapshot,
             );
         }
         let may_follow = !(head_only

@@ -18,6 +18,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 /// A session ends after this long without a request.
 const IDLE: Duration = Duration::from_mins(30);
@@ -43,6 +44,7 @@ pub struct AgentState {
     /// Bounds the certificates minted for hosts that no resource declares.
     pub undeclared: DefaultDirectRateLimiter,
     standing: ArcSwap<Standing>,
+    at_large: ArcSwap<CancellationToken>,
     critical: Mutex<Trajectory>,
     session: Mutex<Session>,
 }
@@ -54,6 +56,10 @@ struct Session {
 
 impl AgentState {
     fn new(name: &str, standing: Standing) -> Self {
+        let at_large = CancellationToken::new();
+        if standing.quarantined.is_some() {
+            at_large.cancel();
+        }
         Self {
             name: Arc::from(name),
             pool: Arc::new(Pool::default()),
@@ -61,6 +67,7 @@ impl AgentState {
             seats: Arc::new(Semaphore::new(SEATS)),
             undeclared: RateLimiter::direct(Quota::per_second(UNDECLARED_PER_SECOND)),
             standing: ArcSwap::from_pointee(standing),
+            at_large: ArcSwap::from_pointee(at_large),
             critical: Mutex::new(Trajectory::default()),
             session: Mutex::new(Session { id: new_session(), last: Instant::now() }),
         }
@@ -71,13 +78,24 @@ impl AgentState {
         self.standing.load_full()
     }
 
+    /// Cancelled while the agent is in quarantine, and for what was open when it was put there.
+    pub fn quarantine(&self) -> CancellationToken {
+        CancellationToken::clone(&self.at_large.load())
+    }
+
     /// Runs the critical section: nobody else changes standing or trajectory meanwhile.
     pub fn critically<T>(&self, section: impl FnOnce(&mut Standing, &mut Trajectory) -> T) -> T {
         let mut trajectory = self.critical.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.standing.load_full();
         let mut standing = Standing::clone(&before);
         let value = section(&mut standing, &mut trajectory);
+        let quarantined = standing.quarantined.is_some();
         self.standing.store(Arc::new(standing));
+        match (before.quarantined.is_some(), quarantined) {
+            (false, true) => self.at_large.load().cancel(),
+            (true, false) => self.at_large.store(Arc::default()),
+            _ => {}
+        }
         value
     }
 

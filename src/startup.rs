@@ -36,6 +36,9 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// The file of the state folder that says where approvals are answered.
 const ADDRESS: &str = "approvals.address";
 
+/// How often idle upstream connections are looked at.
+const SWEEP: Duration = Duration::from_secs(15);
+
 /// How long storing the log's last position may take.
 const KEEP: Duration = Duration::from_secs(5);
 
@@ -142,6 +145,7 @@ impl Started {
         let admin = Admin::new(self.proxy.clone(), self.addresses.1, extra);
         self.proxy.tasks.spawn(admin.serve(approvals));
         self.proxy.tasks.spawn(notify::tell(self.proxy.clone()));
+        self.proxy.tasks.spawn(sweep(self.proxy.clone()));
         self.proxy.tasks.spawn(listen::listen(self.proxy.clone(), listener));
     }
 
@@ -180,6 +184,16 @@ impl Started {
             tracing::debug!(%error, "the address of the approvals listener could not be removed");
         }
         drop(lock);
+    }
+}
+
+/// Closes upstream connections that nobody has used for long, until the proxy drains.
+async fn sweep(proxy: Arc<Proxy>) {
+    while proxy.stop.run_until_cancelled(tokio::time::sleep(SWEEP)).await.is_some() {
+        let generation = proxy.current.load().upstream.generation();
+        for agent in proxy.agents.all() {
+            agent.pool.sweep(generation);
+        }
     }
 }
 
@@ -231,6 +245,7 @@ pub async fn reload(proxy: &Proxy, origin: &Origin, addresses: (SocketAddr, Sock
         return false;
     }
     proxy.current.store(fresh.clone());
+    before.upstream.replaced().cancel();
     for agent in proxy.agents.all() {
         agent.pool.sweep(generation);
     }

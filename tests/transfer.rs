@@ -1,5 +1,7 @@
 //! Bodies and connections: what streams, what is bounded, what is reused, and what is sent once.
 
+mod upstream;
+
 use crate::support::client::{self, Client, empty, full, read, streamed, tls, trust, within};
 use crate::support::mock::{Options, STAGING_TOKEN as STAGING};
 use crate::support::origin::{Accepted, Body, Identity, Origin, text};

@@ -11,7 +11,7 @@ use crate::inspect::rest::{is_destructive_parameter, is_destructive_word};
 use crate::inspect::{Inspected, Operation, Presented};
 use crate::message::Head;
 use crate::policy::file::Credentials;
-use crate::policy::path::{Segment, Template};
+use crate::policy::path::{Segment, Template, bare_path};
 use crate::policy::{Ix, Judge, Lists, Place, Resource, Rule, Rules, Word};
 use http::Method;
 use std::borrow::Cow;
@@ -404,9 +404,13 @@ fn by_rules<'a>(
     };
     let mut does = None;
     // A trailing slash or dot is another spelling to many servers; it is no way past these.
-    let trimmed: Vec<&str> = restricting_spelling(path);
-    for (_, rule) in rules.restricting.matches(&trimmed).into_iter().filter(|(_, rule)| fits(rule))
-    {
+    let mut restricting = rules.restricting.matches(&bare_path(path));
+    if path.iter().any(|segment| segment.contains('/')) {
+        // An encoded slash is one to many servers: both readings count.
+        let split: Vec<&str> = path.iter().flat_map(|segment| segment.split('/')).collect();
+        restricting.extend(rules.restricting.matches(&bare_path(&split)));
+    }
+    for (_, rule) in restricting.into_iter().filter(|(_, rule)| fits(rule)) {
         let of_rule = by_rule(rule, operation);
         does = does.max(Some(of_rule));
         if rule.word == Word::Deny {
@@ -439,15 +443,6 @@ fn by_rules<'a>(
         None,
     );
     does.max(Some((operation.effect, operation.reversibility)))
-}
-
-fn restricting_spelling<'p>(path: &[&'p str]) -> Vec<&'p str> {
-    let mut path: Vec<&str> =
-        path.iter().map(|segment| segment.trim_end_matches(['.', ' '])).collect();
-    while path.len() > 1 && path.last().is_some_and(|last| last.is_empty()) {
-        path.pop();
-    }
-    path
 }
 
 /// Whether an allowing rule means this very call, rather than covering it by a wildcard.

@@ -129,6 +129,68 @@ fn what_a_rule_says_counts_everywhere() {
 }
 
 #[test]
+fn no_spelling_is_a_way_past_a_rule_that_restricts() {
+    let admin = [
+        "/admin",
+        "/admin/",
+        "/ADMIN",
+        "/admin.",
+        "/admin./",
+        "/admin%20",
+        "/%20admin/",
+        "/admin%23x",
+        "/admin%3Fx",
+        "/%E2%80%8Badmin",
+        "/admin%C2%A0/",
+    ];
+    for (rule, paths) in [
+        ("* /admin", &admin[..]),
+        ("* /admin/", &admin[..]),
+        ("* /admin/**", &admin[..]),
+        ("* /admin/**", &["/admin/x", "/Admin/x/y", "/%20admin/x", "/admin%C2%A0/x", "/admin./x"]),
+        ("* /a/{b}/c/", &["/a/1/c", "/a/1/c/", "/A/1/C."]),
+    ] {
+        let rules = format!("- deny: \"{rule}\"\n      - allow: GET /**");
+        let policy = policy(|text| text.replacen("- allow: GET /**", &rules, 1));
+        for path in paths {
+            let request = format!("GET https://api.staging.railway.app{path}");
+            let (word, reason, _) = ruling(&policy, &request);
+            // Some spellings are refused before any rule is asked.
+            assert_eq!(word, Word::Deny, "{rule}: {path}: {reason:?}");
+        }
+        let (word, _, _) = ruling(&policy, "GET https://api.staging.railway.app/administration");
+        assert_eq!(word, Word::Allow, "{rule}");
+    }
+    let rules = "- hold: DELETE /volumes/\n      - allow: GET /**\n      - allow: DELETE /volumes";
+    let policy = policy(|text| text.replacen("- allow: GET /**", rules, 1));
+    for path in ["/volumes", "/volumes/"] {
+        let (word, ..) = ruling(&policy, &format!("DELETE https://api.staging.railway.app{path}"));
+        assert_eq!(word, Word::Hold, "{path}");
+    }
+}
+
+#[test]
+fn an_encoded_slash_is_read_both_ways() {
+    let rules = "- deny: \"* /secret/**\"\n      - allow: GET /**";
+    let policy = policy(|text| {
+        let text = text.replacen("- allow: GET /**", rules, 1);
+        text.replacen("\n  staging-api: ", "\n  staging-api:\n    encoded_slash: true #", 1)
+    });
+    for (path, wanted) in [
+        ("/@scope%2Fname", Word::Allow),
+        ("/secret%2Fx", Word::Deny),
+        ("/..%2Fsecret/y", Word::Deny),
+        ("/x%2F..%2Fsecret/y", Word::Deny),
+        ("/x%2F%2Fsecret", Word::Deny),
+        ("/x%2Fdelete", Word::Hold),
+    ] {
+        let (word, reason, _) =
+            ruling(&policy, &format!("GET https://api.staging.railway.app{path}"));
+        assert_eq!(word, wanted, "{path}: {reason:?}");
+    }
+}
+
+#[test]
 fn plain_resources() {
     use Word::{Allow, Deny, Hold};
     let docs = "https://docs.railway.com/x";

@@ -6,7 +6,8 @@
 
 use super::Error;
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// What must never be dialled whatever the policy says.
 #[derive(Clone, Debug, Default)]
@@ -24,9 +25,9 @@ impl Reach {
     pub fn is_own(&self, address: SocketAddr) -> bool {
         let to = address.ip().to_canonical();
         self.own.iter().filter(|own| own.port() == address.port()).any(|own| {
-            // A listener on all addresses is reached by any of this machine's, and which those are
-            // changes; its port is closed to every address that is not public.
-            let everywhere = own.ip().is_unspecified() && !is_public(to);
+            // A listener on all addresses is reached by any of this machine's; its port is closed to
+            // every address that is not public besides, where a network may lead back.
+            let everywhere = own.ip().is_unspecified() && (!is_public(to) || is_here(to));
             let loopback = own.ip().is_loopback() && (to.is_loopback() || to.is_unspecified());
             own.ip().to_canonical() == to || everywhere || loopback
         })
@@ -51,6 +52,18 @@ impl Reach {
             (true, None) => Err(Error::Resolve("it has no address".to_owned())),
         }
     }
+}
+
+/// Whether an address is one of this machine's. They come and go, so the system is asked each time:
+/// only a machine's own address can be bound. What cannot be told counts as its own.
+fn is_here(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).map_or_else(
+        |error| {
+            !matches!(error.kind(), ErrorKind::AddrNotAvailable | ErrorKind::Unsupported)
+                && error.raw_os_error() != Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+        },
+        |_bound| true,
+    )
 }
 
 /// Whether an address is a public unicast address.
@@ -144,6 +157,18 @@ mod tests {
         for text in ["1.1.1.1", "140.82.114.4", "2606:4700::1111", "2a00:1450:4001::1"] {
             assert!(is_public(text.parse().unwrap()), "{text}");
         }
+    }
+
+    #[test]
+    fn what_can_be_bound_is_here() {
+        assert!(is_here("127.0.0.1".parse().unwrap()));
+        // Set aside for documentation: no machine has them.
+        for elsewhere in ["192.0.2.1", "2001:db8::1"] {
+            assert!(!is_here(elsewhere.parse().unwrap()), "{elsewhere}");
+        }
+        // A listener on all addresses closes its port to this machine's, not to the world.
+        let reach = Reach::new(vec!["0.0.0.0:443".parse().unwrap()]);
+        assert!(!reach.is_own("1.1.1.1:443".parse().unwrap()));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! Takes a permit and the agent's pool; returns the response with the lease of its connection.
 //! Nothing is sent twice: a request that a dead connection gave back unsent goes out on another,
-//! and so does a bodiless GET or HEAD whose reused connection died before any response byte.
+//! and so does a bodiless GET or HEAD whose reused connection died before any response byte. An
+//! upstream that lives and refuses, or answers badly, has had its request.
 
 use super::dial::Reach;
+use super::heard::Heard;
 use super::pool::{Connection, Http1, Key, Pool};
 use super::{Error, RequestBody, resolve};
 use crate::decide::{Permit, Ruling};
@@ -17,13 +19,19 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// How long a connection may go on sending once its answer is over, and still be used again.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// How upstreams are reached under one policy.
 #[derive(Debug)]
@@ -33,6 +41,7 @@ pub struct Upstream {
     reach: Reach,
     generation: u64,
     tasks: TaskTracker,
+    replaced: CancellationToken,
 }
 
 /// An upstream's answer.
@@ -57,13 +66,24 @@ pub struct Lease {
     key: Key,
     connection: Option<Connection>,
     address: SocketAddr,
+    tasks: TaskTracker,
 }
 
 impl Lease {
-    /// Gives the connection back for the agent's next request.
+    /// Gives the connection back for the agent's next request, once it can carry one: an upstream
+    /// may answer before it has all of the request.
     pub fn give_back(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.pool.put(&self.key, connection, self.address);
+        match self.connection.take() {
+            Some(Connection::Http1(mut one)) if !one.sender.is_ready() => {
+                let (pool, key, address) = (self.pool.clone(), self.key.clone(), self.address);
+                self.tasks.spawn(async move {
+                    if matches!(timeout(SETTLING, one.sender.ready()).await, Ok(Ok(()))) {
+                        pool.put(&key, Connection::Http1(one), address);
+                    }
+                });
+            }
+            Some(connection) => self.pool.put(&self.key, connection, self.address),
+            None => {}
         }
     }
 }
@@ -92,12 +112,18 @@ impl Upstream {
     ) -> Self {
         let mut http1 = ClientConfig::clone(config);
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { both: config.clone(), http1: Arc::new(http1), reach, generation, tasks }
+        let replaced = CancellationToken::new();
+        Self { both: config.clone(), http1: Arc::new(http1), reach, generation, tasks, replaced }
     }
 
     /// The policy generation it belongs to.
     pub const fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Cancelled once another takes its place: what was opened under it asks again.
+    pub const fn replaced(&self) -> &CancellationToken {
+        &self.replaced
     }
 
     /// Sends a permitted request. `http2` is whether the client speaks it.
@@ -129,13 +155,14 @@ impl Upstream {
                 Some(Ok(response)) => {
                     let reusable = !websocket && is_reusable(&response);
                     let connection = Some(connection).filter(|_| reusable);
-                    let lease = Lease { pool: pool.clone(), key, connection, address };
+                    let (pool, tasks) = (pool.clone(), self.tasks.clone());
+                    let lease = Lease { pool, key, connection, address, tasks };
                     return Ok(Sent { response, address, attempts, lease, ruling });
                 }
                 Some(Err(mut failed)) => match failed.take_message() {
                     // Given back unsent by a connection that had died; it has never left.
                     Some(unsent) if reused => outgoing.body = Some(unsent.into_body()),
-                    _ if again && attempts == 1 => {
+                    _ if again && attempts == 1 && died(&connection, failed.error()) => {
                         attempts = 2;
                         outgoing.body = Some(RequestBody::Whole(None));
                     }
@@ -152,22 +179,13 @@ impl Upstream {
         network: &Network,
         limits: &Limits,
     ) -> Result<(Connection, SocketAddr, bool), Error> {
-        while let Some((mut connection, address)) = pool.take(key) {
-            let ready = match &mut connection {
-                Connection::Http1(one) => one.sender.ready().await.is_ok(),
-                Connection::Http2(sender) => sender.ready().await.is_ok(),
-            };
-            if ready {
-                return Ok((connection, address, true));
-            }
+        if let Some((connection, address)) = pool.take(key) {
+            return Ok((connection, address, true));
         }
         let dialled =
             timeout(limits.connect, Box::pin(self.dial(key, network, limits.connect))).await;
         let (connection, address) = dialled.map_err(|_elapsed| {
-            Error::Connect(std::io::Error::new(
-                std::io::ErrorKind::TimedOut,
-                "connecting took too long",
-            ))
+            Error::Connect(std::io::Error::new(ErrorKind::TimedOut, "connecting took too long"))
         })??;
         if let Connection::Http2(sender) = &connection {
             pool.put(key, Connection::Http2(sender.clone()), address);
@@ -203,6 +221,7 @@ impl Upstream {
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
+        let (stream, heard) = Heard::new(stream);
         let (sender, connection) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
         self.tasks.spawn(async move {
             // The exchange that used the connection has had its error already.
@@ -211,7 +230,7 @@ impl Upstream {
             }
         });
         let patience = Box::pin(tokio::time::sleep(Duration::ZERO));
-        Ok(Connection::Http1(Http1 { sender, patience }))
+        Ok(Connection::Http1(Http1 { sender, patience, heard }))
     }
 
     async fn http2<S>(&self, stream: S) -> Result<Connection, Error>
@@ -237,7 +256,7 @@ impl Upstream {
 }
 
 async fn connect(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Error> {
-    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    let mut last = std::io::Error::from(ErrorKind::AddrNotAvailable);
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => {
@@ -264,7 +283,8 @@ async fn exchange(
     within: Duration,
 ) -> Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> {
     match connection {
-        Connection::Http1(Http1 { sender, patience }) => {
+        Connection::Http1(Http1 { sender, patience, heard }) => {
+            heard.store(false, Ordering::Relaxed);
             patience.as_mut().reset(tokio::time::Instant::now() + within);
             tokio::select! {
                 biased;
@@ -274,6 +294,28 @@ async fn exchange(
         }
         Connection::Http2(sender) => timeout(within, sender.try_send_request(request)).await.ok(),
     }
+}
+
+/// Whether a connection ended before any byte of an answer. A stream that was reset on a connection
+/// that lives has not, nor has an answer that cannot be read.
+fn died(connection: &Connection, error: &hyper::Error) -> bool {
+    if let Connection::Http1(one) = connection
+        && one.heard.load(Ordering::Relaxed)
+    {
+        return false;
+    }
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref());
+    let ended = cause.is_some_and(|cause: &std::io::Error| {
+        matches!(
+            cause.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::NotConnected
+        )
+    });
+    ended || error.is_canceled() || error.is_closed() || error.is_incomplete_message()
 }
 
 fn is_reusable(response: &Response<Incoming>) -> bool {

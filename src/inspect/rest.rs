@@ -7,6 +7,7 @@ use super::credential::shown_path;
 use super::operation::Operation;
 use crate::catalog::{Catalog, Effect, OperationSpec, Reversibility};
 use crate::message::Head;
+use crate::policy::path::bare;
 use crate::policy::path::{Segment, Template};
 use http::Method;
 use std::borrow::Cow;
@@ -18,7 +19,10 @@ pub const DESTRUCTIVE_WORDS: &[&str] =
 
 /// Whether a word destroys.
 pub fn is_destructive_word(word: &str) -> bool {
-    DESTRUCTIVE_WORDS.iter().any(|known| known.eq_ignore_ascii_case(word))
+    // An encoded slash is one to many servers.
+    word.split('/')
+        .map(bare)
+        .any(|word| DESTRUCTIVE_WORDS.iter().any(|known| known.eq_ignore_ascii_case(word)))
 }
 
 /// Whether a query parameter destroys.

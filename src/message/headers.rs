@@ -4,6 +4,7 @@
 //! hop-by-hop fields, those that `Connection` names, and forwarding fields; refuses duplicates of
 //! fields that have one value, and method overrides.
 
+use super::path::overrides_method;
 use super::{Malformed, Target};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
@@ -56,17 +57,9 @@ fn is_forwarding(name: &str) -> bool {
 }
 
 fn is_override(name: &str) -> bool {
-    let rest = name.strip_prefix("x-").unwrap_or(name);
-    matches!(
-        rest,
-        "http-method-override"
-            | "http-method"
-            | "method-override"
-            | "tunneled-method"
-            | "httpmethod"
-            | "http_method_override"
-            | "method"
-    )
+    // Most names are told apart without a copy.
+    (name.contains("method") || name.contains("verb"))
+        && (matches!(name, "method" | "x-method") || overrides_method(name))
 }
 
 /// Makes the headers that are sent; also says whether a WebSocket upgrade is asked for.
@@ -122,7 +115,7 @@ fn check(headers: &HeaderMap) -> Result<Vec<HeaderName>, Malformed> {
     let mut gone = Vec::new();
     for name in headers.keys() {
         let text = name.as_str();
-        if is_override(text) || (text.contains('_') && is_override(&text.replace('_', "-"))) {
+        if is_override(text) {
             return Err(Malformed::Override("a header"));
         }
         if matches!(text, "transfer_encoding" | "content_length") {

@@ -8,6 +8,11 @@
 use super::Malformed;
 use std::borrow::Cow;
 
+/// Whether a segment with an encoded slash in it is more than names beside each other.
+fn hides_a_step(segment: &str) -> bool {
+    segment.contains("%2F") && segment.split("%2F").any(|part| matches!(part, "" | "." | ".."))
+}
+
 /// A canonical absolute path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
@@ -39,6 +44,9 @@ impl Path {
                     if last {
                         segments.push(Cow::Borrowed(""));
                     }
+                }
+                inner if encoded_slash && hides_a_step(inner) => {
+                    return Err(Malformed::Path("an encoded slash hides a step in it"));
                 }
                 _ => segments.push(segment),
             }
@@ -206,21 +214,32 @@ pub fn pairs(text: &str) -> Result<Vec<(String, String)>, &'static str> {
         .collect()
 }
 
-/// Whether frameworks read a parameter of this name as the method that is really meant.
+/// Whether frameworks read a parameter of this name as the method that is really meant. Some trim it,
+/// cut it at a bracket, and take a dot, a space, a dash and an underline for the same.
 pub fn overrides_method(name: &str) -> bool {
     const NAMES: &[&str] = &[
-        "_method",
-        "x-http-method-override",
-        "x-http-method",
-        "x-method-override",
+        "method",
         "$method",
         "httpmethod",
-        "x-tunneled-method",
-        "_httpmethod",
-        "_http_method",
-        "http-method-override",
+        "httpmethodoverride",
+        "httpverb",
+        "methodoverride",
+        "originalhttpmethod",
+        "originalmethod",
+        "requestmethod",
+        "restmethod",
+        "restmethodoverride",
+        "rewritemethod",
+        "tunneledmethod",
     ];
-    NAMES.iter().any(|known| known.eq_ignore_ascii_case(name.trim()))
+    let name = name.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+    let name = name.split(['[', '\0']).next().unwrap_or(name);
+    let marked = name.starts_with(['_', '.', '$', ' ']);
+    let kept = |c: &char| !matches!(c, '-' | '_' | '.' | ' ');
+    let word: String = name.chars().filter(kept).flat_map(char::to_lowercase).collect();
+    let word = word.strip_prefix('x').filter(|_| !marked).unwrap_or(&word);
+    // A parameter that is called just `method` is everyday; with a mark in front it is not.
+    NAMES.contains(&word) && (word != "method" || marked)
 }
 
 #[cfg(test)]
@@ -236,6 +255,39 @@ mod tests {
                 prop_assert_eq!(again.as_str(), path.as_str());
                 prop_assert!(path.segments().iter().all(|s| s != "." && s != ".."));
             }
+        }
+    }
+
+    #[test]
+    fn overrides_are_known_in_every_spelling() {
+        for name in [
+            "_method",
+            "_METHOD",
+            " _method",
+            "_method[]",
+            ".method",
+            "%20_method",
+            "$method",
+            "X-HTTP-Method-Override",
+            "X-HTTPMethod-Override",
+            "X-HTTP-MethodOverride",
+            "X-Method-Override",
+            "X-REST-Method-Override",
+            "X-Rest-Method",
+            "X-HTTP-Verb",
+            "X-Request-Method",
+            "X-Original-Method",
+            "X-Original-HTTP-Method",
+            "X-Rewrite-Method",
+            "x-tunneled-method",
+            "httpMethod",
+            "http_method_override",
+        ] {
+            let name = name.replace("%20", " ");
+            assert!(overrides_method(&name), "{name}");
+        }
+        for name in ["method", "payment_method", "x", "methods", "shipping-method", "x-method-id"] {
+            assert!(!overrides_method(name), "{name}");
         }
     }
 

@@ -125,6 +125,40 @@ impl Template {
     }
 }
 
+/// A segment as many servers take it: without white space and invisible characters around it, a dot at
+/// its end, and what follows a `#` or `?` that was encoded. No such spelling is a way past a rule
+/// that restricts.
+pub fn bare(segment: &str) -> &str {
+    let unseen = |c: char| {
+        c.is_whitespace()
+            || c.is_control()
+            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')
+    };
+    let cut = segment.split(['#', '?']).next().unwrap_or(segment);
+    cut.trim_matches(unseen).trim_end_matches(|c: char| c == '.' || unseen(c))
+}
+
+/// The path of a request in the spelling that restricting rules are compared in.
+pub fn bare_path<'p>(path: &[&'p str]) -> Vec<&'p str> {
+    let mut path: Vec<&str> = path.iter().map(|segment| bare(segment)).collect();
+    while path.len() > 1 && path.last().is_some_and(|last| last.is_empty()) {
+        path.pop();
+    }
+    path
+}
+
+/// The same for a template: `/admin/` restricts what `/admin` does.
+fn without_trailing_slash(segments: &[Segment]) -> &[Segment] {
+    let mut segments = segments;
+    while let [before @ .., Segment::Literal(last)] = segments {
+        if before.is_empty() || !bare(last).is_empty() {
+            break;
+        }
+        segments = before;
+    }
+    segments
+}
+
 /// Entries by path template. A look-up walks the path once and visits only the branches that fit.
 #[derive(Debug)]
 pub struct Index<T> {
@@ -158,11 +192,16 @@ impl<T> Index<T> {
         let entry = self.entries.len();
         let mut at = 0;
         let mut rest = false;
-        for segment in template.segments() {
+        let segments = if self.fold_case {
+            without_trailing_slash(template.segments())
+        } else {
+            template.segments()
+        };
+        for segment in segments {
             at = match segment {
                 Segment::Literal(text) => {
                     let key: Box<str> = if self.fold_case {
-                        text.to_ascii_lowercase().into()
+                        bare(text).to_ascii_lowercase().into()
                     } else {
                         text.clone()
                     };

@@ -3,12 +3,11 @@
 //! Takes upstream responses; returns answers. Notes the cookies a host hands out, so that they are
 //! the host's own when they come back. Switches protocols only after a validated 101.
 
-use super::Proxy;
-use super::relay::relay;
+use super::relay::{Terms, relay};
+use super::{Caller, Proxy, Snapshot};
 use crate::decide::{Reason, Ruling};
 use crate::forward::{Cut, ResponseBody};
 use crate::inspect::credential::cookie_fingerprint;
-use crate::listen::Slot;
 use crate::policy::Policy;
 use crate::record::{Exchange, Outcome};
 use crate::respond::{Manner, Refusal};
@@ -74,12 +73,7 @@ const MOST_COOKIES: usize = 2_000;
 
 impl Proxy {
     /// Notes the cookies that a response hands out.
-    pub(super) fn learn(
-        self: &Arc<Self>,
-        caller: &super::Caller,
-        policy: &Policy,
-        headers: &HeaderMap,
-    ) {
+    pub(super) fn learn(self: &Arc<Self>, caller: &Caller, policy: &Policy, headers: &HeaderMap) {
         if !headers.contains_key(header::SET_COOKIE) {
             return;
         }
@@ -127,7 +121,8 @@ impl Proxy {
         client: Option<(OnUpgrade, String)>,
         exchange: &Exchange,
         manner: Manner,
-        slot: Arc<Slot>,
+        caller: &Caller,
+        snapshot: &Snapshot,
     ) -> Result<Response<AnswerBody>, Refusal> {
         let refused = || {
             exchange.failed(502, "the upstream switched protocols in a way nobody asked for");
@@ -162,11 +157,8 @@ impl Proxy {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         let upstream = hyper::upgrade::on(&mut response);
-        let relayed = relay(client, upstream, exchange.clone(), self.stop.clone());
-        self.tasks.spawn(async move {
-            relayed.await;
-            drop(slot);
-        });
+        let terms = Terms::new(self, caller, snapshot);
+        self.tasks.spawn(relay(client, upstream, exchange.clone(), terms));
         Ok(answer)
     }
 }
