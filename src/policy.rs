@@ -67,6 +67,7 @@ pub struct Policy {
     pub fingerprints: Arc<FingerprintKey>,
     issued: HashMap<Fingerprint, Ix>,
     owners: HashMap<(Arc<str>, String), HashMap<String, Vec<Ix>>>,
+    variables: Vec<(String, Option<Ix>)>,
 }
 
 /// Where the proxy listens and whom it may reach.
@@ -286,6 +287,18 @@ impl Policy {
     pub fn issued(&self, fingerprint: &Fingerprint) -> Option<(Ix, &Credential)> {
         let ix = *self.issued.get(fingerprint)?;
         Some((ix, self.credentials.get(ix)?))
+    }
+
+    /// The environment variables with secrets that are not an agent's: all that the policy names but
+    /// those of its own credentials.
+    pub fn not_for(&self, agent: &Agent) -> Vec<&str> {
+        let own = |credential: &Option<Ix>| {
+            credential.is_some_and(|credential| agent.credentials.contains(&credential))
+        };
+        let named = |(name, _): &&(String, Option<Ix>)| {
+            !self.variables.iter().any(|(other, credential)| other == name && own(credential))
+        };
+        self.variables.iter().filter(named).map(|(name, _)| name.as_str()).collect()
     }
 
     /// The resources that declare an id of a kind for a service.

@@ -103,7 +103,7 @@ impl Trajectory {
         }
         for stage in stages {
             if self.noted.len() == MOST {
-                self.noted.pop_front();
+                self.forget_one();
             }
             self.noted.push_back(Noted { stage: *stage, at, what: what.clone() });
         }
@@ -112,6 +112,18 @@ impl Trajectory {
             .filter(|sequence| self.completes(sequence, stages, at))
             .map(|sequence| Completed { name: sequence.name.clone(), then: sequence.then })
             .collect()
+    }
+
+    /// Makes room: of the stage that was noted most, the oldest but one goes. Noise pushes out noise,
+    /// never the one thing that a sequence began with.
+    fn forget_one(&mut self) {
+        let count = |stage| self.noted.iter().filter(|noted| noted.stage == stage).count();
+        let most = STAGES.iter().map(|(stage, _)| *stage).max_by_key(|stage| count(*stage));
+        let mut of_it = self.noted.iter().enumerate().filter(|(_, n)| Some(n.stage) == most);
+        let oldest = of_it.next();
+        if let Some((at, _)) = of_it.next().or(oldest) {
+            self.noted.remove(at);
+        }
     }
 
     /// The stages so far, oldest first.
@@ -149,6 +161,21 @@ mod tests {
             steps: steps.iter().map(|step| step.to_vec()).collect(),
             then: Then::Quarantine,
         }
+    }
+
+    #[test]
+    fn noise_does_not_wash_a_step_away() {
+        let sequences = [sequence(&[&[Stage::ForeignCredential], &[Stage::Irreversible]])];
+        let mut trajectory = Trajectory::default();
+        let mut note = |stages: &[Stage], what: String| {
+            trajectory.note(stages, &Arc::from(what), Duration::from_secs(1), &sequences).len()
+        };
+        assert_eq!(note(&[Stage::ForeignCredential], "a".to_owned()), 0);
+        for number in 0..2_000 {
+            let stage = if number % 3 == 0 { Stage::ScopeViolation } else { Stage::OutOfScope };
+            assert_eq!(note(&[stage], format!("GET /{number}")), 0);
+        }
+        assert_eq!(note(&[Stage::Irreversible], "b".to_owned()), 1);
     }
 
     #[test]

@@ -156,6 +156,30 @@ const APPROVERS: [&str; 4] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_child_gets_no_secret_that_the_policy_keeps_for_others() {
+    let gate = unserved(|policy| {
+        let production = "\ncredentials:\n  production-token:\n    service: railway\n    \
+                          value: { env: OF_PRODUCTION }\n    resources: [railway-production]\n  \
+                          own-token:\n    service: railway\n    value: { env: OF_ITS_OWN }\n    \
+                          resources: [railway-staging]\n";
+        policy
+            .replace("\ncredentials:\n", production)
+            .replace("[railway-staging-token]", "[railway-staging-token, own-token]")
+    })
+    .await;
+    let output = command(gate.folder.path())
+        .args(["run", "--", "sh", "-c", "env"])
+        .env("OF_PRODUCTION", "production-secret")
+        .env("OF_ITS_OWN", "own-secret")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("OF_PRODUCTION") && !text.contains("production-secret"), "{text}");
+    assert!(text.contains("OF_ITS_OWN=own-secret"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_child_gets_the_kit_and_nothing_of_the_approvers() {
     let gate = unserved(|policy| policy).await;
     let mut command = command(gate.folder.path());

@@ -56,6 +56,9 @@ pub(super) fn run(command: &Run, origin: &Origin) -> anyhow::Result<ExitCode> {
     let token = zeroize::Zeroizing::new(hex(&bytes));
     let id = uuid::Uuid::now_v7().simple().to_string();
     let state = policy.state.join("run").join(&id);
+    let withheld: Vec<String> = policy.agent(&name).map_or_else(Vec::new, |(_, agent)| {
+        policy.not_for(agent).into_iter().map(str::to_owned).collect()
+    });
     if !policy.for_one_run(&name, token_hash(token.as_bytes()), state) {
         return Err(Unusable(format!("the policy has no agent `{name}`")).into());
     }
@@ -77,7 +80,7 @@ pub(super) fn run(command: &Run, origin: &Origin) -> anyhow::Result<ExitCode> {
         } else {
             eprintln!("holdgate: there is no terminal to ask on; held calls are approved with `holdgate approvals`");
         }
-        let status = child(&command.command, &kit).await;
+        let status = child(&command.command, &kit, &withheld).await;
         over.cancel();
         started.drain().await;
         status
@@ -91,14 +94,15 @@ fn short(policy: &Policy) -> String {
     policy.digest.chars().take(12).collect()
 }
 
-async fn child(command: &[String], kit: &Kit) -> anyhow::Result<ExitCode> {
+async fn child(command: &[String], kit: &Kit, withheld: &[String]) -> anyhow::Result<ExitCode> {
     let (program, arguments) =
         command.split_first().ok_or_else(|| Unusable("name a command after `--`".to_owned()))?;
     let mut child = Command::new(program);
-    child.args(arguments).envs(kit.variables());
-    for name in WITHHELD {
+    child.args(arguments);
+    for name in WITHHELD.iter().copied().chain(withheld.iter().map(String::as_str)) {
         child.env_remove(name);
     }
+    child.envs(kit.variables());
     // Before the child is there, so that no signal leaves it without its proxy.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;

@@ -10,7 +10,9 @@ use notify::Watcher as _;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -80,7 +82,7 @@ struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
-    changed: Arc<tokio::sync::Notify>,
+    changed: Arc<Notify>,
 }
 
 impl Signals {
@@ -96,11 +98,20 @@ impl Signals {
     async fn next(&mut self) -> Asked {
         tokio::select! {
             _ = self.hangup.recv() => Asked::Reload,
-            () = self.changed.notified() => Asked::Reload,
+            () = still(&self.changed) => Asked::Reload,
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
         }
     }
+}
+
+/// How long a file is left alone before it counts as written: a part of a policy is often a policy.
+const STILL: Duration = Duration::from_millis(300);
+
+/// Waits until something has changed and nothing has since.
+async fn still(changed: &Notify) {
+    changed.notified().await;
+    while tokio::time::timeout(STILL, changed.notified()).await.is_ok() {}
 }
 
 /// Watches the folder of the policy: editors and orchestrators replace files by renaming.

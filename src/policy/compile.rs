@@ -40,7 +40,8 @@ pub fn compile(
     let mut problems = Vec::new();
     let file = File::read(&root, &mut problems);
     let unread = file.unread.clone();
-    let mut compiler = Compiler { base, secrets, key, unread, problems, lints: Vec::new() };
+    let mut compiler =
+        Compiler { base, secrets, key, unread, variables: Vec::new(), problems, lints: Vec::new() };
     let policy = compiler.policy(file, file_name, text);
     if compiler.problems.is_empty() {
         Ok(policy)
@@ -61,6 +62,8 @@ pub(super) struct Compiler<'a> {
     key: &'a Arc<FingerprintKey>,
     /// Names whose entries have problems of their own; that they are missing is no news.
     unread: Vec<String>,
+    /// The environment variables that are named, with the credential whose value it is.
+    variables: Vec<(String, Option<Ix>)>,
     problems: Vec<Problem>,
     pub(super) lints: Vec<Problem>,
 }
@@ -93,6 +96,7 @@ impl Compiler<'_> {
             fingerprints: self.key.clone(),
             issued,
             owners,
+            variables: std::mem::take(&mut self.variables),
         };
         self.bounds(&policy);
         self.injections(&file.agents, &file.credentials);
@@ -140,6 +144,7 @@ impl Compiler<'_> {
         match (&source.env, &source.file, &source.fingerprint) {
             (Some(name), None, None) => {
                 let value = self.secrets.variable(name);
+                self.variables.push((name.clone(), None));
                 if value.is_none() {
                     let message = format!(
                         "{what}: the environment variable `{name}` is not set; it matches nothing"
@@ -190,6 +195,11 @@ impl Compiler<'_> {
                     .secret(source, place, &format!("credential `{}`", name.value))
                     .map(|value| self.key.fingerprint(&value)),
             };
+            if entry.value.value.env.is_some()
+                && let Some((_, issued)) = self.variables.last_mut()
+            {
+                *issued = Some(ix);
+            }
             if let Some(fingerprint) = fingerprint
                 && issued.insert(fingerprint, ix).is_some()
             {
