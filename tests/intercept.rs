@@ -203,10 +203,10 @@ async fn two_agents_have_their_own_scopes() {
     }
     let answer = through(fixer, "https://api.staging.railway.app/deployments");
     assert_eq!(answer.status, 200, "{answer:?}");
-    let before = gate.mock.bytes_received();
+    let before = gate.mock.requests().len();
     let answer = through(reader, "https://api.staging.railway.app/deployments");
     assert_eq!((answer.status, &*answer.reason()), (403, "out_of_scope"), "{answer:?}");
-    assert_eq!(gate.mock.bytes_received(), before);
+    assert_eq!(gate.mock.requests().len(), before);
     let agents: Vec<Value> = gate.records().iter().map(|record| record["agent"].clone()).collect();
     for agent in ["staging-fixer", "reader"] {
         assert!(agents.contains(&Value::from(agent)), "{agents:?}");

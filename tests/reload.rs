@@ -40,12 +40,12 @@ async fn a_narrowed_policy_bites_on_the_next_request_of_a_live_connection() {
     write_policy(gate.folder.path(), &narrow);
     assert_eq!(clients[0].get("/x").await.status, 200);
     reload(&gate);
-    let before = gate.mock.bytes_received();
+    let before = gate.mock.requests().len();
     for client in &mut clients {
         let got = client.get("/x").await;
         assert_eq!((got.status.as_u16(), &*got.reason()), (403, "scope_violation"), "{got:?}");
     }
-    assert_eq!(gate.mock.bytes_received(), before);
+    assert_eq!(gate.mock.requests().len(), before);
     for client in &mut clients {
         assert_eq!(client.get("/guides/x").await.status, 200);
     }
@@ -59,7 +59,7 @@ async fn a_narrowed_policy_bites_on_the_next_request_of_a_live_connection() {
     let gone = Edit(wide).replace(", docs, model]", ", model]").0;
     write_policy(gate.folder.path(), &gone);
     reload(&gate);
-    let before = gate.mock.bytes_received();
+    let before = gate.mock.requests().len();
     for client in &mut clients {
         let got = client.get("/x").await;
         assert_eq!((got.status.as_u16(), &*got.reason()), (403, "out_of_scope"), "{got:?}");
@@ -72,7 +72,7 @@ async fn a_narrowed_policy_bites_on_the_next_request_of_a_live_connection() {
         let got = client.get("/x").await;
         assert_eq!((got.status.as_u16(), &*got.reason()), (407, "not_identified"), "{got:?}");
     }
-    assert_eq!(gate.mock.bytes_received(), before);
+    assert_eq!(gate.mock.requests().len(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,12 +90,12 @@ async fn a_changed_token_ends_what_the_old_one_opened() {
     let changed = Edit(policy).replace("    profile: coding-agent\n", token).0;
     write_policy(gate.folder.path(), &changed);
     gate.reload();
-    let before = gate.mock.bytes_received();
+    let before = gate.mock.requests().len();
     for client in &mut clients {
         let got = client.get("/x").await;
         assert_eq!((got.status.as_u16(), &*got.reason()), (407, "not_identified"), "{got:?}");
     }
-    assert_eq!(gate.mock.bytes_received(), before);
+    assert_eq!(gate.mock.requests().len(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
