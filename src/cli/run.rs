@@ -17,6 +17,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -140,11 +141,19 @@ async fn ask(holds: Holds, over: CancellationToken) {
                     eprintln!("holdgate: the answer was not taken: {error}");
                 }
             }
-            Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+            Ok(_) => {}
+            Err(tokio::sync::broadcast::error::RecvError::Lagged(missed)) => {
+                eprintln!(
+                    "holdgate: {missed} calls were not asked about here; see `holdgate approvals list`"
+                );
+            }
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
         }
     }
 }
+
+/// Longer than any hold lives.
+const LONGEST_QUESTION: Duration = Duration::from_hours(24 * 7);
 
 async fn ask_one(
     holds: &Holds,
@@ -161,7 +170,13 @@ async fn ask_one(
     );
     std::io::stderr().flush()?;
     let line = tokio::select! {
-        () = over.cancelled() => return Ok(()),
+        // Answered elsewhere, expired, or the run is over: the next question must not wait behind it.
+        ended = holds.wait(&view.id, LONGEST_QUESTION, over) => {
+            if let Some(ended) = ended?.filter(View::is_over) {
+                eprintln!("\nholdgate: {} is {}", ended.id, ended.state.as_str());
+            }
+            return Ok(());
+        }
         line = lines.next_line() => line?,
     };
     let decision = match line.as_deref().map(str::trim) {
