@@ -239,12 +239,20 @@ impl Holds {
     }
 
     /// What an approval left, if the hold is approved.
-    pub async fn grant(&self, id: &str) -> Result<Option<Grant>, Error> {
+    /// Only the approvals of people count who may approve now.
+    pub async fn grant(
+        &self,
+        id: &str,
+        may_approve: impl Fn(&str) -> bool,
+    ) -> Result<Option<Grant>, Error> {
         let Some(hold) = self.look(id).await? else { return Ok(None) };
         if hold.state != State::Approved {
             return Ok(None);
         }
-        let approvers = hold.approvals.iter().filter(|answer| answer.decision == "approve").count();
+        let counts = |answer: &&StoredApproval| {
+            answer.decision == "approve" && may_approve(&answer.approver)
+        };
+        let approvers = hold.approvals.iter().filter(counts).count();
         Ok(Some(Grant { hold: hold.id, terms: serde_json::from_str(&hold.terms)?, approvers }))
     }
 

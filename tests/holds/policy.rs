@@ -87,3 +87,16 @@ async fn a_completed_sequence_is_a_record_also_where_nothing_else_happens() {
         "{told:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_approval_of_one_who_may_no_longer_approve_does_not_count() {
+    let gate = soon(|policy| policy).await;
+    let (id, _) = hold_of(&gate.delete_volume(STAGING_TOKEN, STAGING_VOLUME));
+    gate.approve(&id);
+    reload(&gate, |policy| policy.replace("    alice: {", "    carol: {"));
+    let told = gate.delete_volume(STAGING_TOKEN, STAGING_VOLUME);
+    assert_eq!(told.status, 403, "{told:?}");
+    assert_eq!(hold_of(&told), (id, "withdrawn".to_owned()), "{told:?}");
+    assert_eq!(gate.mock.bytes_received(), 0);
+    assert!(gate.mock.volume_exists(STAGING_VOLUME));
+}
