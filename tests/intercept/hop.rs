@@ -1,0 +1,249 @@
+//! What ends at this hop: fields, trailers, upgrades.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_at_this_hop_goes_no_further() {
+    let seen = Arc::new(Mutex::new(Vec::<HeaderMap>::new()));
+    let kept = seen.clone();
+    let origin = Origin::http(Identity::named(&["origin.example"]), move |request| {
+        let kept = kept.clone();
+        async move {
+            let http1 = request.version() < hyper::Version::HTTP_2;
+            kept.lock().unwrap().push(request.headers().clone());
+            let mut response = text("here");
+            let headers = response.headers_mut();
+            headers.insert("alt-svc", "h3=\":443\"; ma=86400".parse().unwrap());
+            headers.insert("x-kept", "1".parse().unwrap());
+            headers.insert("proxy-status", "origin; error=none".parse().unwrap());
+            if http1 {
+                headers.insert("connection", "x-gone".parse().unwrap());
+                headers.insert("keep-alive", "timeout=5".parse().unwrap());
+                headers.insert("x-gone", "1".parse().unwrap());
+            }
+            response
+        }
+    })
+    .await;
+    let gate = Gate::with(Options::default(), |policy| {
+        origin.declared(policy, "origin.example", "- allow: GET /**")
+    })
+    .await;
+    for http2 in [false, true] {
+        let mut client = Client::open(gate.running(), "origin.example", http2).await;
+        let mut request = client
+            .request("GET", "/")
+            .header("x-kept", "1")
+            .header("x-forwarded-for", "203.0.113.9")
+            .header("x-forwarded-host", "evil.example")
+            .header("forwarded", "for=203.0.113.9")
+            .header("x-original-url", "/admin");
+        if !http2 {
+            request = request.header("connection", "keep-alive, x-gone").header("x-gone", "1");
+        }
+        let got = client.exchange(request.body(empty()).unwrap()).await;
+        assert_eq!((got.status.as_u16(), &got.body[..]), (200, &b"here"[..]), "{got:?}");
+        assert_eq!(got.headers["x-kept"], "1", "{got:?}");
+        for name in ["alt-svc", "proxy-status", "connection", "keep-alive", "x-gone"] {
+            assert_eq!(got.headers.get(name), None, "{got:?}");
+        }
+    }
+    for headers in seen.lock().unwrap().iter() {
+        assert_eq!(headers["x-kept"], "1", "{headers:?}");
+        for name in
+            ["x-gone", "x-forwarded-for", "x-forwarded-host", "forwarded", "x-original-url", "via"]
+        {
+            assert_eq!(headers.get(name), None, "{headers:?}");
+        }
+    }
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_of_responses_pass() {
+    // On HTTP/1.1 by hand, because hyper asks the client first.
+    let plain = Origin::raw(Identity::http1(&["old.example"]), |accepted: Accepted| async move {
+        let mut stream = BufReader::new(accepted.stream);
+        while read_request(&mut stream).await.is_some() {
+            let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Set-Cookie\r\n\r\n\
+                          4\r\nbody\r\n0\r\nX-Sum: 42\r\nSet-Cookie: a=b\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let new = Origin::http(Identity::named(&["new.example"]), |_request| async move {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", "42".parse().unwrap());
+        trailers.insert("set-cookie", "a=b".parse().unwrap());
+        let frames = [Ok(Frame::data(Bytes::from("body"))), Ok(Frame::trailers(trailers))];
+        let mut response =
+            Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed());
+        response.headers_mut().insert("trailer", "X-Sum, Set-Cookie".parse().unwrap());
+        response
+    })
+    .await;
+    let gate = Gate::with(Options::default(), |policy| {
+        let policy = plain.declared(policy, "old.example", "- allow: GET /**");
+        new.declared(policy, "new.example", "- allow: GET /**")
+    })
+    .await;
+    for host in ["old.example", "new.example"] {
+        for http2 in [false, true] {
+            let mut client = Client::open(gate.running(), host, http2).await;
+            let mut request = client.request("GET", "/").header("te", "trailers");
+            if !http2 {
+                request = request.header("connection", "te");
+            }
+            let got = client.exchange(request.body(empty()).unwrap()).await;
+            let context = format!("{host} http2={http2} {got:?}");
+            assert_eq!(&got.body[..], b"body", "{context}");
+            assert_eq!(
+                got.trailers.get("x-sum").map(http::HeaderValue::as_bytes),
+                Some(&b"42"[..]),
+                "{context}"
+            );
+            assert_eq!(got.trailers.get("set-cookie"), None, "{context}");
+        }
+    }
+}
+
+/// Reads the head of a request; none at the end of the connection.
+async fn read_request<S: tokio::io::AsyncRead + Unpin>(
+    stream: &mut BufReader<S>,
+) -> Option<String> {
+    use tokio::io::AsyncBufReadExt as _;
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(head)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_of_requests_are_dropped() {
+    let origin = Origin::http(Identity::named(&["origin.example"]), |request| async move {
+        let names: Vec<String> = request.headers().keys().map(ToString::to_string).collect();
+        let body = request.into_body().collect().await.unwrap();
+        let trailers = body.trailers().cloned();
+        let body = String::from_utf8(body.to_bytes().to_vec()).unwrap();
+        text(format!("{body} {trailers:?} {}", names.contains(&"trailer".to_owned())))
+    })
+    .await;
+    let gate = Gate::with(Options::default(), |policy| {
+        origin.declared(policy, "origin.example", "- allow: POST /**")
+    })
+    .await;
+    for http2 in [false, true] {
+        let mut client = Client::open(gate.running(), "origin.example", http2).await;
+        let (sender, body) = client::streamed();
+        let request = client.request("POST", "/").header("trailer", "x-method, authorization");
+        let request = request.body(body).unwrap();
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-method", "DELETE".parse().unwrap());
+        trailers.insert("authorization", format!("Bearer {FOREIGN}").parse().unwrap());
+        let (got, ()) = tokio::join!(client.exchange(request), async {
+            sender.send(Frame::data(Bytes::from("body"))).await.unwrap();
+            sender.send(Frame::trailers(trailers)).await.unwrap();
+            drop(sender);
+        });
+        assert_eq!((got.status.as_u16(), &got.body[..]), (200, &b"body None false"[..]), "{got:?}");
+    }
+}
+
+/// A handshake for a WebSocket, as in RFC 6455 section 1.3.
+fn websocket(path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: origin.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_opens_where_a_rule_says_so() {
+    let origin =
+        Origin::raw(Identity::named(&["origin.example"]), |accepted: Accepted| async move {
+            let mut stream = BufReader::new(accepted.stream);
+            let Some(head) = read_request(&mut stream).await else { return };
+            let accept = if head.starts_with("GET /wrong ") {
+                "d3Jvbmc="
+            } else {
+                "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+            };
+            let answer = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\nhello"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            let mut bytes = [0; 4];
+            while stream.read_exact(&mut bytes).await.is_ok() {
+                bytes.reverse();
+                stream.write_all(&bytes).await.unwrap();
+            }
+        })
+        .await;
+    let rules = "- allow: GET /**\n- { allow: GET /socket, websocket: true }\n- { allow: GET /wrong, websocket: true }";
+    let gate =
+        Gate::with(Options::default(), |policy| origin.declared(policy, "origin.example", rules))
+            .await;
+    let open = async |path: &str| {
+        let running = gate.running();
+        let config = trust(&running.ca, &["http/1.1"]);
+        let stream = tls(running, "origin.example:443", "origin.example", config).await;
+        let mut stream = BufReader::new(stream.unwrap());
+        stream.write_all(websocket(path).as_bytes()).await.unwrap();
+        let answer = within("an answer", read_answer(&mut stream)).await;
+        (stream, answer)
+    };
+    let (_, answer) = open("/other").await;
+    assert_eq!((answer.status, &*answer.reason()), (403, "scope_violation"), "{answer:?}");
+    assert_eq!(origin.bytes_received(), 0);
+    // An upstream that answers to another key is not the one that was asked.
+    let (_, answer) = open("/wrong").await;
+    assert_eq!((answer.status, &*answer.reason()), (502, "upstream_unreachable"), "{answer:?}");
+    let (mut stream, answer) = open("/socket").await;
+    assert_eq!(answer.status, 101, "{answer:?}");
+    assert!(
+        answer.head.contains("\r\nsec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="),
+        "{answer:?}"
+    );
+    assert!(!answer.head.contains("sec-websocket-extensions"), "{answer:?}");
+    within("the echo", async {
+        let mut bytes = [0; 5];
+        stream.read_exact(&mut bytes).await.unwrap();
+        assert_eq!(&bytes, b"hello");
+        for round in [b"abcd", b"1234"] {
+            stream.write_all(round).await.unwrap();
+            let mut bytes = [0; 4];
+            stream.read_exact(&mut bytes).await.unwrap();
+            bytes.reverse();
+            assert_eq!(&bytes, round);
+        }
+        stream.shutdown().await.unwrap();
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    })
+    .await;
+    let outcome =
+        until("the outcome", || gate.records().into_iter().find(|record| record["status"] == 101));
+    assert_eq!((&outcome["kind"], &outcome["bytes"]), (&"outcome".into(), &21.into()), "{outcome}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_a_websocket_is_switched_to() {
+    let gate = Gate::start().await;
+    let url = "https://docs.railway.com/";
+    for upgrade in ["h2c", "connect-udp", "TLS/1.0", "websocket, h2c"] {
+        let answer: Answer = gate.curl(&[
+            "--http1.1",
+            "-H",
+            "Connection: Upgrade",
+            "-H",
+            &format!("Upgrade: {upgrade}"),
+            url,
+        ]);
+        assert_eq!((answer.status, &*answer.reason()), (400, "malformed"), "{upgrade} {answer:?}");
+    }
+    assert_eq!(gate.mock.bytes_received(), 0);
+}
