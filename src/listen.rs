@@ -3,13 +3,19 @@
 //! Takes a listener; serves each connection in a tracked task. Bounded connections, a deadline on
 //! every head, and an accept loop that survives running out of descriptors.
 
+mod framed;
 mod linger;
 
+pub use framed::Wire;
+
+use crate::decide::{Reason, Ruling};
 use crate::proxy::{Caller, Proxy};
+use crate::record::Exchange;
 use crate::tunnel;
 use http::{Response, header};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use framed::{Framed, Seen};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use linger::{Lingering, Unread};
 use prometheus_client::metrics::gauge::Gauge;
@@ -84,12 +90,13 @@ async fn accept(
 
 async fn client(proxy: &Arc<Proxy>, stream: TcpStream, slot: &Arc<Slot>) {
     let head = proxy.current.load().policy.limits.head;
-    let unread = Unread::default();
-    let service = service_fn(|request| {
+    let (unread, seen) = (Unread::default(), Seen::default());
+    let service = service_fn(|mut request| {
+        seen.mark(&mut request);
         let (proxy, unread, slot) = (proxy.clone(), unread.clone(), slot.clone());
         async move { Ok::<_, Infallible>(noted(tunnel::front(proxy, slot, request).await, &unread)) }
     });
-    let io = TokioIo::new(Lingering::new(stream, unread.clone()));
+    let io = TokioIo::new(Lingering::new(Framed::new(stream, seen.clone()), unread.clone()));
     let connection = http1_builder(head).serve_connection(io, service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -100,8 +107,23 @@ async fn client(proxy: &Arc<Proxy>, stream: TcpStream, slot: &Arc<Slot>) {
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a client connection ended");
+        ended_by(proxy, None, &error).await;
     }
+}
+
+/// Records a head that the parser answered by itself: it became no request, and nothing left.
+async fn ended_by(proxy: &Proxy, caller: Option<&Caller>, error: &hyper::Error) {
+    tracing::debug!(%error, "a client connection ended");
+    if !error.is_parse() {
+        return;
+    }
+    let ruling = Ruling::denial(Reason::Malformed, format!("No request could be read: {error}."));
+    let snapshot = proxy.current.load_full();
+    let (agent, session) =
+        caller.map(|caller| (caller.state.name.clone(), caller.state.session())).unzip();
+    let exchange = Exchange::open(&proxy.log, &snapshot.policy, agent, session);
+    exchange.refused(None, &ruling, &snapshot.policy, None).await;
+    proxy.metrics.refused(&ruling);
 }
 
 pub(crate) fn http1_builder(head: Duration) -> http1::Builder {
@@ -140,15 +162,18 @@ impl Serving {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let Self { proxy, caller, head } = self;
-        let unread = Unread::default();
-        let service = service_fn(|request| {
+        let (unread, seen) = (Unread::default(), Seen::default());
+        let service = service_fn(|mut request| {
+            if !is_http2 {
+                seen.mark(&mut request);
+            }
             let (proxy, caller, unread) = (proxy.clone(), caller.clone(), unread.clone());
             // Boxed once, because it is moved more than once on its way into a task.
             let answer = Box::pin(proxy.answer(caller, request));
             async move { Ok::<_, Infallible>(noted(answer.await, &unread)) }
         });
-        let io = TokioIo::new(Lingering::new(stream, unread.clone()));
         let ended = if is_http2 {
+            let io = TokioIo::new(Lingering::new(stream, unread.clone()));
             let connection = http2_builder(&proxy.tasks).serve_connection(io, service);
             let mut connection = std::pin::pin!(connection);
             tokio::select! {
@@ -159,6 +184,8 @@ impl Serving {
                 }
             }
         } else {
+            let framed = Framed::new(stream, seen.clone());
+            let io = TokioIo::new(Lingering::new(framed, unread.clone()));
             let connection = http1_builder(head).serve_connection(io, service).with_upgrades();
             let mut connection = std::pin::pin!(connection);
             tokio::select! {
@@ -170,7 +197,7 @@ impl Serving {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, "an intercepted connection ended");
+            ended_by(&proxy, Some(&caller), &error).await;
         }
     }
 }

@@ -5,6 +5,7 @@
 //! read two ways, rather than choosing one.
 
 pub mod authority;
+pub mod framing;
 pub mod headers;
 pub mod json;
 pub mod path;
@@ -33,6 +34,9 @@ pub enum Malformed {
     /// The method is not one that this proxy forwards.
     #[error("the method is not one that is forwarded: {0}")]
     Method(&'static str),
+    /// The bytes are not cut into requests alike by every parser.
+    #[error("its framing is not acceptable: {0}")]
+    Framing(&'static str),
     /// Something overrides the method.
     #[error("the method is overridden ({0}); send the method that is meant")]
     Override(&'static str),

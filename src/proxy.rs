@@ -27,7 +27,8 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::tls::leaf::Leaves;
 use arc_swap::ArcSwap;
-use http::{Request, Response, Version};
+use http::header::{self, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use std::sync::Arc;
 use std::time::Instant;
@@ -68,6 +69,7 @@ pub struct Proxy {
     pub started: Instant,
 }
 
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 const ANOTHER_TOKEN: &str = "The agent's token has changed since this connection was opened; connect again with the new one.";
 
 /// Who calls, and for which one host.
@@ -100,11 +102,18 @@ impl Proxy {
         );
         let http1 = request.version() < Version::HTTP_2;
         let head_only = request.method() == http::Method::HEAD;
+        let switching = request.headers().contains_key(header::UPGRADE);
         match self.exchange(&caller, &snapshot, &exchange, request).await {
-            Ok(response) => response,
+            Ok(mut response) => {
+                if switching && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    // What follows may be meant for the other protocol; it is not read as requests.
+                    response.headers_mut().insert(header::CONNECTION, CLOSE);
+                }
+                response
+            }
             Err(mut refusal) => {
                 // Only HTTP/1.1 has a connection to close behind an unread body.
-                refusal.unread &= http1;
+                refusal.unread = http1 && (refusal.unread || switching);
                 self.metrics.refused(&refusal.ruling);
                 let mut refused = respond::refuse(&refusal, &exchange.request_id);
                 if head_only {
@@ -136,7 +145,7 @@ impl Proxy {
         let catalog =
             candidates.first().and_then(|(_, resource)| resource.catalog()).map(Arc::as_ref);
         let http2 = request.version() == Version::HTTP_2;
-        let (head, body, upgrade) = match intake::head(request, &caller.target) {
+        let intake::Begun { head, body, upgrade, wire } = match intake::head(request, &caller.target) {
             Ok(read) => read,
             Err(refusal) => {
                 Box::pin(exchange.refused(None, &refusal.ruling, policy, None)).await;
@@ -144,7 +153,7 @@ impl Proxy {
             }
         };
         let (limits, bodies) = (&policy.limits, &caller.state.bodies);
-        let gathered = intake::gather(head, body, catalog, &candidates, limits, bodies).await;
+        let gathered = intake::gather(head, body, wire.as_ref(), catalog, &candidates, limits, bodies).await;
         // The room is taken until the call is answered or handed back.
         let (message, failed, _room) = match gathered {
             Ok(gathered) => gathered,
@@ -223,7 +232,7 @@ impl Proxy {
         let mut response = sent.response;
         self.learn(caller, policy, response.headers());
         let status = response.status();
-        if status == http::StatusCode::SWITCHING_PROTOCOLS {
+        if status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(
                 response,
                 way.upgrade.filter(|_| websocket).zip(key),
@@ -234,7 +243,7 @@ impl Proxy {
             );
         }
         let may_follow = !(head_only
-            || matches!(status, http::StatusCode::NO_CONTENT | http::StatusCode::NOT_MODIFIED));
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED));
         strip_hop_by_hop(response.headers_mut());
         let (address, attempts) = (sent.address, sent.attempts);
         let mut outcome =

@@ -6,7 +6,7 @@
 
 use crate::decide::{Reason, Ruling};
 use crate::identity::identify;
-use crate::listen::{Serving, Slot};
+use crate::listen::{Serving, Slot, Wire};
 use crate::message::{Refused, Target};
 use crate::policy::{Agent, Policy};
 use crate::proxy::{AnswerBody, Caller, Proxy};
@@ -34,20 +34,31 @@ pub async fn front(
     let agent = match identify(request.headers(), policy) {
         Ok(agent) => agent,
         Err(error) => {
-            let refusal = Refusal::because(
+            let mut refusal = Refusal::because(
                 Reason::NotIdentified,
                 format!("The agent is not identified: {error}."),
             );
+            refusal.unread = request.method() == Method::CONNECT;
             return refused(&proxy, policy, None, &refusal).await;
         }
     };
+    if let Some(why) = request.extensions().get::<Wire>().and_then(Wire::irregular) {
+        let mut refusal =
+            Refusal::because(Reason::Malformed, format!("The request is refused: {why}."));
+        refusal.unread = true;
+        return refused(&proxy, policy, Some(agent), &refusal).await;
+    }
     if request.method() == Method::CONNECT {
         return match connect(&proxy, policy, agent, slot, &request) {
             Ok(caller) => {
                 open(&proxy, caller, request);
                 Response::new(AnswerBody::empty())
             }
-            Err(refusal) => refused(&proxy, policy, Some(agent), &refusal).await,
+            Err(mut refusal) => {
+                // What follows a CONNECT may be meant for the tunnel; it is not read as requests.
+                refusal.unread = true;
+                refused(&proxy, policy, Some(agent), &refusal).await
+            }
         };
     }
     let target = match Target::of_absolute(request.uri()) {

@@ -121,6 +121,9 @@ fn check(headers: &HeaderMap) -> Result<Vec<HeaderName>, Malformed> {
         if matches!(text, "transfer_encoding" | "content_length") {
             return Err(Malformed::Header(text.to_owned(), "it imitates framing"));
         }
+        if *name == header::TRANSFER_ENCODING && !is_chunked(headers) {
+            return Err(Malformed::Framing("its transfer coding is not just `chunked`"));
+        }
         if STRIPPED.contains(name) || is_forwarding(text) {
             gone.push(name.clone());
         }
@@ -135,6 +138,13 @@ fn check(headers: &HeaderMap) -> Result<Vec<HeaderName>, Malformed> {
         }
     }
     Ok(gone)
+}
+
+/// Whether the one transfer coding is `chunked` (RFC 9112 section 6.1).
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        && codings.next().is_none()
 }
 
 fn upgrade(headers: &HeaderMap) -> Result<bool, Malformed> {

@@ -6,6 +6,7 @@
 use crate::catalog::Catalog;
 use crate::decide::Reason;
 use crate::inspect::{self, Unreadable};
+use crate::listen::Wire;
 use crate::message::{Body, Head, Message, Refused, Target};
 use crate::policy::{Ix, Limits, Resource};
 use crate::respond::Refusal;
@@ -17,37 +18,45 @@ use hyper::upgrade::OnUpgrade;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// A request whose head is canonical.
+pub(super) struct Begun {
+    pub(super) head: Box<Head>,
+    pub(super) body: Incoming,
+    pub(super) upgrade: Option<OnUpgrade>,
+    /// How it came, where more may turn out of that.
+    pub(super) wire: Option<Wire>,
+}
+
 /// Makes the head canonical, or says why that cannot be.
 pub(super) fn head(
     mut request: Request<Incoming>,
     target: &Target,
-) -> Result<(Box<Head>, Incoming, Option<OnUpgrade>), Refusal> {
+) -> Result<Begun, Refusal> {
     let upgrades = request.headers().contains_key(http::header::UPGRADE);
     let upgrade = upgrades.then(|| hyper::upgrade::on(&mut request));
-    let (parts, body) = request.into_parts();
-    let framed_twice = parts.headers.get_all(http::header::TRANSFER_ENCODING).iter().count() > 1;
-    let head = if framed_twice {
-        Err(crate::message::Malformed::Header(
-            "transfer-encoding".to_owned(),
-            "it stands there twice",
-        )
-        .into())
-    } else {
-        Head::read(parts.method, &parts.uri, parts.headers, target.clone())
+    let (mut parts, body) = request.into_parts();
+    let wire: Option<Wire> = parts.extensions.remove();
+    let head = match wire.as_ref().and_then(Wire::irregular) {
+        Some(why) => Err(why.clone().into()),
+        None => Head::read(parts.method, &parts.uri, parts.headers, target.clone()),
     };
     match head {
-        Ok(head) => Ok((Box::new(head), body, upgrade)),
+        Ok(head) => Ok(Begun { head: Box::new(head), body, upgrade, wire }),
         Err(refused) => {
-            let reason = match refused {
-                Refused::HostMismatch(_) => Reason::HostMismatch,
-                Refused::Malformed(_) => Reason::Malformed,
-            };
-            let mut refusal =
-                Refusal::because(reason, format!("The request is refused: {refused}."));
-            refusal.unread = !body.is_end_stream();
+            let mut refusal = formless(&refused);
+            refusal.unread = wire.is_some() || !body.is_end_stream();
             Err(refusal)
         }
     }
+}
+
+/// The refusal of what is no canonical request.
+fn formless(refused: &Refused) -> Refusal {
+    let reason = match refused {
+        Refused::HostMismatch(_) => Reason::HostMismatch,
+        Refused::Malformed(_) => Reason::Malformed,
+    };
+    Refusal::because(reason, format!("The request is refused: {refused}."))
 }
 
 /// A message, why its body was not read, and the room that it takes.
@@ -57,6 +66,7 @@ pub(super) type Gathered = (Message<Incoming>, Option<Unreadable>, Option<OwnedS
 pub(super) async fn gather(
     head: Box<Head>,
     body: Incoming,
+    wire: Option<&Wire>,
     catalog: Option<&Catalog>,
     candidates: &[(Ix, &Resource)],
     limits: &Limits,
@@ -71,7 +81,14 @@ pub(super) async fn gather(
     let room = Box::pin(room(&body, limits, bodies)).await?;
     Ok(match Box::pin(whole(body, limits)).await {
         Ok(bytes) => (Message::new(head, Body::Whole(bytes)), None, Some(room)),
-        Err(unreadable) => (Message::new(head, Body::Empty), Some(unreadable), None),
+        Err(unreadable) => {
+            if let Some(why) = wire.and_then(Wire::irregular) {
+                let mut refusal = formless(&why.clone().into());
+                refusal.unread = true;
+                return Err(refusal);
+            }
+            (Message::new(head, Body::Empty), Some(unreadable), None)
+        }
     })
 }
 
