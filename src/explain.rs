@@ -83,11 +83,16 @@ pub fn explain(policy: &Policy, agent: &Agent, text: &str) -> Result<Explained, 
     let catalog =
         candidates.first().and_then(|(_, resource)| resource.catalog()).map(AsRef::as_ref);
     let limit = policy.limits.inspect_kib as usize * 1024;
-    let needed = inspect::needs_body(&head, catalog);
-    let failed = (needed && body.len() > limit).then_some(inspect::Unreadable::Oversize);
-    let body = if body.is_empty() { Body::Empty } else { Body::Whole(Bytes::from(body)) };
-    let inspected =
-        inspect::request(Message::<()>::new(head, body), catalog, &policy.fingerprints, failed);
+    let needed = matches!(inspect::need(&head, catalog), Ok(inspect::Need::Whole));
+    let (message, failed) = if body.is_empty() {
+        (Message::<()>::new(head, Body::Empty), None)
+    } else if needed && body.len() > limit {
+        (Message::new(head, Body::Empty), Some(inspect::Unreadable::Oversize))
+    } else {
+        let (message, error) = Message::received(head, Bytes::from(body), limit);
+        (message, error.map(inspect::Unreadable::from))
+    };
+    let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
     let standing = Standing::default();
     let context = Context { policy, agent, standing: &standing, grant: None };
     Ok(Explained::Ruled(match decide(inspected, &context) {

@@ -5,6 +5,7 @@
 //! verifies the certificate for the one host value, and sends nothing twice.
 
 mod body;
+mod coming;
 mod dial;
 mod heard;
 mod pool;
@@ -12,11 +13,13 @@ mod resolve;
 mod send;
 
 pub use body::{Cut, RequestBody, ResponseBody, Watch};
+pub use coming::{Broken, Coming};
 pub use dial::{Reach, is_public};
 pub use pool::Pool;
 pub use send::{Lease, Sent, Upstream, strip_hop_by_hop};
 
 use crate::decide::Reason;
+use crate::inspect::Objection;
 
 /// Why a request did not get an answer. Nobody's fault but the upstream's or the network's, save
 /// where the policy leads a name to an address it does not list.
@@ -41,7 +44,10 @@ pub enum Error {
     Unverified(std::io::Error),
     /// The upstream speaks no HTTP, or broke off before an answer.
     #[error("the upstream broke off: {0}")]
-    Broken(#[from] hyper::Error),
+    Upstream(hyper::Error),
+    /// The body says what it may not, which was seen while it was sent; it was not sent to its end.
+    #[error("the body was broken off: {0}")]
+    Objection(Objection),
     /// The upstream did not answer in time.
     #[error("the upstream did not answer within {0:?}")]
     Slow(std::time::Duration),
@@ -50,12 +56,24 @@ pub enum Error {
     Form(#[from] http::Error),
 }
 
+impl From<hyper::Error> for Error {
+    fn from(error: hyper::Error) -> Self {
+        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
+        match cause {
+            Some(Broken::Objection(objection)) => Self::Objection(*objection),
+            _ => Self::Upstream(error),
+        }
+    }
+}
+
 impl Error {
     /// The reason that is told.
     pub const fn reason(&self) -> Reason {
         match self {
             Self::PrivateAddress(_) | Self::OwnListener => Reason::PrivateAddress,
             Self::Unverified(_) => Reason::UpstreamUnverified,
+            Self::Objection(Objection::Override(_)) => Reason::Malformed,
+            Self::Objection(Objection::Unreadable(_)) => Reason::Unreadable,
             _ => Reason::UpstreamUnreachable,
         }
     }
@@ -71,8 +89,14 @@ impl Error {
             Self::Unverified(_) => {
                 "the upstream's certificate does not verify, so nothing was sent"
             }
-            Self::Broken(_) => {
+            Self::Upstream(_) => {
                 "the upstream broke off before it answered; whether it acted is not known"
+            }
+            Self::Objection(Objection::Override(_)) => {
+                "the body overrides the method; send the method that is meant"
+            }
+            Self::Objection(Objection::Unreadable(_)) => {
+                "the body is not one that can be looked through for a method"
             }
             Self::Slow(_) => "the upstream did not answer in time; whether it acted is not known",
             Self::Form(_) => "the request cannot be put in the upstream's form",

@@ -5,15 +5,18 @@
 
 pub mod credential;
 pub mod graphql;
+pub mod multipart;
 pub mod operation;
+pub mod overriding;
 pub mod rest;
 
 pub use credential::{Presented, shown_path, shown_query};
 pub use operation::{Identity, Operation};
+pub use overriding::{Objection, Watch};
 
 use crate::catalog::Catalog;
 use crate::fingerprint::FingerprintKey;
-use crate::message::{Body, Head, Message};
+use crate::message::{Body, Head, Message, coding};
 use http::Method;
 use std::sync::Arc;
 
@@ -26,8 +29,8 @@ pub enum Unreadable {
     /// The body did not arrive whole.
     #[error("the body did not arrive in time or was cut short")]
     Truncated,
-    /// The body is in a content coding that is not read.
-    #[error("the body is in a content coding that is not read; send it uncompressed")]
+    /// The body is in a content coding that is not read, or that may not be taken off.
+    #[error("the body is in a content coding that is not read here; send it uncompressed")]
     Coded,
     /// The body is in a charset that is not read.
     #[error("the body is in a charset that is not read; send it as UTF-8")]
@@ -41,6 +44,9 @@ pub enum Unreadable {
     /// The form is not one that can be read.
     #[error("the form does not parse")]
     Form,
+    /// The multipart form is not in the one grammar that all parsers share.
+    #[error("the multipart form does not parse: {0}")]
+    Multipart(&'static str),
 }
 
 /// The protocol in which a client expects a denial.
@@ -67,6 +73,15 @@ pub struct Facts {
 /// The body by meaning where it has one, for the digest of a hold.
 #[derive(Debug, Default)]
 pub struct Meaning(Option<String>);
+
+impl From<coding::Error> for Unreadable {
+    fn from(error: coding::Error) -> Self {
+        match error {
+            coding::Error::TooLarge => Self::Oversize,
+            _ => Self::Coded,
+        }
+    }
+}
 
 impl Facts {
     /// The operations, in the order they stand in the request.
@@ -129,12 +144,26 @@ impl<B> Inspected<B> {
     }
 }
 
-/// Whether a rule needs the body, so that it is read whole before anything leaves.
-pub fn needs_body(head: &Head, catalog: Option<&Catalog>) -> bool {
-    if matches!(*head.method(), Method::GET | Method::HEAD) {
-        return false;
+/// What of a body is needed before a verdict.
+#[derive(Debug)]
+pub enum Need {
+    /// Nothing: it streams.
+    Nothing,
+    /// It is looked through: whole if it fits, else as it streams.
+    Look(Box<Watch>),
+    /// All of it, before anything leaves.
+    Whole,
+}
+
+/// What a rule needs of the body.
+pub fn need(head: &Head, catalog: Option<&Catalog>) -> Result<Need, Unreadable> {
+    let graphql = catalog.is_some_and(|catalog| catalog.is_graphql_path(head.path().as_str()));
+    if graphql {
+        let read = matches!(*head.method(), Method::GET | Method::HEAD);
+        return Ok(if read { Need::Nothing } else { Need::Whole });
     }
-    catalog.is_some_and(|catalog| catalog.is_graphql_path(head.path().as_str())) || is_form(head)
+    let watch = Watch::of(head, catalog.is_some())?;
+    Ok(watch.map_or(Need::Nothing, |watch| Need::Look(Box::new(watch))))
 }
 
 /// The protocol in which a client expects a denial.
@@ -181,7 +210,7 @@ pub fn request<B>(
                 Ok(())
             }
         };
-        let read = read.and_then(|()| form(&message, catalog, &mut facts));
+        let read = read.and_then(|()| method(&message, catalog, &mut facts));
         facts.unreadable = read.err();
     }
     Inspected { message, facts }
@@ -229,23 +258,16 @@ fn graphql_operations<B>(
 const IDENTITIES: usize = 1_000;
 
 fn is_form(head: &Head) -> bool {
-    head.media_type().is_some_and(|kind| kind == "application/x-www-form-urlencoded")
+    head.media_type().is_some_and(|kind| kind == overriding::FORM)
 }
 
-/// A form may override the method (`_method=delete`), wherever a framework reads it.
-fn form<B>(
+/// What a body says of the method, wherever a framework would read it.
+fn method<B>(
     message: &Message<B>,
     catalog: Option<&Catalog>,
     facts: &mut Facts,
 ) -> Result<(), Unreadable> {
     let head = message.head();
-    if head.headers().contains_key(http::header::CONTENT_TYPE) && head.media_type().is_none() {
-        // Servers guess differently at a type that is no text, or there twice.
-        return Err(Unreadable::Form);
-    }
-    if !is_form(head) {
-        return Ok(());
-    }
     // The published call is JSON labelled as a form; it has been read as what it is.
     if catalog.is_some_and(|catalog| catalog.is_graphql_path(head.path().as_str())) {
         return Ok(());
@@ -253,19 +275,19 @@ fn form<B>(
     let bytes = match message.body() {
         Body::Empty => return Ok(()),
         Body::Whole(bytes) => bytes,
-        // The form of a GET, which some servers read all the same.
-        Body::Stream(_) => return Err(Unreadable::Form),
+        // It is looked through as it streams, or there is nothing to look for.
+        Body::Stream(_) => return Watch::of(head, catalog.is_some()).map(drop),
     };
+    let Some(mut watch) = Watch::of(head, catalog.is_some())? else { return Ok(()) };
     if head.is_coded() {
         return Err(Unreadable::Coded);
     }
-    if !head.is_utf8() {
-        return Err(Unreadable::Charset);
+    match watch.read(bytes).and_then(|()| watch.end()) {
+        Ok(()) => Ok(()),
+        Err(Objection::Unreadable(unreadable)) => Err(unreadable),
+        Err(Objection::Override(place)) => {
+            facts.overridden = Some(place);
+            Ok(())
+        }
     }
-    let text = std::str::from_utf8(bytes).map_err(|_utf8| Unreadable::Form)?;
-    let pairs = crate::message::path::pairs(text).map_err(|_reason| Unreadable::Form)?;
-    if pairs.iter().any(|(name, _)| crate::message::path::overrides_method(name)) {
-        facts.overridden = Some("a form field");
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@
 //! read two ways, rather than choosing one.
 
 pub mod authority;
+pub mod coding;
 pub mod framing;
 pub mod headers;
 pub mod json;
@@ -161,6 +162,23 @@ impl Head {
     pub(crate) fn take_headers(&mut self) -> HeaderMap {
         std::mem::take(&mut self.headers)
     }
+    /// Whether a field is computed over the body as it was received (RFC 9530, RFC 9421, AWS
+    /// Signature Version 4 and their like).
+    fn covers_body(&self) -> bool {
+        const FIELDS: &[&str] = &[
+            "content-digest",
+            "content-md5",
+            "digest",
+            "repr-digest",
+            "signature",
+            "signature-input",
+            "x-amz-content-sha256",
+            "x-goog-hash",
+            "x-ms-content-sha256",
+        ];
+        FIELDS.iter().any(|name| self.headers.contains_key(*name))
+            || self.header("authorization").is_some_and(|value| value.starts_with("AWS4-"))
+    }
     /// Whether the body's coding keeps it from being read.
     pub fn is_coded(&self) -> bool {
         self.headers.get_all(http::header::CONTENT_ENCODING).iter().any(|value| {
@@ -173,6 +191,32 @@ impl<B> Message<B> {
     /// Puts head and body together.
     pub fn new(head: impl Into<Box<Head>>, body: Body<B>) -> Self {
         Self { head: head.into(), body }
+    }
+    /// Puts a head and a body together that has arrived whole. A coded body is decoded, up to `most`
+    /// bytes, and from then on is what is judged and what is sent; where it cannot be, the message
+    /// has no body.
+    pub fn received(
+        head: impl Into<Box<Head>>,
+        body: Bytes,
+        most: usize,
+    ) -> (Self, Option<coding::Error>) {
+        let mut head = head.into();
+        if !head.is_coded() {
+            head.headers.remove(http::header::CONTENT_ENCODING);
+            return (Self { head, body: Body::Whole(body) }, None);
+        }
+        let decoded = match head.header("content-encoding") {
+            _ if head.covers_body() => Err(coding::Error::Covered),
+            Some(codings) => coding::decode(codings, &body, most),
+            None => Err(coding::Error::Unknown),
+        };
+        match decoded {
+            Ok(body) => {
+                head.headers.remove(http::header::CONTENT_ENCODING);
+                (Self { head, body: Body::Whole(body) }, None)
+            }
+            Err(error) => (Self { head, body: Body::Empty }, Some(error)),
+        }
     }
     /// Everything but the body.
     pub fn head(&self) -> &Head {

@@ -14,7 +14,8 @@ pub use answer::AnswerBody;
 use crate::audit::Log;
 use crate::catalog::Catalog;
 use crate::decide::{Permit, Reason, Ruling, Verdict};
-use crate::forward::{ResponseBody, Upstream, strip_hop_by_hop};
+use crate::forward;
+use crate::forward::{Coming, ResponseBody, Upstream, strip_hop_by_hop};
 use crate::hold::Holds;
 use crate::inspect;
 use crate::listen::Slot;
@@ -145,15 +146,16 @@ impl Proxy {
         let catalog =
             candidates.first().and_then(|(_, resource)| resource.catalog()).map(Arc::as_ref);
         let http2 = request.version() == Version::HTTP_2;
-        let intake::Begun { head, body, upgrade, wire } = match intake::head(request, &caller.target) {
-            Ok(read) => read,
+        let mut begun = match intake::head(request, &caller.target) {
+            Ok(begun) => begun,
             Err(refusal) => {
                 Box::pin(exchange.refused(None, &refusal.ruling, policy, None)).await;
                 return Err(refusal);
             }
         };
+        let upgrade = begun.upgrade.take();
         let (limits, bodies) = (&policy.limits, &caller.state.bodies);
-        let gathered = intake::gather(head, body, wire.as_ref(), catalog, &candidates, limits, bodies).await;
+        let gathered = intake::gather(begun, catalog, &candidates, limits, bodies).await;
         // The room is taken until the call is answered or handed back.
         let (message, failed, _room) = match gathered {
             Ok(gathered) => gathered,
@@ -192,7 +194,7 @@ impl Proxy {
     /// Records and sends a permitted request.
     async fn send(
         self: &Arc<Self>,
-        permit: Permit<Incoming>,
+        permit: Permit<Coming>,
         caller: &Caller,
         snapshot: &Arc<Snapshot>,
         exchange: &Exchange,
@@ -225,7 +227,9 @@ impl Proxy {
                 tracing::warn!(request_id = %exchange.request_id, %error, "no answer from the upstream");
                 exchange.failed(error.reason().status(), &error.to_string());
                 let mut refusal = manner.refusal(Ruling::denial(error.reason(), error.told()));
-                refusal.status = Some(502);
+                refusal.status =
+                    Some(502).filter(|_| !matches!(error, forward::Error::Objection(_)));
+                refusal.unread = refusal.status.is_none();
                 return Err(refusal);
             }
         };
@@ -242,8 +246,8 @@ impl Proxy {
                 snapshot,
             );
         }
-        let may_follow = !(head_only
-            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED));
+        let may_follow =
+            !(head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED));
         strip_hop_by_hop(response.headers_mut());
         let (address, attempts) = (sent.address, sent.attempts);
         let mut outcome =

@@ -4,6 +4,7 @@
 //! dropped, those of responses pass without what could change the head. A response body tells its
 //! watcher of every byte and of its end.
 
+use super::coming::{Broken, Coming};
 use crate::audit::NotRecorded;
 use crate::message::Body;
 use bytes::Bytes;
@@ -18,16 +19,16 @@ pub enum RequestBody {
     /// All of it; nothing once it is sent.
     Whole(Option<Bytes>),
     /// As it comes from the client.
-    Stream(Incoming),
+    Stream(Coming),
 }
 
 impl RequestBody {
     /// From the message that was judged.
-    pub(super) fn of(body: Body<Incoming>) -> Self {
+    pub(super) fn of(body: Body<Coming>) -> Self {
         match body {
             Body::Empty => Self::Whole(None),
             Body::Whole(bytes) => Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
-            Body::Stream(incoming) => Self::Stream(incoming),
+            Body::Stream(coming) => Self::Stream(coming),
         }
     }
 
@@ -35,33 +36,29 @@ impl RequestBody {
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Stream(incoming) => incoming.is_end_stream(),
+            Self::Stream(coming) => coming.is_end_stream(),
         }
     }
 }
 
 impl HttpBody for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(incoming) => match Pin::new(incoming).poll_frame(cx) {
-                // Trailers of a request would be a second head that nobody judged.
-                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => Poll::Ready(None),
-                other => other,
-            },
+            Self::Stream(coming) => Pin::new(coming).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Stream(incoming) => incoming.is_end_stream(),
+            Self::Stream(coming) => coming.is_end_stream(),
         }
     }
 
@@ -70,7 +67,7 @@ impl HttpBody for RequestBody {
             Self::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
-            Self::Stream(incoming) => incoming.size_hint(),
+            Self::Stream(coming) => coming.size_hint(),
         }
     }
 }

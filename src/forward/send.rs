@@ -8,7 +8,7 @@
 use super::dial::Reach;
 use super::heard::Heard;
 use super::pool::{Connection, Http1, Key, Pool};
-use super::{Error, RequestBody, resolve};
+use super::{Coming, Error, RequestBody, resolve};
 use crate::decide::{Permit, Ruling};
 use crate::message::{Head, Target};
 use crate::policy::{Limits, Network};
@@ -129,7 +129,7 @@ impl Upstream {
     /// Sends a permitted request. `http2` is whether the client speaks it.
     pub async fn send(
         &self,
-        permit: Permit<Incoming>,
+        permit: Permit<Coming>,
         http2: bool,
         pool: &Arc<Pool>,
         network: &Network,

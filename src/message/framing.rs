@@ -356,8 +356,14 @@ mod tests {
             ("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 1),
             ("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n", 2),
             ("POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbodyGET / HTTP/1.1\r\n\r\n", 2),
-            ("POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n", 2),
-            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4;a=b;c=\"d e\";f\r\nbody\r\n00\r\nX: y\r\n\r\n", 1),
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+                2,
+            ),
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4;a=b;c=\"d e\";f\r\nbody\r\n00\r\nX: y\r\n\r\n",
+                1,
+            ),
             ("GET / HTTP/1.1\r\nX: caf\u{e9}\r\n\r\n", 1),
             ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n\n\n\nanything", 1),
             ("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n\n\nanything", 1),

@@ -7,6 +7,7 @@
 use super::{AnswerBody, Caller, Proxy, Snapshot, Way, intake};
 use crate::audit::{Entry, Kind, Text};
 use crate::decide::{Denied, Held, Permit, Reason, Ruling, Verdict};
+use crate::forward::Coming;
 use crate::hold::{Ask, Card, OpenError, State, View};
 use crate::inspect::{Inspected, Unreadable};
 use crate::message::Body;
@@ -15,7 +16,6 @@ use crate::respond::{Manner, Refusal};
 use crate::session::{AgentState, Changes};
 use crate::trajectory::Trajectory;
 use http::Response;
-use hyper::body::Incoming;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ impl Proxy {
     /// Waits for a person, and then sends or refuses.
     pub(super) async fn held(
         self: &Arc<Self>,
-        held: Held<Incoming>,
+        held: Held<Coming>,
         caller: &Caller,
         snapshot: &Arc<Snapshot>,
         exchange: &Exchange,
@@ -85,7 +85,7 @@ impl Proxy {
 
     async fn open(
         &self,
-        held: &Held<Incoming>,
+        held: &Held<Coming>,
         caller: &Caller,
         snapshot: &Snapshot,
         exchange: &Exchange,
@@ -128,7 +128,7 @@ impl Proxy {
     /// Judges an approved call again by the policy of now, redeems its grant and sends it.
     async fn redeem(
         self: &Arc<Self>,
-        held: Held<Incoming>,
+        held: Held<Coming>,
         view: View,
         caller: &Caller,
         exchange: &Exchange,
@@ -202,7 +202,7 @@ impl Proxy {
     /// Redeems first, so that of all who hold the grant one sends. None if another one did.
     async fn redeem_and_send(
         self: &Arc<Self>,
-        permit: Permit<Incoming>,
+        permit: Permit<Coming>,
         id: &str,
         caller: &Caller,
         snapshot: &Arc<Snapshot>,
@@ -382,20 +382,18 @@ fn unkept() -> Refusal {
 
 /// A request with its body, and the room that it takes.
 async fn whole(
-    request: Inspected<Incoming>,
+    request: Inspected<Coming>,
     caller: &Caller,
     snapshot: &Snapshot,
     manner: Manner,
-) -> Result<(Inspected<Incoming>, Option<OwnedSemaphorePermit>), Refusal> {
+) -> Result<(Inspected<Coming>, Option<OwnedSemaphorePermit>), Refusal> {
     let (request, streaming) = request.take_stream();
-    let Some(incoming) = streaming else { return Ok((request, None)) };
+    let Some(coming) = streaming else { return Ok((request, None)) };
     let policy = &snapshot.policy;
-    let room = intake::room(&incoming, &policy.limits, &caller.state.bodies).await?;
-    let bytes = intake::whole(incoming, &policy.limits).await.map_err(|unreadable| {
-        let mut refusal = manner.refusal(Ruling::unreadable(unreadable, policy));
-        refusal.status = (unreadable == Unreadable::Oversize).then_some(413);
-        refusal.unread = true;
-        refusal
+    let room = intake::room(&coming, &policy.limits, &caller.state.bodies).await?;
+    let bytes = intake::whole(coming, &policy.limits).await.map_err(|objection| {
+        let refusal = intake::objected(objection);
+        Refusal { status: refusal.status, unread: true, ..manner.refusal(refusal.ruling) }
     })?;
     Ok((request.with_body(Body::Whole(bytes)), Some(room)))
 }

@@ -5,7 +5,8 @@
 
 use crate::catalog::Catalog;
 use crate::decide::Reason;
-use crate::inspect::{self, Unreadable};
+use crate::forward::{Broken, Coming};
+use crate::inspect::{self, Need, Objection, Unreadable};
 use crate::listen::Wire;
 use crate::message::{Body, Head, Message, Refused, Target};
 use crate::policy::{Ix, Limits, Resource};
@@ -13,7 +14,7 @@ use crate::respond::Refusal;
 use bytes::{Bytes, BytesMut};
 use http::Request;
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as HttpBody, Incoming};
 use hyper::upgrade::OnUpgrade;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,10 +29,7 @@ pub(super) struct Begun {
 }
 
 /// Makes the head canonical, or says why that cannot be.
-pub(super) fn head(
-    mut request: Request<Incoming>,
-    target: &Target,
-) -> Result<Begun, Refusal> {
+pub(super) fn head(mut request: Request<Incoming>, target: &Target) -> Result<Begun, Refusal> {
     let upgrades = request.headers().contains_key(http::header::UPGRADE);
     let upgrade = upgrades.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
@@ -60,41 +58,82 @@ fn formless(refused: &Refused) -> Refusal {
 }
 
 /// A message, why its body was not read, and the room that it takes.
-pub(super) type Gathered = (Message<Incoming>, Option<Unreadable>, Option<OwnedSemaphorePermit>);
+pub(super) type Gathered = (Message<Coming>, Option<Unreadable>, Option<OwnedSemaphorePermit>);
 
-/// Reads the body whole where a rule needs it.
+/// Reads the body as far as a rule needs it.
 pub(super) async fn gather(
-    head: Box<Head>,
-    body: Incoming,
-    wire: Option<&Wire>,
+    begun: Begun,
     catalog: Option<&Catalog>,
     candidates: &[(Ix, &Resource)],
     limits: &Limits,
     bodies: &Arc<Semaphore>,
 ) -> Result<Gathered, Refusal> {
+    let Begun { head, body, wire, .. } = begun;
     if body.is_end_stream() {
         return Ok((Message::new(head, Body::Empty), None, None));
     }
-    if candidates.is_empty() || !inspect::needs_body(&head, catalog) {
-        return Ok((Message::new(head, Body::Stream(body)), None, None));
+    let need =
+        if candidates.is_empty() { Ok(Need::Nothing) } else { inspect::need(&head, catalog) };
+    let mut coming = Coming::new(body);
+    let (watch, must_fit) = match need {
+        Ok(Need::Nothing) => return Ok((Message::new(head, Body::Stream(coming)), None, None)),
+        Ok(Need::Look(watch)) => (Some(watch), head.is_coded()),
+        Ok(Need::Whole) => (None, true),
+        Err(unreadable) => return Ok((Message::new(head, Body::Empty), Some(unreadable), None)),
+    };
+    let most = limits.inspect_kib as usize * 1024;
+    let hint = coming.size_hint();
+    let fits = hint.exact().is_some_and(|bytes| bytes <= most as u64);
+    if !must_fit && !fits && (hint.lower() > most as u64 || head.media_type().is_none()) {
+        return Ok((Message::new(head, Body::Stream(coming.watched(watch))), None, None));
     }
-    let room = Box::pin(room(&body, limits, bodies)).await?;
-    Ok(match Box::pin(whole(body, limits)).await {
-        Ok(bytes) => (Message::new(head, Body::Whole(bytes)), None, Some(room)),
-        Err(unreadable) => {
-            if let Some(why) = wire.and_then(Wire::irregular) {
+    let room = Box::pin(room(&coming, limits, bodies)).await?;
+    let read = Box::pin(up_to(&mut coming, most, limits)).await;
+    Ok(match read {
+        Ok(Read::All(bytes)) => {
+            let (message, error) = Message::received(head, bytes, most);
+            (message, error.map(Unreadable::from), Some(room))
+        }
+        Ok(Read::Part(_)) if must_fit => {
+            (Message::new(head, Body::Empty), Some(Unreadable::Oversize), None)
+        }
+        Ok(Read::Part(first)) => {
+            let mut watch = watch;
+            if let Some(objection) = watch.as_mut().and_then(|watch| watch.read(&first).err()) {
+                return Err(objected(objection));
+            }
+            let body = Body::Stream(coming.watched(watch).with_first(first));
+            (Message::new(head, body), None, Some(room))
+        }
+        Err(objection) => {
+            if let Some(why) = wire.as_ref().and_then(Wire::irregular) {
                 let mut refusal = formless(&why.clone().into());
                 refusal.unread = true;
                 return Err(refusal);
             }
+            let Objection::Unreadable(unreadable) = objection else {
+                return Err(objected(objection));
+            };
             (Message::new(head, Body::Empty), Some(unreadable), None)
         }
     })
 }
 
+/// The refusal of a body that was looked through.
+pub(super) fn objected(objection: Objection) -> Refusal {
+    let reason = match objection {
+        Objection::Override(_) => Reason::Malformed,
+        Objection::Unreadable(_) => Reason::Unreadable,
+    };
+    let mut refusal = Refusal::because(reason, format!("The request is refused: {objection}."));
+    refusal.status = (objection == Unreadable::Oversize.into()).then_some(413);
+    refusal.unread = true;
+    refusal
+}
+
 /// Waits until the agent has room for a body.
-pub(super) async fn room(
-    body: &Incoming,
+pub(super) async fn room<B: HttpBody>(
+    body: &B,
     limits: &Limits,
     bodies: &Arc<Semaphore>,
 ) -> Result<OwnedSemaphorePermit, Refusal> {
@@ -114,38 +153,59 @@ pub(super) async fn room(
 }
 
 /// Reads a body whole, within the inspection limit and in bounded time.
-pub(super) async fn whole(body: Incoming, limits: &Limits) -> Result<Bytes, Unreadable> {
+pub(super) async fn whole(mut body: Coming, limits: &Limits) -> Result<Bytes, Objection> {
     let most = limits.inspect_kib as usize * 1024;
+    match up_to(&mut body, most, limits).await? {
+        Read::All(bytes) => Ok(bytes),
+        Read::Part(_) => Err(Unreadable::Oversize.into()),
+    }
+}
+
+/// What was read of a body.
+enum Read {
+    All(Bytes),
+    /// More than the limit, and more is to come.
+    Part(Bytes),
+}
+
+async fn up_to(body: &mut Coming, most: usize, limits: &Limits) -> Result<Read, Objection> {
     // What it says of its own length is enough to refuse it, and never enough to trust it.
     if body.size_hint().lower() > most as u64 {
-        return Err(Unreadable::Oversize);
+        return Ok(Read::Part(Bytes::new()));
     }
     tokio::time::timeout(limits.body, collect(body, most))
         .await
-        .unwrap_or(Err(Unreadable::Truncated))
+        .unwrap_or(Err(Unreadable::Truncated.into()))
 }
 
-async fn collect(mut body: Incoming, most: usize) -> Result<Bytes, Unreadable> {
+async fn collect(body: &mut Coming, most: usize) -> Result<Read, Objection> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
+    let mut all = true;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_broken| Unreadable::Truncated)?;
+        let frame = frame.map_err(|broken| match broken {
+            Broken::Client(_) => Unreadable::Truncated.into(),
+            Broken::Objection(objection) => objection,
+        })?;
         let Ok(data) = frame.into_data() else { continue };
-        if first.len() + rest.len() + data.len() > most {
-            return Err(Unreadable::Oversize);
-        }
         // Most bodies come in one piece, which is then not copied.
         if first.is_empty() {
             first = data;
         } else {
             rest.extend_from_slice(&data);
         }
+        if first.len() + rest.len() > most {
+            all = false;
+            break;
+        }
     }
-    if rest.is_empty() {
-        return Ok(first);
-    }
-    let mut all = BytesMut::with_capacity(first.len() + rest.len());
-    all.extend_from_slice(&first);
-    all.extend_from_slice(&rest);
-    Ok(all.freeze())
+    let bytes = if rest.is_empty() {
+        first
+    } else {
+        let mut joined = BytesMut::with_capacity(first.len() + rest.len());
+        joined.extend_from_slice(&first);
+        joined.extend_from_slice(&rest);
+        joined.freeze()
+    };
+    Ok(if all { Read::All(bytes) } else { Read::Part(bytes) })
 }

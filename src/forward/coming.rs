@@ -1,0 +1,100 @@
+//! The body of a request that is still on its way.
+//!
+//! Takes what has arrived of a body, the rest of it, and what it is looked through with; returns its
+//! bytes as they come. Breaks off at the first objection, so that no upstream gets such a body to its
+//! end. Trailers are dropped: they would be a second head that nobody judged.
+
+use crate::inspect::{Objection, Watch};
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// A body on its way.
+#[derive(Debug)]
+pub struct Coming {
+    /// What has arrived, and has been looked through already.
+    first: Option<Bytes>,
+    rest: Incoming,
+    watch: Option<Box<Watch>>,
+}
+
+/// Why a body broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The client's fault, or the network's.
+    #[error(transparent)]
+    Client(#[from] hyper::Error),
+    /// It says what it may not.
+    #[error(transparent)]
+    Objection(#[from] Objection),
+}
+
+impl Coming {
+    /// A body of which nothing has been read.
+    pub const fn new(rest: Incoming) -> Self {
+        Self { first: None, rest, watch: None }
+    }
+
+    /// Looks through what is still to come of it.
+    #[must_use]
+    pub fn watched(self, watch: Option<Box<Watch>>) -> Self {
+        Self { watch, ..self }
+    }
+
+    /// Puts back what has been read of it.
+    #[must_use]
+    pub fn with_first(self, first: Bytes) -> Self {
+        Self { first: Some(first).filter(|first| !first.is_empty()), ..self }
+    }
+}
+
+impl Body for Coming {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        let frame = match ready!(Pin::new(&mut this.rest).poll_frame(cx)) {
+            Some(frame) => frame?.into_data().ok(),
+            None => None,
+        };
+        let Some(watch) = &mut this.watch else {
+            return Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))));
+        };
+        Poll::Ready(match frame {
+            Some(bytes) => {
+                let looked = watch.read(&bytes);
+                // A length that was told may end the request with these bytes.
+                let looked = if this.rest.is_end_stream() {
+                    looked.and_then(|()| watch.end())
+                } else {
+                    looked
+                };
+                Some(looked.map(|()| Frame::data(bytes)).map_err(Broken::from))
+            }
+            None => watch.end().err().map(|objection| Err(objection.into())),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(first));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(first));
+        }
+        hint
+    }
+}
