@@ -20,6 +20,7 @@ mod holds;
 mod intercept;
 mod judge;
 mod limits;
+mod normalization;
 mod reload;
 mod run;
 mod transfer;

@@ -6,8 +6,10 @@
 //! keys, names that are missing or there twice.
 
 use super::Unreadable;
+use crate::fingerprint::hex;
 use crate::message::Query;
 use apollo_parser::{Lexer, Parser, TokenKind, cst};
+use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -56,9 +58,26 @@ pub struct Document {
 
 const KEYS: &[&str] = &["query", "variables", "operationName", "extensions"];
 
+/// Parameters by which servers know a document that was registered with them before.
+const REGISTERED: &[&str] =
+    &["doc_id", "documentId", "hash", "id", "queryId", "query_id", "sha256Hash"];
+
 /// Whether parameters of a GraphQL request stand in the query.
 pub fn has_parameters(query: &Query) -> bool {
-    query.pairs().iter().any(|(name, _)| KEYS.iter().any(|key| key.eq_ignore_ascii_case(name)))
+    let known =
+        |name: &str| KEYS.iter().chain(REGISTERED).any(|key| key.eq_ignore_ascii_case(name));
+    query.pairs().iter().any(|(name, _)| known(name))
+}
+
+/// Whether the hash of an automatic persisted query, if there is one, is that of the document
+/// itself. Another one might be executed in its place.
+fn is_what_is_registered(text: &str, extensions: Option<&Value>) -> bool {
+    let persisted = extensions.and_then(|extensions| extensions.get("persistedQuery"));
+    persisted.is_none_or(|persisted| {
+        let own = digest::digest(&digest::SHA256, text.as_bytes());
+        let said = persisted.get("sha256Hash").and_then(Value::as_str);
+        said.is_some_and(|said| said.eq_ignore_ascii_case(&hex(own.as_ref())))
+    })
 }
 
 /// The request of a GET, as if it had been posted.
@@ -129,6 +148,9 @@ fn single(
         .is_some_and(|value| !matches!(value, Value::Null | Value::Object(_)))
     {
         return Err(Unreadable::Graphql("its extensions are no object"));
+    }
+    if !is_what_is_registered(text, request.get("extensions")) {
+        return Err(Unreadable::Graphql("it names a persisted document that is not its own"));
     }
     let empty = Map::new();
     let variables = match request.get("variables") {
@@ -506,6 +528,8 @@ mod tests {
             json!({"query": "{ a }", "other": 1}),
             json!({"extensions": {"persistedQuery": {"sha256Hash": "x"}}}),
             json!({"query": ""}),
+            json!({"query": "{ a }", "extensions": {"persistedQuery": {"version": 1, "sha256Hash": "00"}}}),
+            json!({"query": "{ a }", "extensions": {"persistedQuery": true}}),
             json!([]),
             json!("{ a }"),
             json!({"query": "{ a }".repeat(30_000)}),
@@ -527,6 +551,13 @@ mod tests {
         }
         query.push_str(" fragment F40 on Q { a }");
         assert!(read(&json!({ "query": query })).is_err());
+    }
+
+    #[test]
+    fn a_hash_of_the_document_itself_is_nothing_new() {
+        let own = hex(digest::digest(&digest::SHA256, b"{ a }").as_ref());
+        let request = json!({"query": "{ a }", "extensions": {"persistedQuery": {"version": 1, "sha256Hash": own}}});
+        assert_eq!(read(&request).unwrap().calls.len(), 1);
     }
 
     #[test]

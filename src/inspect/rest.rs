@@ -19,8 +19,8 @@ pub const DESTRUCTIVE_WORDS: &[&str] =
 
 /// Whether a word destroys.
 pub fn is_destructive_word(word: &str) -> bool {
-    // An encoded slash is one to many servers.
-    word.split('/')
+    // An encoded slash is one to many servers, and a colon stands before what is done to a thing.
+    word.split(['/', ':'])
         .map(bare)
         .any(|word| DESTRUCTIVE_WORDS.iter().any(|known| known.eq_ignore_ascii_case(word)))
 }
@@ -28,12 +28,15 @@ pub fn is_destructive_word(word: &str) -> bool {
 /// Whether a query parameter destroys.
 pub fn is_destructive_parameter(name: &str, value: &str) -> bool {
     is_destructive_word(value)
+        || (value.is_empty() && is_destructive_word(name))
         || (name.eq_ignore_ascii_case("force") && value.eq_ignore_ascii_case("true"))
 }
 
 /// The operation of a call to a plain resource.
 pub(super) fn plain(head: &Head) -> Operation {
-    let destroys = *head.method() == Method::DELETE
+    let batch = carries_calls(head);
+    let destroys = batch
+        || *head.method() == Method::DELETE
         || head.path().segments().iter().any(|segment| is_destructive_word(segment))
         || head.query().pairs().iter().any(|(name, value)| is_destructive_parameter(name, value));
     let (effect, reversibility) = if destroys {
@@ -47,7 +50,25 @@ pub(super) fn plain(head: &Head) -> Operation {
             _ => (Effect::Unknown, Reversibility::Irreversible),
         }
     };
-    Operation { effect, reversibility, known: true, ..Operation::unknown(name(head), Vec::new()) }
+    let note = batch.then(|| "it carries calls of its own, which are not read".to_owned());
+    let unknown = Operation::unknown(name(head), Vec::new());
+    Operation { effect, reversibility, known: true, note, ..unknown }
+}
+
+/// Whether a call carries others in its body, as batch endpoints take them. They are not read, so
+/// any of them may destroy.
+fn carries_calls(head: &Head) -> bool {
+    const ENDS: &[&str] = &["$batch", "_bulk", "batch", "bulk"];
+    if matches!(*head.method(), Method::GET | Method::HEAD) {
+        return false;
+    }
+    let segments = head.path().segments();
+    let last = segments.iter().map(|segment| bare(segment)).rfind(|segment| !segment.is_empty());
+    let word = last.map(|segment| segment.rsplit([':', '/']).next().unwrap_or(segment));
+    word.is_some_and(|word| ENDS.iter().any(|end| end.eq_ignore_ascii_case(word)))
+        || head
+            .media_type()
+            .is_some_and(|kind| kind == "multipart/mixed" || kind == "application/http")
 }
 
 /// The operation of a call to a catalogued host outside its GraphQL paths.

@@ -33,27 +33,63 @@ const SINGLE: &[HeaderName] = &[
     header::USER_AGENT,
 ];
 
-/// What a server could read as another client, host or path.
+/// What a server could read as another client, host, scheme or path; sorted.
+const FORWARDING: &[&str] = &[
+    "base-url",
+    "cf-connecting-ip",
+    "client-ip",
+    "cluster-client-ip",
+    "fastly-client-ip",
+    "forwarded",
+    "forwarded-for",
+    "front-end-https",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-host",
+    "proxy-url",
+    "real-ip",
+    "request-uri",
+    "true-client-ip",
+    "via",
+    "x-accel-redirect",
+    "x-azure-clientip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-envoy-original-path",
+    "x-host",
+    "x-http-destinationurl",
+    "x-http-host-override",
+    "x-http-path-override",
+    "x-original-host",
+    "x-original-path",
+    "x-original-remote-addr",
+    "x-original-uri",
+    "x-original-url",
+    "x-originating-ip",
+    "x-override-url",
+    "x-proxy-host",
+    "x-proxy-url",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-rewrite-uri",
+    "x-rewrite-url",
+    "x-scheme",
+    "x-sendfile",
+    "x-upstream-https-proxy",
+    "x-url-scheme",
+];
+
+/// Whether a field forwards; servers that hand names on as variables take `_` for `-`.
 fn is_forwarding(name: &str) -> bool {
-    name.starts_with("x-forwarded-")
-        || matches!(
-            name,
-            "forwarded"
-                | "via"
-                | "x-real-ip"
-                | "x-original-url"
-                | "x-rewrite-url"
-                | "x-original-host"
-                | "x-host"
-                | "x-http-host-override"
-                | "x-original-uri"
-                | "x-client-ip"
-                | "true-client-ip"
-                | "proxy-connection"
-                | "keep-alive"
-                | "http2-settings"
-                | "x-upstream-https-proxy"
-        )
+    let known = |name: &str| {
+        name.starts_with("x-forwarded-")
+            || name == "x-forwarded"
+            || FORWARDING.binary_search(&name).is_ok()
+    };
+    if name.contains('_') { known(&name.replace('_', "-")) } else { known(name) }
 }
 
 fn is_override(name: &str) -> bool {
@@ -118,8 +154,11 @@ fn check(headers: &HeaderMap) -> Result<Vec<HeaderName>, Malformed> {
         if is_override(text) {
             return Err(Malformed::Override("a header"));
         }
-        if matches!(text, "transfer_encoding" | "content_length") {
-            return Err(Malformed::Header(text.to_owned(), "it imitates framing"));
+        if matches!(
+            text,
+            "transfer_encoding" | "content_length" | "content_encoding" | "content_type"
+        ) {
+            return Err(Malformed::Header(text.to_owned(), "it imitates what frames the body"));
         }
         if *name == header::TRANSFER_ENCODING && !is_chunked(headers) {
             return Err(Malformed::Framing("its transfer coding is not just `chunked`"));
@@ -179,4 +218,20 @@ fn join_cookies(headers: &mut HeaderMap) -> Result<(), Malformed> {
         .map_err(|_invalid| Malformed::Header("cookie".to_owned(), "it cannot be joined"))?;
     headers.insert(header::COOKIE, value);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwarding_fields_are_known_in_every_spelling() {
+        assert!(FORWARDING.is_sorted());
+        for name in ["x-forwarded-host", "x_forwarded_for", "x-original_url", "via", "x_real_ip"] {
+            assert!(is_forwarding(name), "{name}");
+        }
+        for name in ["x-forward", "x-request-id", "urls", "traceparent"] {
+            assert!(!is_forwarding(name), "{name}");
+        }
+    }
 }

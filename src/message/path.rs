@@ -194,7 +194,13 @@ impl Query {
 
     /// The parameter that overrides the method, if there is one.
     pub fn method_override(&self) -> Option<&'static str> {
-        self.pairs.iter().any(|(name, _)| overrides_method(name)).then_some("a query parameter")
+        // Some servers end a pair at a semicolon too.
+        let behind = self.text.split(['&', ';']).skip(1).filter(|_| self.text.contains(';'));
+        let mut behind = behind.filter_map(|pair| pairs(pair).ok()).flatten();
+        let overrides = |name: &str| overrides_method(name);
+        (self.pairs.iter().any(|(name, _)| overrides(name))
+            || behind.any(|(name, _)| overrides(&name)))
+        .then_some("a query parameter")
     }
 }
 
