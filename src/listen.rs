@@ -5,6 +5,7 @@
 
 mod framed;
 mod linger;
+mod stalling;
 
 pub use framed::Wire;
 
@@ -19,6 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use linger::{Lingering, Unread};
 use prometheus_client::metrics::gauge::Gauge;
+use stalling::Stalling;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +91,11 @@ async fn accept(
 }
 
 async fn client(proxy: &Arc<Proxy>, stream: TcpStream, slot: &Arc<Slot>) {
-    let head = proxy.current.load().policy.limits.head;
+    let (head, stall) = {
+        let now = proxy.current.load();
+        (now.policy.limits.head, now.policy.limits.stall)
+    };
+    let stream = Stalling::new(stream, stall);
     let (unread, seen) = (Unread::default(), Seen::default());
     let service = service_fn(|mut request| {
         seen.mark(&mut request);

@@ -8,6 +8,7 @@ mod answer;
 mod held;
 mod intake;
 mod relay;
+mod revoke;
 
 pub use answer::AnswerBody;
 
@@ -23,7 +24,7 @@ use crate::message::{Body, Target};
 use crate::policy::{Policy, Proof};
 use crate::record::Exchange;
 use crate::respond::{self, Refusal};
-use crate::session::{AgentState, Agents};
+use crate::session::{AgentState, Agents, Place};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::tls::leaf::Leaves;
@@ -84,6 +85,8 @@ pub struct Caller {
     pub proof: Proof,
     /// Its place among the connections.
     pub slot: Arc<Slot>,
+    /// Its place among those of its agent.
+    pub place: Arc<Place>,
 }
 
 impl Proxy {
@@ -263,7 +266,9 @@ impl Proxy {
             }
         }
         Ok(response.map(|body| {
-            AnswerBody::Upstream(Box::new(ResponseBody::new(body, outcome, may_follow)))
+            let body = ResponseBody::new(body, outcome, may_follow);
+            let terms = revoke::Terms::new(self, caller, snapshot);
+            AnswerBody::Upstream(Box::new(revoke::Revocable::new(body, terms)))
         }))
     }
 

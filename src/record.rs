@@ -333,6 +333,10 @@ impl Watch for Outcome {
             lease.give_back();
         }
     }
+
+    fn cut(&mut self, why: &'static str) {
+        self.record(Some(why));
+    }
 }
 
 impl Drop for Outcome {

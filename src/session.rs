@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -47,6 +48,17 @@ pub struct AgentState {
     at_large: ArcSwap<CancellationToken>,
     critical: Mutex<Trajectory>,
     session: Mutex<Session>,
+    places: AtomicU32,
+}
+
+/// A place among the connections of one agent.
+#[derive(Debug)]
+pub struct Place(Arc<AgentState>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.places.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Session {
@@ -70,7 +82,15 @@ impl AgentState {
             at_large: ArcSwap::from_pointee(at_large),
             critical: Mutex::new(Trajectory::default()),
             session: Mutex::new(Session { id: new_session(), last: Instant::now() }),
+            places: AtomicU32::new(0),
         }
+    }
+
+    /// Takes a place among the agent's connections; none if it has as many as it may.
+    pub fn place(self: &Arc<Self>, most: u32) -> Option<Place> {
+        let more = |places: u32| (places < most).then_some(places + 1);
+        let taken = self.places.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then(|| Place(self.clone()))
     }
 
     /// The standing of now.
@@ -249,5 +269,39 @@ impl Agents {
     /// All agents seen so far.
     pub fn all(&self) -> Vec<Arc<AgentState>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// O-08: a failure in the middle of a judgement leaves what it found, and the next one goes on.
+    #[test]
+    fn a_panic_in_the_critical_section_opens_nothing() {
+        let state = Arc::new(AgentState::new("a", Standing::default()));
+        state.critically(|standing, _| standing.quarantined = Some(Arc::from("why")));
+        let failed = catch_unwind(AssertUnwindSafe(|| {
+            state.critically(|standing, _| {
+                standing.quarantined = None;
+                panic!("in the middle");
+            })
+        }));
+        assert!(failed.is_err());
+        assert!(state.standing().quarantined.is_some());
+        assert!(state.quarantine().is_cancelled());
+        state.critically(|standing, _| standing.hold_writes = true);
+        assert!(state.standing().hold_writes);
+    }
+
+    /// O-07: places come back.
+    #[test]
+    fn an_agent_has_so_many_places() {
+        let state = Arc::new(AgentState::new("a", Standing::default()));
+        let (first, second) = (state.place(2), state.place(2));
+        assert!(first.is_some() && second.is_some() && state.place(2).is_none());
+        drop(first);
+        assert!(state.place(2).is_some());
     }
 }

@@ -12,6 +12,7 @@ use crate::policy::{Agent, Policy};
 use crate::proxy::{AnswerBody, Caller, Proxy};
 use crate::record::Exchange;
 use crate::respond::{self, Refusal};
+use crate::session::{AgentState, Place};
 use crate::tls::accept;
 use http::{Method, Request, Response, header};
 use hyper::body::Incoming;
@@ -73,8 +74,13 @@ pub async fn front(
         }
     };
     let state = proxy.agents.get(&agent.name);
-    let caller = Caller { state, target, proof: agent.proof, slot };
-    proxy.answer(caller, request).await
+    match place(&state, policy) {
+        Ok(place) => {
+            let caller = Caller { state, target, proof: agent.proof, slot, place };
+            proxy.answer(caller, request).await
+        }
+        Err(refusal) => refused(&proxy, policy, Some(agent), &refusal).await,
+    }
 }
 
 /// The caller of a CONNECT, if a tunnel may be opened at all. What may pass through it is judged
@@ -114,7 +120,17 @@ fn connect(
             return Err(Refusal::because(Reason::OverLimit, detail));
         }
     }
-    Ok(Caller { state, target, proof: agent.proof, slot })
+    let place = place(&state, policy)?;
+    Ok(Caller { state, target, proof: agent.proof, slot, place })
+}
+
+/// A place among the agent's connections, so that one agent leaves others theirs.
+fn place(state: &Arc<AgentState>, policy: &Policy) -> Result<Arc<Place>, Refusal> {
+    let place = state.place(policy.limits.agent_connections).ok_or_else(|| {
+        let detail = "This agent has too many connections open; close some, or wait.";
+        Refusal::because(Reason::OverLimit, detail)
+    })?;
+    Ok(Arc::new(place))
 }
 
 async fn refused(

@@ -1,6 +1,7 @@
 //! The ways in: what opens a tunnel, what is TLS, which host it is for, and what is stripped.
 
 mod hop;
+mod pipeline;
 
 use crate::support::client::{self, Client, connect, empty, read_answer, say, tls, trust, within};
 use crate::support::mock::{Options, STAGING_TOKEN};

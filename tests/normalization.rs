@@ -100,8 +100,9 @@ fn fits(then: &Then, answer: &Plain, sent: bool) -> Result<(), String> {
         }
         Then::Sent { line, has, body } => (line, has, body),
     };
-    let seen: Value = serde_json::from_str(&answer.body).map_err(|_| format!("{answer:?}"))?;
-    let is = |name: &str, value: &Option<&str>| {
+    let seen: Value =
+        serde_json::from_str(&answer.body).map_err(|error| format!("{error}: {answer:?}"))?;
+    let is = |name: &str, value: Option<&str>| {
         let headers = seen["headers"].as_array().into_iter().flatten();
         let values: Vec<&Value> =
             headers.filter(|header| header[0] == name).map(|header| &header[1]).collect();
@@ -109,7 +110,7 @@ fn fits(then: &Then, answer: &Plain, sent: bool) -> Result<(), String> {
     };
     let fits = seen["line"] == *line
         && body.is_none_or(|body| seen["body"] == body)
-        && has.iter().all(|(name, value)| is(name, value));
+        && has.iter().all(|(name, value)| is(name, *value));
     if fits { Ok(()) } else { Err(format!("{answer:?}")) }
 }
 
@@ -168,7 +169,7 @@ fn page() -> String {
                         }
                     }
                     if let Some(body) = body.filter(|body| !body.is_empty()) {
-                        write!(sent, ", body `{body}`").unwrap();
+                        write!(sent, ", body `{}`", body.escape_debug()).unwrap();
                     }
                     sent
                 }

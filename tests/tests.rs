@@ -16,6 +16,7 @@ mod audit;
 mod clients;
 mod commands;
 mod errors;
+mod exhaustion;
 mod holds;
 mod intercept;
 mod judge;

@@ -81,6 +81,9 @@ pub enum Cut {
     /// The answer cannot be recorded, so it is not finished.
     #[error(transparent)]
     NotRecorded(#[from] NotRecorded),
+    /// What it was asked under no longer holds.
+    #[error("{0}")]
+    Revoked(&'static str),
 }
 
 /// What is told of a response body while it passes.
@@ -91,6 +94,8 @@ pub trait Watch: Send + Unpin {
     fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>>;
     /// The body ended as its sender meant it to.
     fn ended(&mut self);
+    /// The body was cut here; why.
+    fn cut(&mut self, why: &'static str);
 }
 
 /// The body of an upstream's response, with its watcher.
@@ -119,6 +124,12 @@ impl<W: Watch> ResponseBody<W> {
             state = State::Over;
         }
         Self { incoming, watch, state }
+    }
+
+    /// Ends it here: nothing more of it passes.
+    pub fn cut(&mut self, why: &'static str) {
+        self.watch.cut(why);
+        self.state = State::Over;
     }
 }
 

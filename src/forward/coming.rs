@@ -8,7 +8,9 @@ use crate::inspect::{Objection, Watch};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::Sleep;
 
 /// A body on its way.
 #[derive(Debug)]
@@ -17,6 +19,9 @@ pub struct Coming {
     first: Option<Bytes>,
     rest: Incoming,
     watch: Option<Box<Watch>>,
+    /// How long nothing may come.
+    stall: Duration,
+    until: Option<Pin<Box<Sleep>>>,
 }
 
 /// Why a body broke off.
@@ -25,6 +30,9 @@ pub enum Broken {
     /// The client's fault, or the network's.
     #[error(transparent)]
     Client(#[from] hyper::Error),
+    /// Nothing has come for too long; the client's fault, or the network's.
+    #[error("the client sent nothing for {0:?}")]
+    Stalled(Duration),
     /// It says what it may not.
     #[error(transparent)]
     Objection(#[from] Objection),
@@ -32,8 +40,8 @@ pub enum Broken {
 
 impl Coming {
     /// A body of which nothing has been read.
-    pub const fn new(rest: Incoming) -> Self {
-        Self { first: None, rest, watch: None }
+    pub const fn new(rest: Incoming, stall: Duration) -> Self {
+        Self { first: None, rest, watch: None, stall, until: None }
     }
 
     /// Looks through what is still to come of it.
@@ -61,10 +69,16 @@ impl Body for Coming {
         if let Some(first) = this.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
-        let frame = match ready!(Pin::new(&mut this.rest).poll_frame(cx)) {
-            Some(frame) => frame?.into_data().ok(),
-            None => None,
+        let frame = match Pin::new(&mut this.rest).poll_frame(cx) {
+            Poll::Ready(Some(frame)) => frame?.into_data().ok(),
+            Poll::Ready(None) => None,
+            Poll::Pending => {
+                let stall = this.stall;
+                let until = this.until.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+                return until.as_mut().poll(cx).map(|()| Some(Err(Broken::Stalled(stall))));
+            }
         };
+        this.until = None;
         let Some(watch) = &mut this.watch else {
             return Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))));
         };

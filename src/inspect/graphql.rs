@@ -75,8 +75,13 @@ fn is_what_is_registered(text: &str, extensions: Option<&Value>) -> bool {
     let persisted = extensions.and_then(|extensions| extensions.get("persistedQuery"));
     persisted.is_none_or(|persisted| {
         let own = digest::digest(&digest::SHA256, text.as_bytes());
-        let said = persisted.get("sha256Hash").and_then(Value::as_str);
-        said.is_some_and(|said| said.eq_ignore_ascii_case(&hex(own.as_ref())))
+        let is_own = |said: &str| said.eq_ignore_ascii_case(&hex(own.as_ref()));
+        match persisted {
+            Value::Object(map) => {
+                map.get("sha256Hash").is_none_or(|said| said.as_str().is_some_and(is_own))
+            }
+            other => other.is_null(),
+        }
     })
 }
 

@@ -434,7 +434,8 @@ impl Compiler<'_> {
         if listen == policy.approvals.listen && listen.port() != 0 {
             self.problem(Place::default(), "`approvals.listen` must differ from `proxy.listen`");
         }
-        if policy.limits.inspect_kib == 0 || policy.limits.connections == 0 {
+        let limits = &policy.limits;
+        if [limits.inspect_kib, limits.connections, limits.agent_connections].contains(&0) {
             self.problem(Place::default(), "`limits`: a limit of zero would refuse everything");
         }
     }

@@ -206,6 +206,8 @@ pub struct Limits {
     pub inspect_kib: u32,
     /// Connections from clients at a time.
     pub connections: u32,
+    /// Connections from clients of one agent at a time.
+    pub agent_connections: u32,
     /// How long a client may take for the head of a request, and how long it may be idle.
     #[serde(deserialize_with = "duration")]
     #[schemars(with = "String")]
@@ -214,6 +216,10 @@ pub struct Limits {
     #[serde(deserialize_with = "duration")]
     #[schemars(with = "String")]
     pub body: Duration,
+    /// How long a client may take or send nothing in the middle of an answer or a body.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub stall: Duration,
     /// How long connecting to an upstream may take, TLS included.
     #[serde(deserialize_with = "duration")]
     #[schemars(with = "String")]
@@ -229,8 +235,10 @@ impl Default for Limits {
         Self {
             inspect_kib: 1024,
             connections: 10_000,
+            agent_connections: 2_000,
             head: Duration::from_mins(1),
             body: Duration::from_secs(30),
+            stall: Duration::from_mins(10),
             connect: Duration::from_secs(10),
             answer: Duration::from_mins(10),
         }

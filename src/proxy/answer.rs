@@ -4,12 +4,13 @@
 //! the host's own when they come back. Switches protocols only after a validated 101.
 
 use super::relay::{Terms, relay};
+use super::revoke::Revocable;
 use super::{Caller, Proxy, Snapshot};
 use crate::decide::{Reason, Ruling};
-use crate::forward::{Cut, ResponseBody};
+use crate::forward::Cut;
 use crate::inspect::credential::cookie_fingerprint;
 use crate::policy::Policy;
-use crate::record::{Exchange, Outcome};
+use crate::record::Exchange;
 use crate::respond::{Manner, Refusal};
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -30,7 +31,7 @@ pub enum AnswerBody {
     /// A refusal.
     Refusal(Full<Bytes>),
     /// What the upstream sends.
-    Upstream(Box<ResponseBody<Outcome>>),
+    Upstream(Box<Revocable>),
 }
 
 impl AnswerBody {

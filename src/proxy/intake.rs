@@ -74,7 +74,7 @@ pub(super) async fn gather(
     }
     let need =
         if candidates.is_empty() { Ok(Need::Nothing) } else { inspect::need(&head, catalog) };
-    let mut coming = Coming::new(body);
+    let mut coming = Coming::new(body, limits.stall);
     let (watch, must_fit) = match need {
         Ok(Need::Nothing) => return Ok((Message::new(head, Body::Stream(coming)), None, None)),
         Ok(Need::Look(watch)) => (Some(watch), head.is_coded()),
@@ -184,7 +184,7 @@ async fn collect(body: &mut Coming, most: usize) -> Result<Read, Objection> {
     let mut all = true;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|broken| match broken {
-            Broken::Client(_) => Unreadable::Truncated.into(),
+            Broken::Client(_) | Broken::Stalled(_) => Unreadable::Truncated.into(),
             Broken::Objection(objection) => objection,
         })?;
         let Ok(data) = frame.into_data() else { continue };
