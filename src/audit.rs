@@ -11,6 +11,7 @@ mod chain;
 #[cfg(test)]
 mod disk_tests;
 mod files;
+mod flood;
 mod journal;
 mod key;
 mod queue;
@@ -120,6 +121,7 @@ pub struct Log {
 
 /// What the handles share. Its drop tells the writer to finish.
 struct Shared {
+    flood: flood::Flood,
     queue: Arc<Queue>,
     ended: watch::Receiver<()>,
 }
@@ -149,7 +151,12 @@ impl Log {
             .name("audit".to_owned())
             .spawn(move || writer::run(writing, running))
             .map_err(|source| Error::Thread { source })?;
-        Ok(Self { shared: Arc::new(Shared { queue, ended }) })
+        Ok(Self { shared: Arc::new(Shared { flood: flood::Flood::default(), queue, ended }) })
+    }
+
+    /// Whether one more refusal of an agent gets a record of its own: how many before it did not.
+    pub fn admits_refusal(&self, agent: Option<&Arc<str>>) -> Option<u64> {
+        self.shared.flood.admit(agent)
     }
 
     /// Hands over an entry that need not be on disk before its effect: a plain read.

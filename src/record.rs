@@ -139,6 +139,17 @@ impl Exchange {
     ) {
         let mut entry = self.intent(head, ruling, policy);
         entry.hold = hold.map(|hold| Text::from(hold.to_owned()));
+        if ruling.word == Word::Deny && hold.is_none() {
+            match self.log.admits_refusal(self.agent.as_ref()) {
+                Some(0) => {}
+                Some(left_out) => {
+                    let detail =
+                        format!("{left_out} refusals before this one have no record of their own");
+                    entry.detail = Some(Text::from(detail));
+                }
+                None => return,
+            }
+        }
         let written = match self.log.note(entry) {
             Ok(mut ticket) => ticket.written().await.map(drop),
             Err(error) => Err(error),

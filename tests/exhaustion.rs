@@ -237,6 +237,37 @@ async fn endless_refusals_on_one_connection_leave_others_theirs() {
     assert!(gate.mock.requests().iter().all(|seen| seen.path == "/others"));
 }
 
+/// a flood of refusals is counted, and what was allowed keeps its records.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_refusals_does_not_fill_the_log() {
+    let gate = Gate::start().await;
+    let running = gate.running();
+    let mut client = Client::http1(running, DOCS).await;
+    for _ in 0..3_000 {
+        assert_eq!(client.post("/x", "").await.status, 403);
+    }
+    others_are_served(running, 5).await;
+    // The next one that is recorded says how many are not.
+    let counted = || {
+        let records = gate.records();
+        let refused = records.iter().filter(|record| record["verdict"] == "deny");
+        let left_out = records.iter().filter_map(|record| {
+            record["detail"]
+                .as_str()?
+                .split_once(" refusals before this one")?
+                .0
+                .parse::<usize>()
+                .ok()
+        });
+        (refused.count(), left_out.sum::<usize>())
+    };
+    let (recorded, left_out) = counted();
+    assert!(recorded < 2_500 && left_out > 0, "{recorded} recorded, {left_out} counted");
+    assert!(recorded + left_out <= 3_000, "{recorded} recorded, {left_out} counted");
+    let allowed = gate.records().into_iter().filter(|record| record["verdict"] == "allow");
+    assert_eq!(allowed.count(), 5);
+}
+
 /// A thousand calls that wait take no client's connection, and others are served.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_holds_are_kept_and_no_more() {
