@@ -189,6 +189,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    /// M-14.
     #[test]
     fn signatures_cover_time_and_body() {
         let base = super::sign(b"secret", "1", b"body");

@@ -32,6 +32,7 @@ async fn ask(address: SocketAddr, line: &str, headers: &[&str], body: &str) -> P
     say(address, &format!("{head}{body}")).await
 }
 
+/// M-06, M-08, N-09.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_approvers_answer() {
     let (gate, id) = waiting().await;
@@ -107,6 +108,7 @@ async fn wrong_tokens_are_slowed_down_and_the_right_one_is_not() {
     assert_eq!(gate.waiting().len(), 1, "an approver is not shut out by another's guesses");
 }
 
+/// C-23, M-05, N-03.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_agents_side_has_no_way_to_it() {
     let (gate, id) = waiting().await;

@@ -99,6 +99,7 @@ async fn fill(gate: &Gate, count: usize) {
 
 // ----- what it says -----
 
+///
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_of_record_has_its_fields() {
     let gate = Gate::start().await;
@@ -224,6 +225,7 @@ async fn tail_and_show_find_records() {
 
 // ----- when it says it -----
 
+///
 #[tokio::test(flavor = "multi_thread")]
 async fn the_intent_is_on_disk_when_a_write_arrives() {
     let place = Arc::new(OnceLock::<PathBuf>::new());

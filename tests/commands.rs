@@ -271,6 +271,7 @@ fn all_errors_are_listed_for_programs_too() {
     assert_eq!(lines, [6, 10, 17], "{value}");
 }
 
+/// K-21, K-22.
 #[test]
 fn injecting_is_refused() {
     let injected = Edit(POLICY.to_owned())

@@ -51,6 +51,7 @@ fn set_mode(path: &Path, mode: u32) {
 
 // ----- before it starts -----
 
+///
 #[test]
 fn every_error_of_a_policy_is_told_at_once_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
@@ -104,6 +105,7 @@ holds: { wait: soon }
     }
 }
 
+///
 #[test]
 fn what_is_no_policy_is_refused_with_its_place() {
     let cases = [
@@ -171,6 +173,7 @@ async fn a_policy_that_others_may_write_is_refused() {
     assert_eq!(gate.curl(&["https://docs.railway.com/"]).status, 200);
 }
 
+/// P-01.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_others_may_read_are_refused() {
     let mut gate = Gate::start().await;
@@ -358,6 +361,7 @@ fn certificate(host: &str, days: (i32, i32), issuer: Option<&str>) -> Identity {
     Identity::of(&signed, &key, pem)
 }
 
+/// P-04, P-10.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_does_not_verify_gets_no_byte_of_the_request() {
     let trusted = Some("A trusted authority");
@@ -422,6 +426,7 @@ fn local_names() -> Vec<(String, IpAddr)> {
     names
 }
 
+/// C-18.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_leads_to_a_private_address_is_not_dialled() {
     // The rules themselves are tested beside the code; this shows them through a real name.

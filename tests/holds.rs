@@ -70,6 +70,7 @@ fn hold_of(answer: &Answer) -> (String, String) {
     (text("id"), text("state"))
 }
 
+/// M-02.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_twenty_identical_calls_one_is_sent() {
     let gate = Gate::start().await;
@@ -215,6 +216,7 @@ async fn a_denied_call_and_its_retries_are_told_so() {
     assert!(gate.mock.volume_exists(STAGING_VOLUME));
 }
 
+/// M-20, M-21.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_answers_expires() {
     let gate = soon(|policy| policy.replace("\nholds:\n", "\nholds:\n  expire: 2s\n")).await;
@@ -260,6 +262,7 @@ async fn two_people_are_two_people() {
     assert_eq!(approvers, ["alice", "bob"]);
 }
 
+/// M-17.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_who_disagree_at_once_one_is_heard() {
     let gate =
@@ -288,6 +291,7 @@ async fn of_two_who_disagree_at_once_one_is_heard() {
     }
 }
 
+/// M-15.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_may_not_ask_without_end() {
     let gate = soon(|policy| policy.replace("\nholds:\n", "\nholds:\n  most_waiting: 3\n")).await;

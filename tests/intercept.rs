@@ -148,6 +148,7 @@ async fn two_agents() -> (Gate, tempfile::TempDir) {
     (gate, secrets)
 }
 
+///
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_with_a_token_proves_itself() {
     let (gate, _secrets) = two_agents().await;
@@ -216,6 +217,7 @@ async fn two_agents_have_their_own_scopes() {
     }
 }
 
+/// A-07, D-02.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undeclared_host_is_refused_readably_inside_tls() {
     let gate = Gate::start().await;
@@ -274,6 +276,7 @@ async fn of_a_call_to_an_undeclared_host_only_the_head_is_read() {
     assert_eq!(gate.mock.bytes_received(), 0);
 }
 
+/// D-02, D-03.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_name_in_tls_is_the_tunnels() {
     let gate = Gate::start().await;
@@ -298,6 +301,7 @@ async fn the_name_in_tls_is_the_tunnels() {
     assert_eq!(within("an answer", read_answer(&mut stream)).await.status, 200);
 }
 
+/// A-12, D-02.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_host_inside_is_the_tunnels() {
     let gate = Gate::start().await;
@@ -363,6 +367,7 @@ async fn the_host_inside_is_the_tunnels() {
     }
 }
 
+/// B-18.
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_not_tls_end_the_tunnel() {
     let gate = Gate::start().await;
@@ -408,6 +413,7 @@ async fn a_slow_hello_does_not_stand_in_the_way_of_others() {
     drop(silent);
 }
 
+/// A-12, F-08, R-07.
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_http_comes_in_absolute_form_to_declared_ports_only() {
     let origin = Origin::http(Identity::plain(), |request| async move {
@@ -507,6 +513,7 @@ async fn a_second_connection_resumes_and_alpn_is_agreed_on() {
     assert!(tls(running, authority, name, config).await.is_err());
 }
 
+/// P-08.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leaf_is_for_exactly_one_host_and_not_for_long() {
     let gate = Gate::start().await;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 const UNDECLARED: &str = "dddddddd-0000-4000-8000-00000000ffff";
 
+/// K-01.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_token_and_an_issued_one_do_not_reach_production() {
     let gate = Gate::start().await;
@@ -143,6 +144,7 @@ async fn everyday_work_passes() {
     );
 }
 
+/// I-03, I-09.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_body_that_is_not_read_is_refused() {
     let gate = Gate::start().await;
@@ -171,6 +173,7 @@ async fn every_body_that_is_not_read_is_refused() {
     assert_eq!(gate.mock.bytes_received(), 0);
 }
 
+/// I-02, J-04, J-13.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_with_two_readings_is_refused() {
     let gate = Gate::start().await;

@@ -25,6 +25,7 @@ fn reload(gate: &Gate) -> Value {
     policies(gate).pop().unwrap()
 }
 
+/// R-05, I7.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_narrowed_policy_bites_on_the_next_request_of_a_live_connection() {
     let gate = Gate::start().await;
@@ -135,6 +136,7 @@ async fn each_load_is_a_record_with_both_digests() {
     assert!(verified.status.success(), "{verified:?}");
 }
 
+///
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_does_not_load_keeps_the_old_one_and_says_so() {
     let gate = Gate::start().await;
@@ -268,6 +270,7 @@ fn through(process: &Running, url: &str) -> Answer {
     Answer::of(&Command::new("curl").args(arguments).output().unwrap())
 }
 
+/// N-06, R-10.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_policy_may_come_from_the_environment() {
     let gate = Gate::start().await;

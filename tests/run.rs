@@ -181,6 +181,7 @@ async fn the_child_gets_no_secret_that_the_policy_keeps_for_others() {
     assert!(text.contains("OF_ITS_OWN=own-secret"), "{text}");
 }
 
+/// M-05.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_child_gets_the_kit_and_nothing_of_the_approvers() {
     let gate = unserved(|policy| policy).await;

@@ -157,6 +157,7 @@ async fn events_arrive_one_by_one() {
     }
 }
 
+/// I-17, O-05.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_rule_needs_to_read_may_not_be_too_long() {
     let gate = Gate::start().await;
@@ -357,6 +358,7 @@ async fn a_client_that_goes_away_leaves_an_outcome() {
     assert_eq!(gate.curl(&["https://docs.railway.com/"]).status, 200);
 }
 
+/// C-21, L-08.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_to_an_upstream_are_used_again() {
     let gate = Gate::start().await;
@@ -372,6 +374,7 @@ async fn connections_to_an_upstream_are_used_again() {
     assert_eq!(gate.mock.requests().len(), 40);
 }
 
+/// M-23.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_twice_but_a_read_that_got_no_answer() {
     let seen = Arc::new(Mutex::new(Vec::<String>::new()));

@@ -170,6 +170,7 @@ async fn a_full_queue_refuses_at_once() {
     log.close().await.unwrap();
 }
 
+/// O-10.
 #[tokio::test]
 async fn a_wait_ends_and_its_entry_is_left_out() {
     let (place, rigged) = (Place::new(), Rigged::default());

@@ -28,6 +28,7 @@ async fn every_changed_byte_is_noticed() {
     place.verify().unwrap();
 }
 
+///
 #[tokio::test]
 async fn each_way_to_edit_a_log_is_named() {
     let place = Place::filled(4).await;

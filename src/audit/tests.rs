@@ -183,6 +183,7 @@ fn strings_and_lists_are_capped_and_say_so() {
 }
 
 proptest::proptest! {
+    ///
     #[test]
     fn any_string_is_escaped_canonically(text in ".*|[\\x00-\\x7f]*") {
         let (mut parts, mut line) = (Parts::default(), Vec::new());

@@ -1,5 +1,7 @@
 //! The verdicts, case by case, under the example policy.
 
+mod evasions;
+
 use super::*;
 use crate::explain::{Explained, explain};
 use crate::fingerprint::FingerprintKey;
@@ -246,6 +248,7 @@ fn plain_resources() {
     expect(&written, &[(format!("POST {api}/volumes/delete"), Allow, "")]);
 }
 
+/// J-19, J-21, L-12.
 #[test]
 fn railway_under_staging_and_production() {
     use Word::{Allow, Deny, Hold};
@@ -394,6 +397,7 @@ fn a_project_listed_under_both_is_read_with_either_credential() {
     expect(&policy, &[(read, Word::Allow, ""), (write, Word::Deny, "credential_out_of_scope")]);
 }
 
+/// K-31.
 #[test]
 fn modes_of_credentials() {
     let required = policy(|text| {
@@ -439,6 +443,7 @@ fn standing_bars_and_excuses() {
     assert_eq!(judge(&[("cookie", "a=b; x=y")], &handed_out).1, Some(Reason::ForeignCredential));
 }
 
+/// M-03.
 #[test]
 fn a_grant_covers_its_terms_and_no_more() {
     let policy = policy(|text| text);

@@ -249,6 +249,7 @@ pub fn escaped(text: &str) -> String {
 mod tests {
     use super::escaped;
 
+    /// M-09, M-11, M-12.
     #[test]
     fn nothing_hides_or_moves_text() {
         for text in ["a\u{202e}b", "a\u{200b}b", "a\x1b[2Jb", "а", "a\nb", "e\u{301}", "\u{e0041}"]

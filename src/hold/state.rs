@@ -111,6 +111,7 @@ mod tests {
     }
 
     proptest! {
+        /// M-17.
         #[test]
         fn terminal_states_stay_and_at_most_one_redeems(events in prop::collection::vec((happening(), 0i64..200), 0..40)) {
             let times = Times { expires: 100, redeem_until: Some(150) };

@@ -57,6 +57,7 @@ async fn the_same_call_has_one_hold_and_a_restart_keeps_it() {
     assert!(matches!(second.open(ask(4)).await, Err(OpenError::OverLimit { .. })));
 }
 
+/// M-02.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_hundred_who_redeem_one_succeeds() {
     let folder = tempfile::tempdir().unwrap();
@@ -71,6 +72,7 @@ async fn of_a_hundred_who_redeem_one_succeeds() {
     assert_ne!(holds.open(ask(1)).await.unwrap().id, id, "a second call needs a second approval");
 }
 
+/// M-17.
 #[tokio::test]
 async fn two_people_are_two_people_and_a_denial_stands() {
     let folder = tempfile::tempdir().unwrap();

@@ -422,6 +422,7 @@ mod tests {
         assert!(VENDORS.is_some());
     }
 
+    /// K-01, K-03, K-09.
     #[test]
     fn each_reading_of_a_slot_is_fingerprinted() {
         let key = FingerprintKey::new(b"key");
@@ -462,6 +463,7 @@ mod tests {
         assert_eq!(slots, ["cookie", "cookie", "query access_token"]);
     }
 
+    /// K-04.
     #[test]
     fn an_issued_secret_covers_no_other() {
         let key = FingerprintKey::new(b"key");
@@ -491,6 +493,7 @@ mod tests {
         }
     }
 
+    /// K-07, K-09.
     #[test]
     fn slots_are_known_by_their_names_and_by_what_stands_in_them() {
         let key = FingerprintKey::new(b"key");

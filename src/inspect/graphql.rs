@@ -497,6 +497,7 @@ mod tests {
         })
     }
 
+    /// J-01, J-03, J-07, J-09, J-10, J-15.
     #[test]
     fn every_disguise_is_the_same_call() {
         let cases = [
@@ -515,6 +516,7 @@ mod tests {
         }
     }
 
+    /// J-03, J-12, J-16, J-18, J-24.
     #[test]
     fn doubt_is_unreadable() {
         let cases = [

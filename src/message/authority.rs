@@ -245,6 +245,7 @@ fn check_one(authority: &str, target: &Target) -> Result<(), Refused> {
 mod tests {
     use super::*;
 
+    /// B-02, B-03, B-05, B-06, B-23, B-24.
     #[test]
     fn only_strict_names_are_hosts() {
         let refused = [
@@ -281,6 +282,7 @@ mod tests {
         assert!(!Host::parse("internal.example.com").unwrap().is_reserved());
     }
 
+    /// B-11, B-15.
     #[test]
     fn connect_needs_host_and_port_that_agree() {
         let cases = [

@@ -375,6 +375,7 @@ mod tests {
         }
     }
 
+    /// E-01 to E-13, S-2, S-3, S-5.
     #[test]
     fn what_parsers_cut_differently_is_refused() {
         const CHUNKED: &str = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";

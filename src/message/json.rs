@@ -118,6 +118,7 @@ pub fn canonical(value: &Value, out: &mut String) {
 mod tests {
     use super::*;
 
+    /// I-08, I-09, I-11, I-12.
     #[test]
     fn supersets_and_doubles_are_refused() {
         let refused: &[&[u8]] = &[

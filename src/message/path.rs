@@ -254,6 +254,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        /// H-24.
         #[test]
         fn canonical_paths_are_stable_and_without_dot_segments(raw in "/[a-z./%0-9A-F~-]{0,40}") {
             if let Ok(path) = Path::read(&raw) {
@@ -264,6 +265,7 @@ mod tests {
         }
     }
 
+    /// H-18.
     #[test]
     fn overrides_are_known_in_every_spelling() {
         for name in [
@@ -297,6 +299,7 @@ mod tests {
         }
     }
 
+    /// H-01, H-03, H-13.
     #[test]
     fn spellings() {
         let same = [

@@ -415,6 +415,7 @@ mod tests {
         assert_eq!(lines, [1, 3, 4], "{problems:?}");
     }
 
+    ///
     #[test]
     fn strictness() {
         for text in ["a: 1\na: 2\n", "a: [", "a: 1\n---\nb: 2\n"] {

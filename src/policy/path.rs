@@ -293,6 +293,7 @@ mod tests {
         index.matches(&segments).iter().map(|(t, ())| t.as_str().to_owned()).collect()
     }
 
+    /// B-09, H-15.
     #[test]
     fn templates_match_whole_paths() {
         let cases: &[(&str, &str, bool)] = &[
@@ -318,6 +319,7 @@ mod tests {
         assert_eq!(found, ["/**", "/a/b", "/a/{x}"]);
     }
 
+    /// B-08.
     #[test]
     fn half_patterns_are_refused() {
         for text in ["/a*", "/{x}y", "/a/**/b", "a", "/a/../b", "/a%2fb", "/a//b", "/{}"] {

@@ -198,6 +198,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
+    /// P-01.
     #[test]
     fn made_once_and_refused_when_others_can_read_its_key() {
         let folder = tempfile::tempdir().unwrap();

@@ -59,6 +59,7 @@ fn upsert(environment: &str, secret: &str) -> serde_json::Value {
     })
 }
 
+/// K-28, M-26.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_written_or_told() {
     let mut gate =

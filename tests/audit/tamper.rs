@@ -95,6 +95,7 @@ async fn a_changed_byte_is_found_where_it_stands() {
     whole(gate.folder.path());
 }
 
+///
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_cannot_go_come_or_move() {
     let (gate, known) = Known::stopped().await;

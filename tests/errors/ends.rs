@@ -53,6 +53,7 @@ async fn a_drain_lets_requests_end_and_takes_no_new_ones() {
     }
 }
 
+/// O-10.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_room_for_records_nothing_leaves() {
     let mut gate = Gate::start().await;

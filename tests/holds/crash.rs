@@ -45,6 +45,7 @@ fn try_again(gate: &Gate) -> Answer {
     gate.delete_volume(STAGING_TOKEN, STAGING_VOLUME)
 }
 
+///
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_moment_it_deletes_at_most_once() {
     for moment in MOMENTS {
@@ -84,6 +85,7 @@ async fn killed_at_any_moment_it_deletes_at_most_once() {
     }
 }
 
+/// M-18.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_cut_at_any_moment_leaves_its_call_with_the_proxy() {
     for moment in MOMENTS {

@@ -31,6 +31,7 @@ async fn a_narrowed_policy_takes_the_hold_back() {
     assert!(gate.mock.volume_exists(STAGING_VOLUME));
 }
 
+/// M-03, R-05.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_does_not_outlive_a_policy_that_asks_for_more() {
     let gate = soon(|policy| policy).await;

@@ -2,6 +2,7 @@
 
 use super::*;
 
+/// A-16, L-05.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ends_at_this_hop_goes_no_further() {
     let seen = Arc::new(Mutex::new(Vec::<HeaderMap>::new()));
@@ -121,6 +122,7 @@ async fn read_request<S: tokio::io::AsyncRead + Unpin>(
     Some(head)
 }
 
+/// E-14.
 #[tokio::test(flavor = "multi_thread")]
 async fn trailers_of_requests_are_dropped() {
     let origin = Origin::http(Identity::named(&["origin.example"]), |request| async move {
@@ -230,6 +232,7 @@ async fn a_websocket_opens_where_a_rule_says_so() {
     assert_eq!((&outcome["kind"], &outcome["bytes"]), (&"outcome".into(), &21.into()), "{outcome}");
 }
 
+/// E-23, E-25.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_but_a_websocket_is_switched_to() {
     let gate = Gate::start().await;

@@ -67,6 +67,7 @@ async fn a_question_that_nobody_answers_does_not_keep_the_run() {
     assert_eq!(gate.mock.bytes_received(), 0);
 }
 
+/// M-09, M-27.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_the_agent_reaches_the_terminal_raw() {
     let gate = unserved(|policy| policy).await;

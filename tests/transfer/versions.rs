@@ -120,6 +120,7 @@ async fn answers_without_a_body_have_none() {
     assert!(outcomes(&gate).iter().all(|outcome| outcome["detail"] == Value::Null));
 }
 
+/// E-25.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_may_not_be_is_not_passed_on() {
     // hyper's HTTP/2 server sends what it is given, also where the method forbids it.
