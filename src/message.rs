@@ -7,6 +7,7 @@
 pub mod authority;
 pub mod coding;
 pub mod framing;
+mod handshake;
 pub mod headers;
 pub mod json;
 pub mod path;
@@ -100,6 +101,9 @@ impl Head {
         authority::check_same(uri, &headers, &target)?;
         let path = Path::read(uri.path())?;
         let query = Query::read(uri.query())?;
+        if headers.contains_key(http::header::UPGRADE) {
+            handshake::check(&method, &headers)?;
+        }
         let (headers, upgrade) = headers::canonical(headers, &target)?;
         if let Some(name) = query.method_override() {
             return Err(Malformed::Override(name).into());
@@ -130,6 +134,10 @@ impl Head {
     /// Whether it asks for a WebSocket.
     pub const fn is_upgrade(&self) -> bool {
         self.upgrade
+    }
+    /// The subprotocols that a handshake offers for a WebSocket.
+    pub fn subprotocols(&self) -> Vec<&str> {
+        handshake::subprotocols(&self.headers)
     }
     /// The value of a header, if it is there once and is text.
     pub fn header(&self, name: &str) -> Option<&str> {

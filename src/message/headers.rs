@@ -8,7 +8,8 @@ use super::path::overrides_method;
 use super::{Malformed, Target};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-/// Hop-by-hop fields (RFC 9110 section 7.6.1), proxy credentials, and framing, which is made anew.
+/// Hop-by-hop fields (RFC 9110 section 7.6.1), proxy credentials, framing, which is made anew, and
+/// what would change the frames of a WebSocket.
 const STRIPPED: &[HeaderName] = &[
     header::CONNECTION,
     header::PROXY_AUTHORIZATION,
@@ -19,6 +20,7 @@ const STRIPPED: &[HeaderName] = &[
     header::UPGRADE,
     header::CONTENT_LENGTH,
     header::EXPECT,
+    header::SEC_WEBSOCKET_EXTENSIONS,
 ];
 
 /// Fields that have one value; a second one has two readings.

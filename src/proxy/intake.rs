@@ -8,11 +8,11 @@ use crate::decide::Reason;
 use crate::forward::{Broken, Coming};
 use crate::inspect::{self, Need, Objection, Unreadable};
 use crate::listen::Wire;
-use crate::message::{Body, Head, Message, Refused, Target};
+use crate::message::{Body, Head, Malformed, Message, Refused, Target};
 use crate::policy::{Ix, Limits, Resource};
 use crate::respond::Refusal;
 use bytes::{Bytes, BytesMut};
-use http::Request;
+use http::{Request, Version};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Incoming};
 use hyper::upgrade::OnUpgrade;
@@ -34,8 +34,14 @@ pub(super) fn head(mut request: Request<Incoming>, target: &Target) -> Result<Be
     let upgrade = upgrades.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, body) = request.into_parts();
     let wire: Option<Wire> = parts.extensions.remove();
+    // Only HTTP/1.1 has the handshake of a WebSocket, and it has no body.
+    let no_handshake = upgrades && (parts.version != Version::HTTP_11 || !body.is_end_stream());
     let head = match wire.as_ref().and_then(Wire::irregular) {
         Some(why) => Err(why.clone().into()),
+        None if no_handshake => {
+            let why = "a handshake is of HTTP/1.1 and without a body";
+            Err(Malformed::Header("upgrade".to_owned(), why).into())
+        }
         None => Head::read(parts.method, &parts.uri, parts.headers, target.clone()),
     };
     match head {
