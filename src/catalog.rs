@@ -44,11 +44,34 @@ pub struct Catalog {
     pub rest: Index<(Option<http::Method>, Arc<OperationSpec>)>,
 }
 
+/// A way to execute GraphQL documents over a WebSocket, by the name of its subprotocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+pub enum Dialect {
+    /// That of the `graphql-ws` library: `subscribe` and `complete`.
+    #[serde(rename = "graphql-transport-ws")]
+    Transport,
+    /// The older one of `subscriptions-transport-ws`: `start` and `stop`.
+    #[serde(rename = "graphql-ws")]
+    Legacy,
+}
+
+impl Dialect {
+    /// The name in a handshake.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Transport => "graphql-transport-ws",
+            Self::Legacy => "graphql-ws",
+        }
+    }
+}
+
 /// The GraphQL API of a service.
 #[derive(Debug)]
 pub struct Graphql {
     /// The exact paths that execute GraphQL documents.
     pub paths: Vec<String>,
+    /// The subprotocols in which they are executed over a WebSocket; none: over HTTP only.
+    pub websocket: Vec<Dialect>,
     /// Root fields by operation type and name, as in `mutation volumeDelete`.
     pub operations: HashMap<String, Arc<OperationSpec>>,
     /// Nested fields that reveal secrets.
@@ -110,6 +133,12 @@ impl Catalog {
     pub fn is_graphql_path(&self, path: &str) -> bool {
         let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
         self.graphql.as_ref().is_some_and(|graphql| graphql.paths.iter().any(|p| p == path))
+    }
+
+    /// The subprotocol of a name, if GraphQL documents are executed in it.
+    pub fn dialect(&self, name: &str) -> Option<Dialect> {
+        let spoken = self.graphql.as_ref().map_or(&[][..], |graphql| &graphql.websocket);
+        spoken.iter().find(|dialect| dialect.as_str() == name).copied()
     }
 }
 

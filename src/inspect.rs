@@ -9,6 +9,7 @@ pub mod multipart;
 pub mod operation;
 pub mod overriding;
 pub mod rest;
+pub mod websocket;
 
 pub use credential::{Presented, shown_path, shown_query};
 pub use operation::{Identity, Operation};
@@ -18,6 +19,7 @@ use crate::catalog::Catalog;
 use crate::fingerprint::FingerprintKey;
 use crate::message::{Body, Head, Message, coding};
 use http::Method;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// Why a request could not be read; nobody can approve what was not read.
@@ -47,6 +49,9 @@ pub enum Unreadable {
     /// The multipart form is not in the one grammar that all parsers share.
     #[error("the multipart form does not parse: {0}")]
     Multipart(&'static str),
+    /// The message of a WebSocket is none of its protocol.
+    #[error("the message cannot be read: {0}")]
+    Message(&'static str),
 }
 
 /// The protocol in which a client expects a denial.
@@ -222,6 +227,9 @@ fn graphql_operations<B>(
     facts: &mut Facts,
 ) -> Result<(), Unreadable> {
     let head = message.head();
+    if head.is_upgrade() {
+        return websocket::handshake(head, facts);
+    }
     let request = if matches!(*head.method(), Method::GET | Method::HEAD) {
         if !matches!(message.body(), Body::Empty) {
             return Err(Unreadable::Graphql("a GET with a body may mean either"));
@@ -243,7 +251,12 @@ fn graphql_operations<B>(
         }
         crate::message::json::parse(bytes).map_err(|_error| Unreadable::Json)?
     };
-    let document = graphql::read(&request)?;
+    executed(&request, catalog, facts)
+}
+
+/// Reads what a GraphQL server executes.
+fn executed(request: &Value, catalog: &Catalog, facts: &mut Facts) -> Result<(), Unreadable> {
+    let document = graphql::read(request)?;
     facts.meaning = Meaning(document.meaning);
     facts.operations =
         document.calls.iter().map(|call| operation::of_call(call, catalog)).collect();

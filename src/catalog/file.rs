@@ -4,7 +4,8 @@
 //! are used but not declared.
 
 use super::{
-    Catalog, Effect, Error, Graphql, Identifier, Kind, OperationSpec, Reveal, Reversibility,
+    Catalog, Dialect, Effect, Error, Graphql, Identifier, Kind, OperationSpec, Reveal,
+    Reversibility,
 };
 use crate::policy::path::{Index, Template};
 use serde::Deserialize;
@@ -30,6 +31,8 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct GraphqlFile {
     paths: Vec<String>,
+    #[serde(default)]
+    websocket: Vec<Dialect>,
     #[serde(default)]
     mutations: BTreeMap<String, EntryFile>,
     #[serde(default)]
@@ -128,7 +131,12 @@ impl Compile<'_> {
             when: reveal.when.map(Into::into),
             below: reveal.below.map(Into::into),
         });
-        Ok(Graphql { paths: file.paths, operations, reveals: reveals.collect() })
+        Ok(Graphql {
+            paths: file.paths,
+            websocket: file.websocket,
+            operations,
+            reveals: reveals.collect(),
+        })
     }
 
     fn rest(

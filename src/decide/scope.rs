@@ -8,6 +8,7 @@ use super::opinion::Opinions;
 use super::{Context, Reason, Target};
 use crate::catalog::{Catalog, Effect, Kind, Reversibility};
 use crate::inspect::rest::{is_destructive_parameter, is_destructive_word};
+use crate::inspect::websocket::is_graphql_handshake;
 use crate::inspect::{Inspected, Operation, Presented};
 use crate::message::Head;
 use crate::policy::file::Credentials;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 type Candidate<'a> = (Ix, &'a Resource);
 
-/// Adds every opinion of the candidates; returns whether a rule lets a WebSocket through.
+/// Adds every opinion of the candidates; returns whether a WebSocket is let through.
 pub(super) fn judge<'a, B>(
     request: &Inspected<B>,
     candidates: &[Candidate<'a>],
@@ -49,9 +50,13 @@ pub(super) fn judge<'a, B>(
         missing(facts.credentials(), &judges, opinions);
     }
     if head.is_upgrade() && !websocket {
+        let catalogued = candidates.first().and_then(|(_, resource)| resource.catalog());
+        websocket = catalogued.is_some_and(|catalog| is_graphql_handshake(head, catalog));
+    }
+    if head.is_upgrade() && !websocket {
         opinions.deny_because(
             Reason::ScopeViolation,
-            "no rule lets a WebSocket through here".to_owned(),
+            "nothing lets a WebSocket with these subprotocols through here".to_owned(),
         );
     }
     websocket && head.is_upgrade()

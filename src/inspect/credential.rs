@@ -5,6 +5,10 @@
 //! password of Basic alone and with its user). Two secrets in one slot are two, so that an issued one
 //! never covers another. Values never leave this module.
 
+mod json;
+
+pub(super) use json::within;
+
 use crate::fingerprint::{Fingerprint, FingerprintKey};
 use crate::message::{Head, Query};
 use base64::Engine as _;
@@ -199,6 +203,8 @@ pub fn presented(head: &Head, key: &FingerprintKey) -> Vec<Presented> {
         let value = value.as_bytes().trim_ascii();
         if name == "cookie" {
             cookies(head, value, key, &mut found);
+        } else if name == "sec-websocket-protocol" {
+            subprotocols(value, key, &mut found);
         } else if !is_common(name) && (is_slot(name) || has_form(value)) && !value.is_empty() {
             read(&format!("header {name}"), value, key, &mut found);
         }
@@ -210,6 +216,18 @@ pub fn presented(head: &Head, key: &FingerprintKey) -> Vec<Presented> {
         }
     }
     found
+}
+
+/// Browsers cannot set headers on a WebSocket, so some vendors take a key as the name of a subprotocol,
+/// behind words that say so: `openai-insecure-api-key.KEY`, `base64url.bearer.authorization.k8s.io.KEY`.
+fn subprotocols(value: &[u8], key: &FingerprintKey, found: &mut Vec<Presented>) {
+    for offered in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        let tail = offered.rsplit(|byte| *byte == b'.').next().unwrap_or(offered);
+        let said = String::from_utf8_lossy(offered).to_ascii_lowercase();
+        if is_slot(&said) || has_form(offered) || has_form(tail) {
+            found.push(one("header sec-websocket-protocol", tail, offered, key));
+        }
+    }
 }
 
 /// Whether a value has the form of some vendor's credential, wherever it stands. A UUID is not told

@@ -88,6 +88,16 @@ impl Operation {
             note: None,
         }
     }
+
+    /// One that says something of a WebSocket and acts on nothing: a read of the account.
+    pub(super) fn of_socket(what: &str) -> Self {
+        Self {
+            effect: Effect::Read,
+            reversibility: Reversibility::Reversible,
+            known: true,
+            ..Self::unknown(Arc::from(format!("websocket {what}")), Vec::new())
+        }
+    }
 }
 
 fn identities(identifier: &Identifier, values: Vec<String>) -> impl Iterator<Item = Identity> {

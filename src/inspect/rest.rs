@@ -71,6 +71,15 @@ fn carries_calls(head: &Head) -> bool {
             .is_some_and(|kind| kind == "multipart/mixed" || kind == "application/http")
 }
 
+/// The operation of a message on a WebSocket of a plain resource. What it does is not known by its
+/// handshake, so it writes unless a rule says otherwise.
+pub(super) fn message(head: &Head, is_text: bool) -> Operation {
+    let call = plain(head);
+    let effect = if call.effect == Effect::Read { Effect::Write } else { call.effect };
+    let kind = if is_text { "message" } else { "binary message" };
+    Operation { name: Arc::from(format!("{kind} {}", call.name)), effect, ..call }
+}
+
 /// The operation of a call to a catalogued host outside its GraphQL paths.
 pub(super) fn catalogued(head: &Head, catalog: &Catalog) -> Operation {
     let segments = head.path().segments();
