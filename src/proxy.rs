@@ -215,8 +215,7 @@ impl Proxy {
             ))
         })?;
         self.metrics.allowed(permit.ruling());
-        let key = permit.head().header("sec-websocket-key").map(str::to_owned);
-        let websocket = permit.allows_websocket();
+        let asked = permit.allows_websocket().then(|| Box::new(permit.head().clone()));
         let head_only = permit.head().method() == http::Method::HEAD;
         let awaiting = exchange.awaiting();
         let sent = snapshot
@@ -242,7 +241,7 @@ impl Proxy {
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(
                 response,
-                way.upgrade.filter(|_| websocket).zip(key),
+                way.upgrade.zip(asked),
                 exchange,
                 manner,
                 caller,

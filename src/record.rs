@@ -27,6 +27,8 @@ static PROCESS: LazyLock<String> = LazyLock::new(|| {
 });
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
+const A_MESSAGE: &str = "a message of the WebSocket";
+
 /// The status recorded where nobody was left to be answered; no client is told it.
 const CLIENT_GONE: u16 = 499;
 
@@ -45,6 +47,8 @@ pub struct Exchange {
     pub agent: Option<Arc<str>>,
     /// In which session.
     pub session: Option<Arc<str>>,
+    /// The WebSocket that this is a message of, by the id of its handshake.
+    socket: Option<Arc<str>>,
     started: Instant,
     policy_digest: Arc<str>,
 }
@@ -62,9 +66,18 @@ impl Exchange {
             request_id: next_id(),
             agent,
             session,
+            socket: None,
             started: Instant::now(),
             policy_digest: policy.digest.clone(),
         }
+    }
+
+    /// Opens the record of a message of the WebSocket that this one opened.
+    #[must_use]
+    pub fn message(&self, policy: &Policy, session: Arc<str>) -> Self {
+        let agent = self.agent.clone();
+        let socket = Some(self.request_id.clone());
+        Self { socket, ..Self::open(&self.log, policy, agent, Some(session)) }
     }
 
     fn entry(&self, kind: Kind) -> Entry {
@@ -101,6 +114,7 @@ impl Exchange {
         entry.reason = ruling.reason.map(|reason| Text::from(reason.as_str()));
         entry.rule = ruling.rule.clone().map(Text::from);
         entry.policy_digest = Some(Text::from(&self.policy_digest));
+        entry.detail = self.socket.as_ref().map(|id| Text::from(format!("{A_MESSAGE} {id}")));
         entry
     }
 
@@ -116,7 +130,10 @@ impl Exchange {
         let mut entry = self.intent(Some(head), ruling, policy);
         if let Some(hold) = hold {
             entry.hold = Some(Text::from(hold.to_owned()));
-            entry.detail = Some(Text::from("redeemed an approved hold"));
+            entry.detail = Some(match &self.socket {
+                None => Text::from("redeemed an approved hold"),
+                Some(id) => Text::from(format!("redeemed an approved hold; {A_MESSAGE} {id}")),
+            });
         }
         if ruling.is_plain_read() && hold.is_none() {
             // A read's record follows it, so nothing but the log's health speaks against it now.

@@ -4,7 +4,7 @@
 //! GraphQL-shaped where the request was GraphQL, text for git. Never a success, never cacheable,
 //! nothing secret and nothing of the inside in it.
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Dialect};
 use crate::decide::{Reason, Ruling};
 use crate::hold::{State, View};
 use crate::inspect::Protocol;
@@ -230,9 +230,8 @@ fn finding(finding: &crate::decide::Finding) -> Value {
     Value::Object(map)
 }
 
-/// The same object, with what GraphQL clients read in it.
-fn graphql(refusal: &Refusal, reason: Reason, status: u16, request_id: &str) -> Value {
-    let mut value = problem(refusal, reason, status, request_id);
+/// What GraphQL clients read in an error.
+fn extensions(refusal: &Refusal, reason: Reason, request_id: &str) -> Map<String, Value> {
     let held = refusal.ruling.word == Word::Hold;
     let mut extensions = Map::new();
     extensions.insert("code".to_owned(), json!(if held { "HELD" } else { "DENIED" }));
@@ -242,12 +241,41 @@ fn graphql(refusal: &Refusal, reason: Reason, status: u16, request_id: &str) -> 
         extensions
             .insert("hold".to_owned(), json!({ "id": hold.id, "state": hold.state.as_str() }));
     }
+    extensions
+}
+
+/// The same object, with what GraphQL clients read in it.
+fn graphql(refusal: &Refusal, reason: Reason, status: u16, request_id: &str) -> Value {
+    let mut value = problem(refusal, reason, status, request_id);
+    let extensions = extensions(refusal, reason, request_id);
     if let Some(map) = value.as_object_mut() {
         map.insert("data".to_owned(), Value::Null);
         let error = json!({ "message": detail(refusal), "extensions": extensions });
         map.insert("errors".to_owned(), Value::Array(vec![error]));
     }
     value
+}
+
+/// The answer to a refused message of a GraphQL subprotocol, under its id.
+pub fn messages(refusal: &Refusal, request_id: &str, dialect: Dialect, id: &str) -> Vec<String> {
+    let reason = refusal.ruling.reason.unwrap_or(Reason::ScopeViolation);
+    let mut told = extensions(refusal, reason, request_id);
+    if let Value::Object(problem) = problem(refusal, reason, reason.status(), request_id) {
+        for (key, value) in problem {
+            // The hold among them says more than the extension does.
+            told.insert(key, value);
+        }
+    }
+    let error = json!({ "message": detail(refusal), "extensions": told });
+    match dialect {
+        Dialect::Transport => {
+            vec![json!({ "id": id, "type": "error", "payload": [error] }).to_string()]
+        }
+        Dialect::Legacy => vec![
+            json!({ "type": "error", "id": id, "payload": error }).to_string(),
+            json!({ "type": "complete", "id": id }).to_string(),
+        ],
+    }
 }
 
 fn text(refusal: &Refusal, reason: Reason) -> String {

@@ -7,6 +7,7 @@ pub mod client;
 pub mod mock;
 pub mod origin;
 pub mod policy;
+pub mod socket;
 
 use mock::{Mock, Options, PolicyOptions};
 use serde_json::Value;

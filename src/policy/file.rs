@@ -380,7 +380,7 @@ pub struct Rule {
     pub effect: Option<Effect>,
     /// Whether that can be undone.
     pub reversibility: Option<Reversibility>,
-    /// Whether a WebSocket upgrade may follow; its messages are then not judged.
+    /// Whether a WebSocket may be opened; each of its messages is then judged by the same rules.
     pub websocket: bool,
 }
 

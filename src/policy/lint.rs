@@ -98,7 +98,7 @@ fn lint_resource(policy: &Policy, resource: &Resource, lints: &mut Vec<Problem>)
             for (_, rule) in rules.allowing.iter().filter(|(_, rule)| rule.websocket) {
                 lints.push(Problem::new(
                     rule.place,
-                    "messages of a WebSocket are not judged once it is open",
+                    "what the messages of a WebSocket say is not read; each is judged as one call",
                 ));
             }
             for (template, rule) in rules.restricting.iter().chain(rules.allowing.iter()) {

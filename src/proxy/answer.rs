@@ -3,12 +3,15 @@
 //! Takes upstream responses; returns answers. Notes the cookies a host hands out, so that they are
 //! the host's own when they come back. Switches protocols only after a validated 101.
 
-use super::relay::{Terms, relay};
+use super::relay::{Opened, Terms, relay};
 use super::revoke::Revocable;
 use super::{Caller, Proxy, Snapshot};
+use crate::catalog::Catalog;
 use crate::decide::{Reason, Ruling};
 use crate::forward::Cut;
 use crate::inspect::credential::cookie_fingerprint;
+use crate::inspect::websocket::Language;
+use crate::message::Head;
 use crate::policy::Policy;
 use crate::record::Exchange;
 use crate::respond::{Manner, Refusal};
@@ -119,39 +122,28 @@ impl Proxy {
     pub(super) fn switch(
         self: &Arc<Self>,
         mut response: Response<Incoming>,
-        client: Option<(OnUpgrade, String)>,
+        asked: Option<(OnUpgrade, Box<Head>)>,
         exchange: &Exchange,
         manner: Manner,
         caller: &Caller,
         snapshot: &Snapshot,
     ) -> Result<Response<AnswerBody>, Refusal> {
-        let refused = || {
+        let catalog = Self::catalog(&snapshot.policy, &caller.state.name, &caller.target);
+        let switched = asked.and_then(|(client, head)| {
+            let language = switched_to(response.headers(), &head, catalog)?;
+            Some((client, head, language))
+        });
+        let Some((client, head, language)) = switched else {
             exchange.failed(502, "the upstream switched protocols in a way nobody asked for");
-            manner.refusal(Ruling::denial(
+            return Err(manner.refusal(Ruling::denial(
                 Reason::UpstreamUnreachable,
                 "The upstream switched protocols in a way nobody asked for.",
-            ))
+            )));
         };
-        let Some((client, key)) = client else { return Err(refused()) };
-        let headers = response.headers();
-        let is = |name, wanted: &str| {
-            headers.get(name).is_some_and(|value: &HeaderValue| {
-                value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes())
-            })
-        };
-        let accepted = headers
-            .get(header::SEC_WEBSOCKET_ACCEPT)
-            .is_some_and(|value| value.as_bytes() == accept_of(&key).as_bytes());
-        if !is(header::UPGRADE, "websocket")
-            || !accepted
-            || headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS)
-        {
-            return Err(refused());
-        }
         let mut answer = Response::new(AnswerBody::empty());
         *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         for name in [header::SEC_WEBSOCKET_ACCEPT, header::SEC_WEBSOCKET_PROTOCOL] {
-            if let Some(value) = headers.get(&name) {
+            if let Some(value) = response.headers().get(&name) {
                 answer.headers_mut().insert(name, value.clone());
             }
         }
@@ -159,9 +151,40 @@ impl Proxy {
         answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         let upstream = hyper::upgrade::on(&mut response);
         let terms = Terms::new(self, caller, snapshot);
-        self.tasks.spawn(relay(client, upstream, exchange.clone(), terms));
+        let opened = Opened { head, language, exchange: exchange.clone(), client, upstream };
+        self.tasks.spawn(relay(opened, terms));
         Ok(answer)
     }
+}
+
+/// The language of a WebSocket that an upstream opens as it was asked to; none if it was not asked to
+/// open this one.
+fn switched_to(headers: &HeaderMap, asked: &Head, catalog: Option<&Catalog>) -> Option<Language> {
+    let single = |name| {
+        let mut values = headers.get_all(name).iter();
+        values.next().filter(|_| values.next().is_none())
+    };
+    let names_upgrade = headers.get_all(header::CONNECTION).iter().any(|value| {
+        let mut words = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        words.any(|word| word.eq_ignore_ascii_case(b"upgrade"))
+    });
+    let upgrade = single(header::UPGRADE)?.as_bytes();
+    let accepted = single(header::SEC_WEBSOCKET_ACCEPT)?.as_bytes();
+    let right = names_upgrade
+        && upgrade.eq_ignore_ascii_case(b"websocket")
+        && accepted == accept_of(asked.header("sec-websocket-key")?).as_bytes()
+        && !headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS);
+    let chosen = if headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
+        let name = single(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+        Some(asked.subprotocols().into_iter().find(|offered| *offered == name)?)
+    } else {
+        None
+    };
+    let language = match catalog {
+        None => Language::Plain,
+        Some(catalog) => Language::Graphql(catalog.dialect(chosen?)?),
+    };
+    right.then_some(language)
 }
 
 /// The answer to a WebSocket key (RFC 6455 section 4.2.2).

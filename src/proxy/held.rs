@@ -83,7 +83,8 @@ impl Proxy {
         self.redeem(held, view, caller, exchange, way).await
     }
 
-    async fn open(
+    /// The hold of a held call.
+    pub(super) async fn open(
         &self,
         held: &Held<Coming>,
         caller: &Caller,
@@ -125,7 +126,7 @@ impl Proxy {
         })
     }
 
-    /// Judges an approved call again by the policy of now, redeems its grant and sends it.
+    /// Redeems the grant of an approved call and sends it.
     async fn redeem(
         self: &Arc<Self>,
         held: Held<Coming>,
@@ -135,23 +136,48 @@ impl Proxy {
         way: Way,
     ) -> Result<Response<AnswerBody>, Refusal> {
         let manner = way.manner;
+        let Granted { permit, snapshot, ruling } =
+            self.granted(held, &view, caller, exchange, manner).await?;
+        let proxy = self.clone();
+        let (caller, exchange, id) = (caller.clone(), exchange.clone(), view.id.clone());
+        let sending = self.tasks.spawn(async move {
+            proxy.redeem_and_send(permit, &id, &caller, &snapshot, &exchange, way).await
+        });
+        match sending.await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(Some(refusal))) => Err(*refusal),
+            Ok(Err(None)) => Err(self.unavailable(manner, ruling, view).await),
+            Err(error) => {
+                tracing::error!(%error, "a redeemed call ended in a failure of its task");
+                Err(manner.refusal(Ruling::denial(
+                    Reason::NotRecorded,
+                    "The call failed inside the proxy; whether it was sent is in its record.",
+                )))
+            }
+        }
+    }
+
+    /// Judges an approved call again by the policy of now, with its grant. Nothing is redeemed yet.
+    pub(super) async fn granted(
+        self: &Arc<Self>,
+        held: Held<Coming>,
+        view: &View,
+        caller: &Caller,
+        exchange: &Exchange,
+        manner: Manner,
+    ) -> Result<Granted, Refusal> {
         let snapshot = self.current.load_full();
         let policy = &snapshot.policy;
         let (request, ruling) = held.into_request();
-        let unavailable = |ruling: Box<Ruling>, view: View| {
-            let mut refusal = manner.refusal(ruling);
-            refusal.hold = Some(Box::new(view));
-            refusal
-        };
         // Who answers on the terminal of `run` or `serve` stands in no policy.
         let may_approve =
             |name: &str| name == "terminal" || policy.approvals.approvers.contains_key(name);
         let grant = match self.holds.grant(&view.id, may_approve).await {
             Ok(Some(grant)) => grant,
-            Ok(None) => return Err(unavailable(ruling, self.current_view(view).await)),
+            Ok(None) => return Err(self.unavailable(manner, ruling, view.clone()).await),
             Err(error) => {
                 tracing::error!(%error, "a grant could not be read");
-                return Err(unavailable(ruling, view));
+                return Err(self.unavailable(manner, ruling, view.clone()).await);
             }
         };
         let Some((_, agent)) = policy.agent(&caller.state.name) else {
@@ -166,37 +192,32 @@ impl Proxy {
         let now = self.started.elapsed();
         let (verdict, changes) = caller.state.judge(request, policy, agent, Some(&grant), now);
         self.remember(&caller.state, changes).await?;
-        let permit = match verdict {
-            Verdict::Allow(permit) => permit,
+        let ruling = match verdict {
+            Verdict::Allow(permit) => return Ok(Granted { permit, snapshot, ruling }),
             Verdict::Deny(denied) => {
                 self.withdraw(&view.id).await;
                 exchange.refused(Some(&denied.head), &denied.ruling, policy, Some(&view.id)).await;
-                return Err(unavailable(denied.ruling, self.current_view(view).await));
+                denied.ruling
             }
             Verdict::Hold(held) => {
                 // The policy asks for more than was approved: the old grant is of no use.
                 self.withdraw(&view.id).await;
-                let (_request, ruling) = held.into_request();
-                return Err(unavailable(ruling, self.current_view(view).await));
+                held.into_request().1
             }
         };
-        let proxy = self.clone();
-        let (caller, exchange, id) = (caller.clone(), exchange.clone(), view.id.clone());
-        let sending = self.tasks.spawn(async move {
-            proxy.redeem_and_send(permit, &id, &caller, &snapshot, &exchange, way).await
-        });
-        match sending.await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(Some(refusal))) => Err(*refusal),
-            Ok(Err(None)) => Err(unavailable(ruling, self.current_view(view).await)),
-            Err(error) => {
-                tracing::error!(%error, "a redeemed call ended in a failure of its task");
-                Err(manner.refusal(Ruling::denial(
-                    Reason::NotRecorded,
-                    "The call failed inside the proxy; whether it was sent is in its record.",
-                )))
-            }
-        }
+        Err(self.unavailable(manner, ruling, view.clone()).await)
+    }
+
+    /// The refusal of a call whose grant cannot be used, with its hold as it stands now.
+    pub(super) async fn unavailable(
+        &self,
+        manner: Manner,
+        ruling: Box<Ruling>,
+        view: View,
+    ) -> Refusal {
+        let mut refusal = manner.refusal(ruling);
+        refusal.hold = Some(Box::new(self.current_view(view).await));
+        refusal
     }
 
     /// Redeems first, so that of all who hold the grant one sends. None if another one did.
@@ -366,6 +387,16 @@ impl Proxy {
         refusal.unread = failed.is_some();
         refusal
     }
+}
+
+/// An approved call that may be sent, once its grant is redeemed.
+pub(super) struct Granted {
+    /// The right to send it.
+    pub(super) permit: Permit<Coming>,
+    /// The policy that it was judged by.
+    pub(super) snapshot: Arc<Snapshot>,
+    /// Why it was held.
+    pub(super) ruling: Box<Ruling>,
 }
 
 const NOT_KEPT: &str =

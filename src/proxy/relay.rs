@@ -1,203 +1,193 @@
-//! Bytes of a switched connection, both ways, until one side ends it or it may not go on.
+//! A WebSocket between a client and an upstream, message by message, until it ends.
 //!
-//! Takes both upgraded connections and the terms they were switched under; returns nothing: the
-//! record says how it ended and how much passed, also where it broke. Nothing of a WebSocket is
-//! judged once it is open, so it ends with what let it open: the policy, the agent's token, its
-//! freedom; and where nothing passes for long, or the proxy drains.
+//! Takes both upgraded connections, the handshake, and the terms it was judged under. Each message of the
+//! client is judged, recorded and only then sent, one after the other; those of the upstream are passed.
+//! It ends with a side, with a fault, with its terms, after long silence, and with a message that is
+//! refused where nobody could be told so; the record says how, and how much passed.
 
-use super::{Caller, Proxy, Snapshot};
-use crate::policy::Policy;
+mod end;
+mod ended;
+mod judge;
+mod terms;
+mod traffic;
+
+pub(super) use terms::Terms;
+
+use crate::inspect::websocket::{Conversation, Language};
+use crate::message::Head;
 use crate::record::Exchange;
-use hyper::upgrade::OnUpgrade;
+use bytes::Bytes;
+use end::End;
+use ended::Ended;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::sync::CancellationToken;
+use traffic::{Counted, Room, SILENCE, Traffic};
 
-/// How long a WebSocket may be silent both ways. Those that are meant to stay open send pings far
-/// more often.
-const SILENCE: Duration = Duration::from_mins(10);
+/// How long both sides may take to switch.
+const SWITCHING: Duration = Duration::from_secs(30);
 
-/// What a WebSocket was opened under.
-pub(super) struct Terms {
-    proxy: Arc<Proxy>,
-    caller: Caller,
-    digest: Arc<str>,
-    replaced: CancellationToken,
-    quarantine: CancellationToken,
+/// A handshake that was answered.
+pub(super) struct Opened {
+    /// What the client asked for.
+    pub(super) head: Box<Head>,
+    /// What is spoken.
+    pub(super) language: Language,
+    /// The record of the handshake.
+    pub(super) exchange: Exchange,
+    /// The client's connection.
+    pub(super) client: OnUpgrade,
+    /// The upstream's.
+    pub(super) upstream: OnUpgrade,
 }
 
-impl Terms {
-    /// The terms of a call that was judged by this policy.
-    pub(super) fn new(proxy: &Arc<Proxy>, caller: &Caller, snapshot: &Snapshot) -> Self {
-        Self {
-            proxy: proxy.clone(),
-            caller: caller.clone(),
-            digest: snapshot.policy.digest.clone(),
-            replaced: snapshot.upstream.replaced().clone(),
-            quarantine: caller.state.quarantine(),
-        }
-    }
-
-    /// Waits until they no longer hold; why.
-    async fn over(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                () = self.proxy.stop.cancelled() => return "the WebSocket was closed by a drain",
-                () = self.quarantine.cancelled() => {
-                    return "the WebSocket was closed: the agent is in quarantine";
-                }
-                () = self.replaced.cancelled() => {}
-            }
-            let now = self.proxy.current.load();
-            if !self.hold_under(&now.policy) {
-                return "the WebSocket was closed: the policy or the agent's token changed";
-            }
-            self.replaced = now.upstream.replaced().clone();
-        }
-    }
-
-    /// Whether a policy is the one it was judged by. The token may stand in a file of its own.
-    fn hold_under(&self, policy: &Policy) -> bool {
-        let agent = policy.agent(&self.caller.state.name);
-        *policy.digest == *self.digest
-            && agent.is_some_and(|(_, agent)| agent.proof == self.caller.proof)
-    }
-}
-
-/// Relays until the end, and records it.
-pub(super) async fn relay(
-    client: OnUpgrade,
-    upstream: OnUpgrade,
+/// An open socket.
+struct Socket {
+    terms: Terms,
+    head: Box<Head>,
     exchange: Exchange,
-    mut terms: Terms,
-) {
-    let traffic = Arc::new(Traffic::new());
-    let both = async {
-        let (client, upstream) = tokio::try_join!(client, upstream)?;
-        let mut upstream = Counted { stream: TokioIo::new(upstream), traffic: traffic.clone() };
-        tokio::io::copy_bidirectional(&mut TokioIo::new(client), &mut upstream)
-            .await
-            .map_err(Box::<dyn std::error::Error + Send + Sync>::from)
-    };
-    let detail = tokio::select! {
-        ended = both => match ended {
-            Ok(_counts) => "the WebSocket ended".to_owned(),
-            Err(error) => format!("the WebSocket broke: {error}"),
-        },
-        why = terms.over() => why.to_owned(),
-        () = traffic.silence() => {
-            format!("the WebSocket was closed: nothing passed for {} s", SILENCE.as_secs())
-        }
-    };
-    let (sent, received) = (&traffic.sent, &traffic.received);
-    exchange.switched(sent.load(Ordering::Relaxed), received.load(Ordering::Relaxed), &detail);
+    conversation: Mutex<Conversation>,
+    /// Held while a message is judged and sent.
+    busy: Arc<tokio::sync::Mutex<()>>,
+    room: Arc<Room>,
+    client: End<Counted<TokioIo<Upgraded>, Room>>,
+    upstream: End<Counted<TokioIo<Upgraded>, Traffic>>,
 }
 
-/// What has passed, and when it last did.
-struct Traffic {
-    begun: Instant,
-    sent: AtomicU64,
-    received: AtomicU64,
-    /// Milliseconds after the beginning.
-    last: AtomicU64,
+/// Relays until the end, records it, and tells both sides.
+pub(super) async fn relay(opened: Opened, terms: Terms) {
+    let (traffic, over) = (Arc::new(Traffic::new()), CancellationToken::new());
+    let exchange = opened.exchange.clone();
+    let opening = Socket::open(opened, terms, traffic.clone(), over.clone());
+    let opened = match timeout(SWITCHING, opening).await {
+        Ok(Ok(socket)) => Ok(Arc::new(socket)),
+        Ok(Err(error)) => Err(format!("the WebSocket broke: {error}")),
+        Err(_elapsed) => Err("the WebSocket broke: a side did not switch in time".to_owned()),
+    };
+    let record = |detail: &str| {
+        let (sent, received) = (&traffic.sent, &traffic.received);
+        exchange.switched(sent.load(Ordering::Relaxed), received.load(Ordering::Relaxed), detail);
+    };
+    match opened {
+        Ok(socket) => {
+            let ended = socket.relay(&traffic).await;
+            over.cancel();
+            // What was recorded or redeemed is sent first; its writes end soon now, so this does too.
+            drop(socket.busy.lock().await);
+            record(&ended.detail);
+            tokio::join!(
+                socket.client.finish(ended.client),
+                socket.upstream.finish(ended.upstream)
+            );
+        }
+        Err(detail) => record(&detail),
+    }
 }
 
-impl Traffic {
-    fn new() -> Self {
-        let none = AtomicU64::default;
-        Self { begun: Instant::now(), sent: none(), received: none(), last: none() }
+impl Socket {
+    async fn open(
+        opened: Opened,
+        terms: Terms,
+        traffic: Arc<Traffic>,
+        over: CancellationToken,
+    ) -> hyper::Result<Self> {
+        let (client, upstream) = tokio::try_join!(opened.client, opened.upstream)?;
+        let most = terms.longest();
+        let room = Arc::new(Room::new(terms.caller().state.bodies.clone(), most));
+        let client = Counted { stream: TokioIo::new(client), meter: room.clone() };
+        let upstream = Counted { stream: TokioIo::new(upstream), meter: traffic };
+        Ok(Self {
+            terms,
+            head: opened.head,
+            exchange: opened.exchange,
+            conversation: Mutex::new(Conversation::new(opened.language)),
+            busy: Arc::default(),
+            room,
+            client: End::new(client, Role::Server, most, over.clone()).await,
+            upstream: End::new(upstream, Role::Client, most, over).await,
+        })
     }
 
-    fn note(&self, counter: &AtomicU64, bytes: usize, after: Duration) {
-        if bytes > 0 {
-            counter.fetch_add(bytes as u64, Ordering::Relaxed);
-            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-            self.last.fetch_max(after, Ordering::Relaxed);
-        }
-    }
-
-    /// How long the silence may still last, so long after the beginning.
-    fn left(&self, after: Duration) -> Duration {
-        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
-        SILENCE.saturating_sub(after.saturating_sub(last))
-    }
-
-    /// Waits until nothing has passed for too long.
-    async fn silence(&self) {
-        loop {
-            let left = self.left(self.begun.elapsed());
-            if left.is_zero() {
-                return;
+    /// Until the end.
+    async fn relay(self: &Arc<Self>, traffic: &Traffic) -> Ended {
+        tokio::select! {
+            ended = self.up() => ended,
+            ended = self.down() => ended,
+            ended = self.terms.over() => ended,
+            () = traffic.silence() => {
+                let seconds = SILENCE.as_secs();
+                let why = format!("the WebSocket was closed: nothing passed for {seconds} s");
+                Ended::ours(CloseCode::Away, "nothing passed", why)
             }
-            tokio::time::sleep(left).await;
         }
     }
-}
 
-/// Counts what was written to a stream and read from it.
-struct Counted<S> {
-    stream: S,
-    traffic: Arc<Traffic>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        let read = buffer.filled().len().saturating_sub(before);
-        let traffic = &self.traffic;
-        traffic.note(&traffic.received, read, traffic.begun.elapsed());
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
-        let traffic = &self.traffic;
-        traffic.note(&traffic.sent, written, traffic.begun.elapsed());
-        Poll::Ready(Ok(written))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn silence_counts_from_the_last_byte_either_way() {
-        let traffic = Traffic::new();
-        let (second, long) = (Duration::from_secs(1), SILENCE * 2);
-        assert_eq!(traffic.left(second), SILENCE.abs_diff(second));
-        assert_eq!(traffic.left(SILENCE), Duration::ZERO);
-        for (counter, at) in [(&traffic.sent, long), (&traffic.received, long * 2)] {
-            traffic.note(counter, 1, at);
-            // An empty read is no byte.
-            traffic.note(counter, 0, at + second);
-            assert_eq!(traffic.left(at), SILENCE);
-            assert_eq!(traffic.left(at + SILENCE), Duration::ZERO);
+    /// From the client to the upstream.
+    async fn up(self: &Arc<Self>) -> Ended {
+        loop {
+            let ended = match self.client.next().await {
+                Some(Ok(Message::Text(text))) => self.message(text.into(), true).await,
+                Some(Ok(Message::Binary(bytes))) => self.message(bytes, false).await,
+                Some(Ok(Message::Ping(payload))) => {
+                    self.room.without(payload.len());
+                    // It keeps both connections alive; what it carries was not judged and stays here.
+                    let sent = self.upstream.send(Message::Ping(Bytes::new())).await;
+                    sent.err().map(|error| Ended::upstream_fault(&error))
+                }
+                Some(Ok(Message::Pong(payload))) => {
+                    self.room.without(payload.len());
+                    None
+                }
+                Some(Ok(Message::Close(close))) => Some(Ended::by_client(close.as_ref())),
+                // A frame is never read as one.
+                Some(Ok(Message::Frame(_))) => None,
+                Some(Err(error)) => Some(Ended::client_fault(&error)),
+                None => Some(Ended::by_client(None)),
+            };
+            if let Some(ended) = ended {
+                return ended;
+            }
         }
+    }
+
+    /// From the upstream to the client.
+    async fn down(&self) -> Ended {
+        loop {
+            let message = match self.upstream.next().await {
+                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => message,
+                Some(Ok(Message::Ping(_))) => Message::Ping(Bytes::new()),
+                Some(Ok(Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Ok(Message::Close(close))) => return Ended::by_upstream(close),
+                Some(Err(error)) => return Ended::upstream_fault(&error),
+                None => return Ended::by_upstream(None),
+            };
+            if let Err(error) = self.client.send(message).await {
+                return Ended::client_fault(&error);
+            }
+        }
+    }
+
+    /// Judges a message, and sends it or says why not, in a task of its own: what was begun for it is
+    /// brought to its end, whatever becomes of the socket meanwhile.
+    async fn message(self: &Arc<Self>, bytes: Bytes, is_text: bool) -> Option<Ended> {
+        let (socket, room) = (self.clone(), self.room.take());
+        let busy = self.busy.clone().lock_owned().await;
+        let judging = self.terms.proxy().tasks.spawn(async move {
+            let ended = socket.judge(bytes, is_text).await;
+            drop((room, busy));
+            ended
+        });
+        judging.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a message was lost in a failure of its task");
+            let why = "the WebSocket was closed: a message failed inside the proxy";
+            Some(Ended::ours(CloseCode::Error, "not_recorded", why))
+        })
     }
 }

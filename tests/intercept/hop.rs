@@ -2,7 +2,6 @@
 
 use super::*;
 
-/// A-16, L-05.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ends_at_this_hop_goes_no_further() {
     let seen = Arc::new(Mutex::new(Vec::<HeaderMap>::new()));
@@ -122,7 +121,6 @@ async fn read_request<S: tokio::io::AsyncRead + Unpin>(
     Some(head)
 }
 
-/// E-14.
 #[tokio::test(flavor = "multi_thread")]
 async fn trailers_of_requests_are_dropped() {
     let origin = Origin::http(Identity::named(&["origin.example"]), |request| async move {
@@ -154,85 +152,6 @@ async fn trailers_of_requests_are_dropped() {
     }
 }
 
-/// A handshake for a WebSocket, as in RFC 6455 section 1.3.
-fn websocket(path: &str) -> String {
-    format!(
-        "GET {path} HTTP/1.1\r\nHost: origin.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
-    )
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_websocket_opens_where_a_rule_says_so() {
-    let origin =
-        Origin::raw(Identity::named(&["origin.example"]), |accepted: Accepted| async move {
-            let mut stream = BufReader::new(accepted.stream);
-            let Some(head) = read_request(&mut stream).await else { return };
-            let accept = if head.starts_with("GET /wrong ") {
-                "d3Jvbmc="
-            } else {
-                "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-            };
-            let answer = format!(
-                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n\r\nhello"
-            );
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            let mut bytes = [0; 4];
-            while stream.read_exact(&mut bytes).await.is_ok() {
-                bytes.reverse();
-                stream.write_all(&bytes).await.unwrap();
-            }
-        })
-        .await;
-    let rules = "- allow: GET /**\n- { allow: GET /socket, websocket: true }\n- { allow: GET /wrong, websocket: true }";
-    let gate =
-        Gate::with(Options::default(), |policy| origin.declared(policy, "origin.example", rules))
-            .await;
-    let open = async |path: &str| {
-        let running = gate.running();
-        let config = trust(&running.ca, &["http/1.1"]);
-        let stream = tls(running, "origin.example:443", "origin.example", config).await;
-        let mut stream = BufReader::new(stream.unwrap());
-        stream.write_all(websocket(path).as_bytes()).await.unwrap();
-        let answer = within("an answer", read_answer(&mut stream)).await;
-        (stream, answer)
-    };
-    let (_, answer) = open("/other").await;
-    assert_eq!((answer.status, &*answer.reason()), (403, "scope_violation"), "{answer:?}");
-    assert_eq!(origin.bytes_received(), 0);
-    // An upstream that answers to another key is not the one that was asked.
-    let (_, answer) = open("/wrong").await;
-    assert_eq!((answer.status, &*answer.reason()), (502, "upstream_unreachable"), "{answer:?}");
-    let (mut stream, answer) = open("/socket").await;
-    assert_eq!(answer.status, 101, "{answer:?}");
-    assert!(
-        answer.head.contains("\r\nsec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="),
-        "{answer:?}"
-    );
-    assert!(!answer.head.contains("sec-websocket-extensions"), "{answer:?}");
-    within("the echo", async {
-        let mut bytes = [0; 5];
-        stream.read_exact(&mut bytes).await.unwrap();
-        assert_eq!(&bytes, b"hello");
-        for round in [b"abcd", b"1234"] {
-            stream.write_all(round).await.unwrap();
-            let mut bytes = [0; 4];
-            stream.read_exact(&mut bytes).await.unwrap();
-            bytes.reverse();
-            assert_eq!(&bytes, round);
-        }
-        stream.shutdown().await.unwrap();
-        assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0);
-    })
-    .await;
-    let outcome =
-        until("the outcome", || gate.records().into_iter().find(|record| record["status"] == 101));
-    assert_eq!((&outcome["kind"], &outcome["bytes"]), (&"outcome".into(), &21.into()), "{outcome}");
-}
-
-/// E-23, E-25.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_but_a_websocket_is_switched_to() {
     let gate = Gate::start().await;

@@ -5,9 +5,11 @@ use crate::support::client::{Client, empty, read, read_answer, streamed, trust, 
 use crate::support::mock::{Options, PRODUCTION_VOLUME};
 use crate::support::origin::{Accepted, Identity, Origin, text};
 use crate::support::policy::Edit;
+use crate::support::socket::{Wire, echo, handshake};
 use crate::support::{FOREIGN, Gate, until, write_policy};
 use base64::Engine as _;
 use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
@@ -20,7 +22,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -180,25 +184,8 @@ async fn a_stream_that_was_reset_is_not_asked_for_again() {
     assert!(outcome["detail"].as_str().unwrap().contains("sent again once"), "{outcome}");
 }
 
-/// An upstream that sends back what comes over a WebSocket.
-async fn echoing() -> Origin {
-    Origin::raw(Identity::named(&[HOST]), |accepted: Accepted| async move {
-        let mut stream = BufReader::new(accepted.stream);
-        let Some(_) = request_line(&mut stream).await else { return };
-        let answer =
-            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                       Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-        stream.write_all(answer).await.unwrap();
-        let mut bytes = [0; 4];
-        while stream.read_exact(&mut bytes).await.is_ok() {
-            stream.write_all(&bytes).await.unwrap();
-        }
-    })
-    .await
-}
-
 /// A WebSocket through the proxy, by an agent that may have to prove itself.
-struct Socket(BufReader<TlsStream<TcpStream>>);
+struct Socket(WebSocketStream<Wire>);
 
 impl Socket {
     async fn open(gate: &Gate, token: Option<&str>) -> Self {
@@ -220,14 +207,10 @@ impl Socket {
             let name = ServerName::try_from(HOST).unwrap();
             let connector = TlsConnector::from(trust(&running.ca, &["http/1.1"]));
             let mut stream = BufReader::new(connector.connect(name, tunnel).await.unwrap());
-            let head = format!(
-                "GET /socket HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\n\
-                 Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-            );
-            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(handshake(HOST, "/socket", &[]).as_bytes()).await.unwrap();
             assert_eq!(read_answer(&mut stream).await.status, 101);
-            let mut socket = Self(stream);
+            let mut socket =
+                Self(WebSocketStream::from_raw_socket(stream, Role::Client, None).await);
             socket.echoes().await;
             socket
         })
@@ -236,18 +219,16 @@ impl Socket {
 
     async fn echoes(&mut self) {
         within("the echo", async {
-            self.0.write_all(b"ping").await.unwrap();
-            let mut bytes = [0; 4];
-            self.0.read_exact(&mut bytes).await.unwrap();
-            assert_eq!(&bytes, b"ping");
+            self.0.send(Message::text("ping")).await.unwrap();
+            assert_eq!(self.0.next().await.unwrap().unwrap(), Message::text("ping"));
         })
         .await;
     }
 
     /// Waits for the proxy to end it; what the record says.
     async fn ended(mut self, gate: &Gate) -> String {
-        let rest = within("the end", self.0.read(&mut [0; 1])).await;
-        assert_eq!(rest.unwrap_or(0), 0);
+        let close = within("the end", self.0.next()).await.unwrap().unwrap();
+        assert!(close.is_close(), "{close:?}");
         let outcome = until("the outcome", || {
             gate.records().into_iter().rfind(|record| record["status"] == 101)
         });
@@ -259,7 +240,7 @@ const SOCKET: &str = "- allow: GET /**\n- { allow: GET /socket, websocket: true 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_ends_with_the_policy_it_was_opened_under() {
-    let origin = echoing().await;
+    let origin = Origin::raw(Identity::named(&[HOST]), echo).await;
     let gate = gate(&origin, SOCKET).await;
     let mut socket = Socket::open(&gate, None).await;
     // The same law is read again, and again: nothing has changed.
@@ -278,7 +259,7 @@ async fn a_websocket_ends_with_the_policy_it_was_opened_under() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_ends_with_the_token_it_was_opened_by() {
-    let origin = echoing().await;
+    let origin = Origin::raw(Identity::named(&[HOST]), echo).await;
     let secrets = tempfile::tempdir().unwrap();
     let token = secrets.path().join("token");
     std::fs::write(&token, "the-first-token").unwrap();
@@ -305,7 +286,7 @@ async fn a_websocket_ends_with_the_token_it_was_opened_by() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_ends_with_its_agents_freedom() {
-    let origin = echoing().await;
+    let origin = Origin::raw(Identity::named(&[HOST]), echo).await;
     let sequence = "  - name: foreign then irreversible\n    within: 30m\n    \
                     steps: [foreign_credential, irreversible]\n    then: quarantine\n";
     let gate = Gate::with(Options::default(), |policy| {
