@@ -25,3 +25,4 @@ mod normalization;
 mod reload;
 mod run;
 mod transfer;
+mod websocket;

@@ -24,6 +24,7 @@ pub mod scalars;
 pub mod schema;
 pub mod scope;
 pub mod server;
+pub mod socket;
 pub mod state;
 pub mod wire;
 
@@ -114,6 +115,11 @@ impl Mock {
     /// The requests that arrived, oldest first; the last 1,024.
     pub fn requests(&self) -> Vec<Seen> {
         self.server.requests()
+    }
+
+    /// The messages that arrived over a WebSocket, oldest first; the last 1,024.
+    pub fn messages(&self) -> Vec<String> {
+        self.server.messages()
     }
 
     /// Whether a volume is still there.

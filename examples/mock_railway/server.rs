@@ -5,12 +5,12 @@
 
 use super::state::{Authority, REVOKED_TOKEN, State};
 use super::wire::Counted;
-use super::{HOSTS, graphql, neighbours};
+use super::{HOSTS, graphql, neighbours, socket};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, UPGRADE};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -90,6 +90,7 @@ pub struct Server {
     options: Options,
     state: Mutex<State>,
     seen: Mutex<VecDeque<Seen>>,
+    messages: Mutex<VecDeque<String>>,
     received: Arc<AtomicU64>,
     connections: AtomicU64,
 }
@@ -101,6 +102,7 @@ impl Server {
             options,
             state: Mutex::new(State::seeded()),
             seen: Mutex::default(),
+            messages: Mutex::default(),
             received: Arc::default(),
             connections: AtomicU64::new(0),
         }
@@ -121,12 +123,27 @@ impl Server {
         lock(&self.seen).iter().cloned().collect()
     }
 
+    /// The messages that arrived over a WebSocket, oldest first.
+    pub fn messages(&self) -> Vec<String> {
+        lock(&self.messages).iter().cloned().collect()
+    }
+
+    /// Keeps a message.
+    pub fn keep_message(&self, message: String) {
+        let mut all = lock(&self.messages);
+        if all.len() >= MOST_SEEN {
+            all.pop_front();
+        }
+        all.push_back(message);
+    }
+
     /// Looks at the state, or changes it.
     pub fn with_state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut lock(&self.state))
     }
 
-    fn keep(&self, seen: Seen) {
+    /// Keeps a request.
+    pub fn keep(&self, seen: Seen) {
         if let Some(on_request) = self.options.on_request {
             on_request(&seen);
         }
@@ -299,9 +316,17 @@ async fn serve(
     };
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let stop = connection.clone();
-    let service = service_fn(move |request| {
+    let sockets = tasks.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
         let (server, connection) = (Arc::clone(&server), connection.clone());
-        async move { Ok::<_, Infallible>(server.answer(request, &connection).await) }
+        let sockets = sockets.clone();
+        async move {
+            Ok::<_, Infallible>(if request.headers().contains_key(UPGRADE) {
+                socket::open(&server, request, &sockets, connection)
+            } else {
+                server.answer(request, &connection).await
+            })
+        }
     });
     let stream = TokioIo::new(stream);
     let outcome = if http2 {
@@ -316,6 +341,7 @@ async fn serve(
             .timer(TokioTimer::new())
             .header_read_timeout(PATIENCE)
             .serve_connection(stream, service)
+            .with_upgrades()
             .await
     };
     // Broken connections are part of what is tested; the requests that did arrive were kept.
@@ -336,7 +362,8 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams
     }
 }
 
-fn token(headers: &HeaderMap) -> Option<&str> {
+/// The token of a request.
+pub fn token(headers: &HeaderMap) -> Option<&str> {
     let project = headers.get("project-access-token").and_then(|value| value.to_str().ok());
     project.or_else(|| {
         let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
