@@ -16,6 +16,7 @@ pub use body::{Cut, RequestBody, ResponseBody, Watch};
 pub use coming::{Broken, Coming};
 pub use dial::{Reach, is_public};
 pub use pool::Pool;
+pub use resolve::Names;
 pub use send::{Lease, Sent, Upstream, strip_hop_by_hop};
 
 use crate::decide::Reason;
@@ -28,6 +29,9 @@ pub enum Error {
     /// The name does not resolve.
     #[error("the name does not resolve: {0}")]
     Resolve(String),
+    /// The servers that names are to be asked of.
+    #[error("the servers of `proxy.dns` cannot be used: {0}")]
+    Servers(String),
     /// Every address of the name is private or special.
     #[error(
         "the name leads to {0}, which is not a public address; an operator can list it under `proxy.allow_private`"
@@ -81,7 +85,7 @@ impl Error {
     /// What the client is told: no address, nothing of the inside.
     pub const fn told(&self) -> &'static str {
         match self {
-            Self::Resolve(_) => "the upstream's name does not resolve",
+            Self::Resolve(_) | Self::Servers(_) => "the upstream's name does not resolve",
             Self::PrivateAddress(_) | Self::OwnListener => {
                 "the upstream's name leads to an address that is not public"
             }

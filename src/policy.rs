@@ -77,6 +77,8 @@ pub struct Network {
     pub listen: SocketAddr,
     /// Where a name leads when DNS must not say.
     pub resolve: HashMap<(Host, u16), SocketAddr>,
+    /// The servers that names are asked of; the system's resolver where there are none.
+    pub dns: Vec<SocketAddr>,
     /// Private networks that may be dialled.
     pub allow_private: Vec<ipnet::IpNet>,
     /// What upstream certificates are verified against.

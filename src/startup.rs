@@ -6,7 +6,7 @@
 
 use crate::admin::Admin;
 use crate::audit::{self, Entry, Kind, Log, Options, Retain, Text};
-use crate::forward::{Reach, Upstream};
+use crate::forward::{self, Names, Reach, Upstream};
 use crate::hold::Holds;
 use crate::listen;
 use crate::load::{self, Origin};
@@ -71,6 +71,9 @@ pub enum Error {
     /// The upstream roots.
     #[error(transparent)]
     Roots(#[from] roots::Error),
+    /// The servers that names are asked of.
+    #[error(transparent)]
+    Names(#[from] forward::Error),
     /// An address cannot be listened on.
     #[error(
         "{what} cannot listen on {address}: {source}; is another Holdgate running, or write another address in the policy"
@@ -203,10 +206,11 @@ fn snapshot(
     addresses: (SocketAddr, SocketAddr),
     generation: u64,
     tasks: &TaskTracker,
-) -> Result<Snapshot, roots::Error> {
+) -> Result<Snapshot, Error> {
     let config = roots::client_config(&policy.network.roots)?;
     let reach = Reach::new(vec![addresses.0, addresses.1]);
-    let upstream = Upstream::new(&config, reach, generation, tasks.clone());
+    let names = Names::new(&policy.network, &policy.limits)?;
+    let upstream = Upstream::new(&config, reach, names, generation, tasks.clone());
     Ok(Snapshot { policy, upstream })
 }
 
@@ -220,7 +224,7 @@ pub async fn reload(proxy: &Proxy, origin: &Origin, addresses: (SocketAddr, Sock
         if *policy.state != *before.policy.state || *policy.ca_dir != *before.policy.ca_dir {
             tracing::warn!("`state` and `ca` take effect at the next start only");
         }
-        Ok(snapshot(policy, addresses, generation, &proxy.tasks)?)
+        snapshot(policy, addresses, generation, &proxy.tasks)
     });
     let fresh = match made {
         Ok(fresh) => Arc::new(fresh),

@@ -8,7 +8,8 @@
 use super::dial::Reach;
 use super::heard::Heard;
 use super::pool::{Connection, Http1, Key, Pool};
-use super::{Coming, Error, RequestBody, resolve};
+use super::resolve::Names;
+use super::{Coming, Error, RequestBody};
 use crate::decide::{Permit, Ruling};
 use crate::message::{Head, Target};
 use crate::policy::{Limits, Network};
@@ -39,6 +40,7 @@ pub struct Upstream {
     both: Arc<ClientConfig>,
     http1: Arc<ClientConfig>,
     reach: Reach,
+    names: Names,
     generation: u64,
     tasks: TaskTracker,
     replaced: CancellationToken,
@@ -103,17 +105,20 @@ where
 }
 
 impl Upstream {
-    /// How upstreams are reached: what they are verified against, and what is never dialled.
+    /// How upstreams are reached: what they are verified against, what is never dialled, and how
+    /// their names become addresses.
     pub fn new(
         config: &Arc<ClientConfig>,
         reach: Reach,
+        names: Names,
         generation: u64,
         tasks: TaskTracker,
     ) -> Self {
         let mut http1 = ClientConfig::clone(config);
         http1.alpn_protocols = vec![b"http/1.1".to_vec()];
         let replaced = CancellationToken::new();
-        Self { both: config.clone(), http1: Arc::new(http1), reach, generation, tasks, replaced }
+        let (both, http1) = (config.clone(), Arc::new(http1));
+        Self { both, http1, reach, names, generation, tasks, replaced }
     }
 
     /// The policy generation it belongs to.
@@ -199,7 +204,7 @@ impl Upstream {
         network: &Network,
         within: Duration,
     ) -> Result<(Connection, SocketAddr), Error> {
-        let addresses = resolve::resolve(&key.target, network, &self.reach, within).await?;
+        let addresses = self.names.resolve(&key.target, network, &self.reach, within).await?;
         let (stream, address) = connect(&addresses).await?;
         if key.target.is_cleartext() {
             return Ok((self.http1(stream).await?, address));

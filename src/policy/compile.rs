@@ -304,20 +304,22 @@ impl Compiler<'_> {
         }
         let mut allow_private = Vec::new();
         for text in &proxy.allow_private {
-            match text.value.parse::<ipnet::IpNet>() {
-                Ok(network) if network.prefix_len() == 0 => {
+            // The standard library reads no octal numbers, and none that could be taken for one.
+            let strict = text.value.split('/').next().is_some_and(|a| a.parse::<IpAddr>().is_ok());
+            match text.value.parse::<ipnet::IpNet>().ok().filter(|_| strict) {
+                Some(network) if network.prefix_len() == 0 => {
                     self.problem(
                         text.place,
                         "this lists every address; name the networks that are meant",
                     );
                 }
-                Ok(network) => {
+                Some(network) => {
                     if network.addr().is_loopback() {
                         self.lints.push(Problem::new(text.place, "loopback may be dialled: whatever listens on this machine can be reached, but for Holdgate itself"));
                     }
                     allow_private.push(network);
                 }
-                Err(_) => self.problem(
+                None => self.problem(
                     text.place,
                     format!("`{}` is not a network such as 10.0.0.0/8", text.value),
                 ),
@@ -334,7 +336,26 @@ impl Compiler<'_> {
             "bundled" => Root::Bundled,
             file => Root::File(self.base.join(file)),
         });
-        Network { listen: proxy.listen, resolve, allow_private, roots: roots.collect() }
+        let dns = proxy.dns.iter().filter_map(|server| self.server(server, own)).collect();
+        let roots = roots.collect();
+        Network { listen: proxy.listen, resolve, dns, allow_private, roots }
+    }
+
+    /// A server that names are asked of.
+    fn server(&mut self, text: &Spanned<String>, own: [SocketAddr; 2]) -> Option<SocketAddr> {
+        let message = match text.value.parse::<SocketAddr>() {
+            Ok(address) if own.contains(&address) && address.port() != 0 => {
+                format!("`{address}` is the proxy's own listener")
+            }
+            Ok(address) if is_askable(address) => return Some(address),
+            Ok(address) => format!("no server of names can be asked at `{address}`"),
+            Err(_) => format!(
+                "`{}` is not an address and port such as 10.0.0.53:53 or [fd00::53]:53",
+                text.value
+            ),
+        };
+        self.problem(text.place, message);
+        None
     }
 
     fn approvals(&mut self, approvals: &file::Approvals) -> Approvals {
@@ -439,4 +460,12 @@ impl Compiler<'_> {
             self.problem(Place::default(), "`limits`: a limit of zero would refuse everything");
         }
     }
+}
+
+/// Whether an address and port name one machine. A scope is one machine's word, and is not kept.
+fn is_askable(address: SocketAddr) -> bool {
+    let ip = address.ip().to_canonical();
+    let everybody = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    let scoped = matches!(address, SocketAddr::V6(address) if address.scope_id() != 0);
+    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !everybody && !scoped
 }

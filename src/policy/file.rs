@@ -57,6 +57,9 @@ pub struct Proxy {
     pub listen: SocketAddr,
     /// Where a name leads when DNS must not say: `host:port` to `address:port`.
     pub resolve: BTreeMap<String, SocketAddr>,
+    /// The only servers that names are asked of, as `address:port`; the system's resolver where
+    /// there are none.
+    pub dns: Vec<Spanned<String>>,
     /// Private networks that may be dialled, as CIDR.
     pub allow_private: Vec<Spanned<String>>,
     /// `system`, `bundled`, or PEM files.
@@ -68,6 +71,7 @@ impl Default for Proxy {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 3128)),
             resolve: BTreeMap::new(),
+            dns: Vec::new(),
             allow_private: Vec::new(),
             upstream_roots: vec![Spanned { value: "system".to_owned(), place: <_>::default() }],
         }
