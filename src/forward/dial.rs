@@ -39,10 +39,13 @@ impl Reach {
         found: &[SocketAddr],
         allowed: &[IpNet],
     ) -> Result<Vec<SocketAddr>, Error> {
+        let listed = |ip: IpAddr| allowed.iter().any(|network| network.contains(&ip));
         let passes = |address: &&SocketAddr| {
             let ip = address.ip().to_canonical();
-            !self.is_own(**address)
-                && (is_public(ip) || allowed.iter().any(|network| network.contains(&ip)))
+            // Who lists a translator's network has not listed all that it leads to.
+            let through =
+                || embedded(ip).is_none_or(|inner| is_public(inner.into()) || listed(inner.into()));
+            !self.is_own(**address) && (is_public(ip) || (listed(ip) && through()))
         };
         let good: Vec<SocketAddr> = found.iter().filter(passes).copied().collect();
         match (good.is_empty(), found.first()) {
@@ -64,6 +67,20 @@ fn is_here(ip: IpAddr) -> bool {
         },
         |_bound| true,
     )
+}
+
+/// The IPv4 address that a translator makes of an address: NAT64, 6to4, SIIT, ISATAP, or compatible.
+fn embedded(ip: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(ip) = ip else { return None };
+    let (high, low) = match ip.segments() {
+        [0x0064, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [_, _, _, _, 0 | 0x0200, 0x5efe, high, low]
+        | [0x2002, high, low, ..] => (high, low),
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => (high, low),
+        _ => return None,
+    };
+    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
 }
 
 /// Whether an address is a public unicast address.
@@ -156,6 +173,29 @@ mod tests {
         }
         for text in ["1.1.1.1", "140.82.114.4", "2606:4700::1111", "2a00:1450:4001::1"] {
             assert!(is_public(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_translators_network_is_listed_for_what_is_public_behind_it() {
+        let reach = Reach::default();
+        let networks = ["64:ff9b::/96", "2002::/16", "::/8", "10.0.0.0/8"];
+        let allowed = networks.map(|network| network.parse().unwrap());
+        let cases = [
+            ("64:ff9b::8.8.8.8", true),
+            ("64:ff9b::10.1.2.3", true),
+            ("64:ff9b::127.0.0.1", false),
+            ("64:ff9b::169.254.169.254", false),
+            ("2002:808:808::1", true),
+            ("2002:7f00:1::1", false),
+            ("::ffff:0:192.168.0.1", false),
+            ("::127.0.0.1", false),
+            ("::5efe:192.168.0.1", false),
+        ];
+        for (text, passes) in cases {
+            let address = SocketAddr::new(text.parse().unwrap(), 443);
+            assert_eq!(reach.filter(&[address], &allowed).is_ok(), passes, "{text}");
+            assert!(reach.filter(&[address], &[]).is_err(), "{text}");
         }
     }
 
