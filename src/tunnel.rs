@@ -7,7 +7,7 @@
 use crate::decide::{Reason, Ruling};
 use crate::identity::identify;
 use crate::listen::{Serving, Slot, Wire};
-use crate::message::{Refused, Target};
+use crate::message::{Malformed, Refused, Target, authority};
 use crate::policy::{Agent, Policy};
 use crate::proxy::{AnswerBody, Caller, Proxy};
 use crate::record::Exchange;
@@ -68,7 +68,7 @@ pub async fn front(
             let detail = format!(
                 "This port is a proxy: send CONNECT, or http:// in absolute form ({error})."
             );
-            let mut refusal = Refusal::because(Reason::Malformed, detail);
+            let mut refusal = Refusal::because(reason(&error.into()), detail);
             refusal.unread = true;
             return refused(&proxy, policy, Some(agent), &refusal).await;
         }
@@ -99,15 +99,7 @@ fn connect(
         return Err(Refusal::because(Reason::Malformed, "A CONNECT has no body."));
     }
     let target = Target::of_connect(request.uri(), headers).map_err(|refused| {
-        let reason = match refused {
-            Refused::HostMismatch(_) => Reason::HostMismatch,
-            // An address is a host that no resource can declare.
-            Refused::Malformed(crate::message::Malformed::Authority(
-                crate::message::authority::Error::Address,
-            )) => Reason::OutOfScope,
-            Refused::Malformed(_) => Reason::Malformed,
-        };
-        Refusal::because(reason, format!("The CONNECT is refused: {refused}."))
+        Refusal::because(reason(&refused), format!("The CONNECT is refused: {refused}."))
     })?;
     let state = proxy.agents.get(&agent.name);
     if !policy.declares(agent, target.host()) {
@@ -131,6 +123,16 @@ fn place(state: &Arc<AgentState>, policy: &Policy) -> Result<Arc<Place>, Refusal
         Refusal::because(Reason::OverLimit, detail)
     })?;
     Ok(Arc::new(place))
+}
+
+/// Why what names no target is refused, the same for both ways in.
+const fn reason(refused: &Refused) -> Reason {
+    match refused {
+        Refused::HostMismatch(_) => Reason::HostMismatch,
+        // An address is a host that no resource can declare.
+        Refused::Malformed(Malformed::Authority(authority::Error::Address)) => Reason::OutOfScope,
+        Refused::Malformed(_) => Reason::Malformed,
+    }
 }
 
 async fn refused(

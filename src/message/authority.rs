@@ -7,6 +7,7 @@
 use super::{Malformed, Refused};
 use http::{HeaderMap, Uri};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A canonical host name: lower case ASCII labels, no trailing dot, last label not a number.
@@ -186,8 +187,10 @@ fn split(authority: &str) -> Result<(Host, Option<u16>), Error> {
     if authority.contains('@') {
         return Err(Error::Character);
     }
-    if authority.starts_with('[') {
-        return Err(Error::Address);
+    if let Some(rest) = authority.strip_prefix('[') {
+        // A name in brackets is no name, and a zone is no part of a literal (RFC 3986 section 3.2.2).
+        let literal = rest.split_once(']').and_then(|(literal, _)| literal.parse::<IpAddr>().ok());
+        return Err(if literal.is_some() { Error::Address } else { Error::Character });
     }
     let (host, port) = match authority.split_once(':') {
         Some((host, port)) => {
