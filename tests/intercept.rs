@@ -37,15 +37,7 @@ async fn what_is_no_tunnel_is_refused_on_the_spot() {
     };
     let railway = "backboard.railway.com:443";
     let cases = [
-        // Addresses in every spelling, and names of machines of their own.
-        (connect("127.0.0.1:443"), 403, "out_of_scope"),
-        (connect("127.1:443"), 403, "out_of_scope"),
-        (connect("2130706433:443"), 403, "out_of_scope"),
-        (connect("0x7f000001:443"), 403, "out_of_scope"),
-        (connect("0177.0.0.1:443"), 403, "out_of_scope"),
-        (connect("169.254.169.254:80"), 403, "out_of_scope"),
-        (connect("[::1]:443"), 403, "out_of_scope"),
-        (connect("[::ffff:127.0.0.1]:443"), 403, "out_of_scope"),
+        // Names of machines of their own; `addresses` has addresses in every spelling.
         (connect("localhost:443"), 403, "out_of_scope"),
         (connect("x.localhost:443"), 403, "out_of_scope"),
         (connect("printer:443"), 403, "out_of_scope"),

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each module of tests uses a part of it")]
 
 pub mod client;
+pub mod dns;
 #[path = "../examples/mock_railway/mock.rs"]
 pub mod mock;
 pub mod origin;

@@ -11,6 +11,7 @@
 
 mod support;
 
+mod addresses;
 mod approvals;
 mod audit;
 mod clients;

@@ -21,6 +21,16 @@ impl Edit {
         self.replace("  resolve:\n", &format!("  resolve:\n    \"{name}\": \"{address}\"\n"))
     }
 
+    /// Asks names of one server only.
+    pub fn dns(self, server: SocketAddr) -> Self {
+        self.proxy(&format!("dns: [\"{server}\"]"))
+    }
+
+    /// Adds a line to `proxy:`.
+    pub fn proxy(self, line: &str) -> Self {
+        self.replace("  resolve:\n", &format!("  {line}\n  resolve:\n"))
+    }
+
     /// Trusts upstreams under one more authority.
     pub fn root(self, path: &Path) -> Self {
         let path = path.to_str().unwrap();
