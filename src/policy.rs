@@ -41,6 +41,9 @@ pub struct Policy {
     pub network: Network,
     /// The folder of the certificate authority.
     pub ca_dir: PathBuf,
+    /// The hosts that the authority is constrained to, a wildcard's parent among them; any host
+    /// where it is not constrained.
+    pub ca_hosts: Option<Vec<String>>,
     /// The state folder.
     pub state: PathBuf,
     /// The approvers' side.

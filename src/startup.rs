@@ -111,7 +111,8 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
     let lock = lock(&state)?;
     let store = Store::open(&state).await?;
     // A client that finds the port open may read the certificate at once.
-    let leaves = Leaves::new(Arc::new(Authority::open(&policy.ca_dir)?))?;
+    let leaves =
+        Leaves::new(Arc::new(Authority::open(&policy.ca_dir, policy.ca_hosts.as_deref())?))?;
     let listener = bind("the proxy", policy.network.listen).await?;
     let approvals = bind("the approvals listener", policy.approvals.listen).await?;
     let local = |listener: &TcpListener, wanted| listener.local_addr().unwrap_or(wanted);
@@ -224,6 +225,8 @@ pub async fn reload(proxy: &Proxy, origin: &Origin, addresses: (SocketAddr, Sock
         if *policy.state != *before.policy.state || *policy.ca_dir != *before.policy.ca_dir {
             tracing::warn!("`state` and `ca` take effect at the next start only");
         }
+        // The authority stays the one of the start.
+        proxy.leaves.authority().fits(policy.ca_hosts.as_deref())?;
         snapshot(policy, addresses, generation, &proxy.tasks)
     });
     let fresh = match made {

@@ -6,6 +6,7 @@
 
 pub mod accept;
 pub mod authority;
+pub mod constraint;
 pub mod leaf;
 pub mod roots;
 
@@ -27,7 +28,7 @@ pub fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 
 /// A handshake with ourselves: the first one of a process is slow, and no client should pay for it.
 pub async fn warm_up(leaves: &leaf::Leaves) -> io::Result<()> {
-    let name = "warm-up.invalid";
+    let name = leaves.authority().some_host();
     let host = Host::parse(name).map_err(io::Error::other)?;
     let pem = leaves.authority().pem().as_bytes();
     let mut roots = RootCertStore::empty();
@@ -41,7 +42,7 @@ pub async fn warm_up(leaves: &leaf::Leaves) -> io::Result<()> {
         .with_no_client_auth();
     let (near, far) = tokio::io::duplex(16 << 10);
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let server = ServerName::try_from(name).map_err(io::Error::other)?;
+    let server = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let accepting = accept::accept(far, &host, Duration::from_secs(5), || leaves.get(&host, false));
     let (accepted, connected) = tokio::join!(accepting, connector.connect(server, near));
     connected?;

@@ -107,6 +107,10 @@ fn connect(
             let detail = "This name leads to a machine of its own and no resource declares it.";
             return Err(Refusal::because(Reason::OutOfScope, detail));
         }
+        if policy.ca_hosts.is_some() {
+            let detail = "No resource declares this host, and Holdgate's certificates cover declared hosts only.";
+            return Err(Refusal::because(Reason::OutOfScope, detail));
+        }
         if state.undeclared.check().is_err() {
             let detail = "Too many hosts that no resource declares; stop trying others and ask the operator.";
             return Err(Refusal::because(Reason::OverLimit, detail));

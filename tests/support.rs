@@ -320,6 +320,14 @@ impl Answer {
     }
 }
 
+/// What the openssl command line says, on either stream, and whether it succeeded.
+pub fn openssl(arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new("openssl");
+    let output = command.args(arguments).stdin(Stdio::null()).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
 /// Waits for something to be there; a deadline, not a delay.
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;

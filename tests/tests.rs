@@ -25,5 +25,6 @@ mod limits;
 mod normalization;
 mod reload;
 mod run;
+mod tls;
 mod transfer;
 mod websocket;

@@ -38,7 +38,7 @@ pub(super) fn run(command: &Env, origin: &Origin) -> anyhow::Result<ExitCode> {
         let text = "`proxy.listen` has port 0, so the port is known only from the ready line of `serve`; give it one";
         return Err(Unusable(text.to_owned()).into());
     }
-    let authority = Authority::open(&policy.ca_dir)?;
+    let authority = Authority::open(&policy.ca_dir, policy.ca_hosts.as_deref())?;
     let bundle = kit::write_bundle(&policy.ca_dir, &authority)?;
     // The token itself is the agent's; only its hash is known here.
     let user = match agent.proof {

@@ -14,7 +14,7 @@ use crate::fingerprint::{self, Fingerprint, FingerprintKey};
 use crate::message::Host;
 use crate::trajectory::Stage;
 use aws_lc_rs::digest;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -75,13 +75,15 @@ impl Compiler<'_> {
         let (credentials, issued) = self.credentials(&file.credentials, &resource_names);
         let resources = self.resources(&file.resources, &credential_names, &credentials);
         let owners = resource::owners(&file.resources, &resources);
-        let agents = self.agents(&file, &resource_names, &credential_names, &resources);
+        let hosts = self.hosts(&file.resources);
+        let agents = self.agents(&file, &resource_names, &credential_names, &resources, &hosts);
         let digest = digest::digest(&digest::SHA256, text.as_bytes());
         let mut policy = Policy {
             file_name: Arc::from(file_name),
             digest: Arc::from(fingerprint::hex(digest.as_ref())),
             network: self.network(&file.proxy, file.approvals.listen),
             ca_dir: self.base.join(&file.ca.dir),
+            ca_hosts: file.ca.constrain.then(|| declared(&resources, hosts)),
             state: self.base.join(file.state.as_ref().map_or(".holdgate", |state| &state.value)),
             approvals: self.approvals(&file.approvals),
             holds: file.holds,
@@ -223,6 +225,7 @@ impl Compiler<'_> {
         resource_names: &HashMap<String, Ix>,
         credential_names: &HashMap<String, Ix>,
         resources: &[Resource],
+        hosts: &[Vec<(String, bool)>],
     ) -> Vec<Agent> {
         if file.agents.is_empty() && self.unread.is_empty() {
             self.problem(
@@ -230,7 +233,6 @@ impl Compiler<'_> {
                 "no agent is named under `agents:`, so nobody could use the proxy",
             );
         }
-        let hosts = self.hosts(&file.resources);
         let mut agents = Vec::new();
         for (name, entry) in &file.agents {
             let proof = if let Some(source) = &entry.token {
@@ -271,7 +273,7 @@ impl Compiler<'_> {
             }
             agents.push(agent);
         }
-        self.both_kinds(&file.resources, &hosts, resources);
+        self.both_kinds(&file.resources, hosts, resources);
         agents
     }
 
@@ -460,6 +462,13 @@ impl Compiler<'_> {
             self.problem(Place::default(), "`limits`: a limit of zero would refuse everything");
         }
     }
+}
+
+/// Every host that the resources declare, a wildcard by its parent.
+fn declared(resources: &[Resource], plain: Vec<Vec<(String, bool)>>) -> Vec<String> {
+    let catalogued = resources.iter().filter_map(Resource::catalog).flat_map(|c| &c.hosts).cloned();
+    let plain = plain.into_iter().flatten().map(|(host, _)| host);
+    catalogued.chain(plain).collect::<BTreeSet<String>>().into_iter().collect()
 }
 
 /// Whether an address and port name one machine. A scope is one machine's word, and is not kept.

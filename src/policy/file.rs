@@ -84,11 +84,13 @@ impl Default for Proxy {
 pub struct Ca {
     /// The folder with `ca.pem` and `ca.key`.
     pub dir: String,
+    /// Whether it may sign for the hosts of this policy only.
+    pub constrain: bool,
 }
 
 impl Default for Ca {
     fn default() -> Self {
-        Self { dir: "certs".to_owned() }
+        Self { dir: "certs".to_owned(), constrain: false }
     }
 }
 

@@ -1,8 +1,10 @@
 //! The interception authority: made at the first start, kept in a folder, signs leaves.
 //!
-//! Takes the folder; returns an [`Authority`]. Refuses a key that others can read, a certificate
-//! that does not belong to the key, and one that has expired. The key never leaves the process.
+//! Takes the folder and the hosts it is constrained to, if it is; returns an [`Authority`]. Refuses a
+//! key that others can read, a certificate that does not belong to the key or does not fit the
+//! hosts, and one that has expired. The key never leaves the process.
 
+use super::constraint;
 use crate::fingerprint::hex;
 use crate::load;
 use aws_lc_rs::digest;
@@ -15,6 +17,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use time::{Duration, OffsetDateTime};
+use x509_parser::certificate::X509Certificate;
 
 /// Why there is no authority.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,14 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// It may sign for more, or for less, than the policy wants it to.
+    #[error("{path}: {why}")]
+    Misfit {
+        /// The certificate.
+        path: PathBuf,
+        /// How.
+        why: constraint::Misfit,
+    },
     /// Signing failed.
     #[error("the certificate could not be made: {0}")]
     Sign(#[from] rcgen::Error),
@@ -53,13 +64,15 @@ pub struct Authority {
     pem: String,
     der: CertificateDer<'static>,
     path: PathBuf,
+    permitted: Option<Vec<String>>,
 }
 
 const DAYS: i64 = 825;
 
 impl Authority {
-    /// Reads the authority of a folder, or makes one.
-    pub fn open(folder: &Path) -> Result<Self, Error> {
+    /// Reads the authority of a folder, or makes one. Where the policy constrains it, these are the
+    /// only hosts that it may sign for.
+    pub fn open(folder: &Path, hosts: Option<&[String]>) -> Result<Self, Error> {
         let (certificate, key) = (folder.join("ca.pem"), folder.join("ca.key"));
         if !certificate.exists() || !key.exists() {
             // Two that start at once make one authority.
@@ -68,7 +81,7 @@ impl Authority {
             let locked = fs::File::open(folder).map_err(io)?;
             locked.lock().map_err(io)?;
             if !certificate.exists() && !key.exists() {
-                make(&certificate, &key)?;
+                make(&certificate, &key, hosts)?;
             }
         }
         check_private(&key)?;
@@ -80,10 +93,28 @@ impl Authority {
             pem.as_bytes(),
         )
         .map_err(|error| unusable(&certificate, error.to_string()))?;
-        check_pair(&der, &pair).map_err(|why| unusable(&certificate, why))?;
+        let permitted = check_pair(&der, &pair).map_err(|why| unusable(&certificate, why))?;
         let issuer = Issuer::from_ca_cert_der(&der, pair)
             .map_err(|error| unusable(&certificate, error.to_string()))?;
-        Ok(Self { issuer, pem, der, path: certificate })
+        let authority = Self { issuer, pem, der, path: certificate, permitted };
+        authority.fits(hosts)?;
+        Ok(authority)
+    }
+
+    /// Whether it is constrained as a policy wants it, and to all hosts that the policy declares.
+    pub fn fits(&self, hosts: Option<&[String]>) -> Result<(), Error> {
+        constraint::check(self.permitted.as_deref(), hosts)
+            .map_err(|why| Error::Misfit { path: self.path.clone(), why })
+    }
+
+    /// The hosts that it is constrained to, with all below them; nothing where it is not.
+    pub fn permitted(&self) -> Option<&[String]> {
+        self.permitted.as_deref()
+    }
+
+    /// A host that it may sign for.
+    pub(super) fn some_host(&self) -> &str {
+        self.permitted.iter().flatten().next().map_or("warm-up.invalid", String::as_str)
     }
 
     /// The certificate as PEM.
@@ -104,7 +135,11 @@ impl Authority {
     /// When the certificate becomes and ceases to be valid, for people.
     pub fn validity(&self) -> String {
         match x509(&self.der) {
-            Ok((from, to, _)) => format!("{from} to {to}"),
+            Ok(certificate) => {
+                let validity = certificate.validity();
+                let (from, to) = (validity.not_before, validity.not_after);
+                format!("{} to {}", from.to_datetime(), to.to_datetime())
+            }
             Err(why) => why,
         }
     }
@@ -131,7 +166,7 @@ impl std::fmt::Debug for Authority {
     }
 }
 
-fn make(certificate: &Path, key: &Path) -> Result<(), Error> {
+fn make(certificate: &Path, key: &Path, hosts: Option<&[String]>) -> Result<(), Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     let mut name = DistinguishedName::new();
     let identity = hex(uuid::Uuid::new_v4().as_bytes().get(..4).unwrap_or_default());
@@ -139,6 +174,7 @@ fn make(certificate: &Path, key: &Path) -> Result<(), Error> {
     params.distinguished_name = name;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.name_constraints = hosts.map(constraint::to);
     let now = OffsetDateTime::now_utc();
     params.not_before = now - Duration::hours(1);
     params.not_after = now + Duration::days(DAYS);
@@ -162,26 +198,22 @@ fn check_private(key: &Path) -> Result<(), Error> {
     if meta.mode().trailing_zeros() >= 6 { Ok(()) } else { Err(Error::Readable(key.to_owned())) }
 }
 
-fn check_pair(der: &CertificateDer<'_>, pair: &KeyPair) -> Result<(), String> {
-    let (_, to, key) = x509(der)?;
-    if key != pair.public_key_raw() {
+/// Checks that a certificate is valid and the key's; returns what it is constrained to.
+fn check_pair(der: &CertificateDer<'_>, pair: &KeyPair) -> Result<Option<Vec<String>>, String> {
+    let certificate = x509(der)?;
+    let to = certificate.validity().not_after.to_datetime();
+    if *certificate.public_key().subject_public_key.data != *pair.public_key_raw() {
         return Err("the certificate is not that of the key".to_owned());
     }
     if to < OffsetDateTime::now_utc() {
         return Err(format!("it expired on {to}"));
     }
-    Ok(())
+    Ok(constraint::of(&certificate))
 }
 
-type Read = (OffsetDateTime, OffsetDateTime, Vec<u8>);
-
-fn x509(der: &CertificateDer<'_>) -> Result<Read, String> {
+fn x509<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, String> {
     use x509_parser::prelude::FromDer as _;
-    let (_, certificate) = x509_parser::certificate::X509Certificate::from_der(der)
-        .map_err(|error| error.to_string())?;
-    let validity = certificate.validity();
-    let key = certificate.public_key().subject_public_key.data.to_vec();
-    Ok((validity.not_before.to_datetime(), validity.not_after.to_datetime(), key))
+    X509Certificate::from_der(der).map(|(_, read)| read).map_err(|error| error.to_string())
 }
 
 fn serial() -> SerialNumber {
@@ -202,22 +234,37 @@ mod tests {
     #[test]
     fn made_once_and_refused_when_others_can_read_its_key() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Authority::open(folder.path()).unwrap().fingerprint();
-        assert_eq!(Authority::open(folder.path()).unwrap().fingerprint(), first);
+        let first = Authority::open(folder.path(), None).unwrap().fingerprint();
+        assert_eq!(Authority::open(folder.path(), None).unwrap().fingerprint(), first);
         let key = folder.path().join("ca.key");
         assert_eq!(fs::metadata(&key).unwrap().mode() & 0o777, 0o600);
         fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(Authority::open(folder.path()), Err(Error::Readable(_))));
+        assert!(matches!(Authority::open(folder.path(), None), Err(Error::Readable(_))));
+    }
+
+    #[test]
+    fn what_it_was_made_for_is_what_it_is_read_for() {
+        let hosts = ["docs.example".to_owned(), "example.com".to_owned()];
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for _ in 0..2 {
+            let authority = Authority::open(one.path(), Some(&hosts)).unwrap();
+            assert_eq!(authority.permitted(), Some(&hosts[..]));
+            assert_eq!(Authority::open(two.path(), None).unwrap().permitted(), None);
+        }
+        assert!(matches!(Authority::open(one.path(), None), Err(Error::Misfit { .. })));
+        let more = [hosts.as_slice(), &["other.example".to_owned()]].concat();
+        assert!(matches!(Authority::open(one.path(), Some(&more)), Err(Error::Misfit { .. })));
+        assert!(matches!(Authority::open(two.path(), Some(&hosts)), Err(Error::Misfit { .. })));
     }
 
     #[test]
     fn a_certificate_of_another_key_is_refused() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        Authority::open(one.path()).unwrap();
-        Authority::open(two.path()).unwrap();
+        Authority::open(one.path(), None).unwrap();
+        Authority::open(two.path(), None).unwrap();
         fs::copy(two.path().join("ca.pem"), one.path().join("ca.pem")).unwrap();
-        assert!(matches!(Authority::open(one.path()), Err(Error::Unusable { .. })));
+        assert!(matches!(Authority::open(one.path(), None), Err(Error::Unusable { .. })));
         fs::write(one.path().join("ca.pem"), "nothing").unwrap();
-        assert!(matches!(Authority::open(one.path()), Err(Error::Unusable { .. })));
+        assert!(matches!(Authority::open(one.path(), None), Err(Error::Unusable { .. })));
     }
 }
