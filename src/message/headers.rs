@@ -105,6 +105,7 @@ pub(super) fn canonical(
     mut headers: HeaderMap,
     target: &Target,
 ) -> Result<(HeaderMap, bool), Malformed> {
+    trim(&mut headers);
     let gone = check(&headers)?;
     let upgrade = upgrade(&headers)?;
     let trailers = takes_trailers(&headers);
@@ -130,6 +131,19 @@ pub(super) fn canonical(
     }
     join_cookies(&mut headers)?;
     Ok((headers, upgrade))
+}
+
+/// HTTP/2 lets the spaces around a value pass that HTTP/1.1 drops (RFC 9110 section 5.5).
+fn trim(headers: &mut HeaderMap) {
+    for value in headers.values_mut() {
+        let trimmed = value.as_bytes().trim_ascii();
+        if trimmed.len() != value.len()
+            && let Ok(mut trimmed) = HeaderValue::from_bytes(trimmed)
+        {
+            trimmed.set_sensitive(value.is_sensitive());
+            *value = trimmed;
+        }
+    }
 }
 
 /// The fields that `Connection` names, which end at this hop.
