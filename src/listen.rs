@@ -4,6 +4,9 @@
 //! every head, and an accept loop that survives running out of descriptors.
 
 mod framed;
+mod frames;
+mod http2;
+mod idle;
 mod linger;
 mod stalling;
 
@@ -15,7 +18,7 @@ use crate::record::Exchange;
 use crate::tunnel;
 use framed::{Framed, Seen};
 use http::{Response, header};
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use linger::{Lingering, Unread};
@@ -27,11 +30,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::task::TaskTracker;
 
 const HEADERS: usize = 100;
 const HEAD_BYTES: usize = 64 << 10;
-const STREAMS: u32 = 256;
 
 /// Accepts clients until the proxy drains.
 pub async fn listen(proxy: Arc<Proxy>, listener: TcpListener) {
@@ -157,8 +158,18 @@ pub struct Serving {
     pub proxy: Arc<Proxy>,
     /// Who calls, and for which one host.
     pub caller: Caller,
-    /// How long a head may take.
+    /// How long its parts may take.
+    pub patience: Patience,
+}
+
+/// How long a connection waits for its client.
+pub struct Patience {
+    /// For a head.
     pub head: Duration,
+    /// For a request, where that is not the same.
+    pub idle: Duration,
+    /// For something of an answer to be taken.
+    pub stall: Duration,
 }
 
 impl Serving {
@@ -167,73 +178,35 @@ impl Serving {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { proxy, caller, head } = self;
+        if is_http2 {
+            if let Err(error) = self.http2(stream).await {
+                tracing::debug!(%error, "a client connection ended");
+            }
+            return;
+        }
+        let Self { proxy, caller, patience } = self;
         let (unread, seen) = (Unread::default(), Seen::default());
         let service = service_fn(|mut request| {
-            if !is_http2 {
-                seen.mark(&mut request);
-            }
+            seen.mark(&mut request);
             let (proxy, caller, unread) = (proxy.clone(), caller.clone(), unread.clone());
             // Boxed once, because it is moved more than once on its way into a task.
             let answer = Box::pin(proxy.answer(caller, request));
             async move { Ok::<_, Infallible>(noted(answer.await, &unread)) }
         });
-        let ended = if is_http2 {
-            let io = TokioIo::new(Lingering::new(stream, unread.clone()));
-            let connection = http2_builder(&proxy.tasks).serve_connection(io, service);
-            let mut connection = std::pin::pin!(connection);
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = proxy.stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            }
-        } else {
-            let framed = Framed::new(stream, seen.clone());
-            let io = TokioIo::new(Lingering::new(framed, unread.clone()));
-            let connection = http1_builder(head).serve_connection(io, service).with_upgrades();
-            let mut connection = std::pin::pin!(connection);
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = proxy.stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
+        let framed = Framed::new(stream, seen.clone());
+        let io = TokioIo::new(Lingering::new(framed, unread.clone()));
+        let builder = http1_builder(patience.head);
+        let connection = builder.serve_connection(io, service).with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = proxy.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
             }
         };
         if let Err(error) = ended {
             ended_by(&proxy, Some(&caller), &error).await;
         }
     }
-}
-
-/// Streams of a connection, each in a task of its own that a drain waits for.
-#[derive(Clone)]
-struct Tracked(TaskTracker);
-
-impl<F> hyper::rt::Executor<F> for Tracked
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn(future);
-    }
-}
-
-fn http2_builder(tasks: &TaskTracker) -> http2::Builder<Tracked> {
-    let mut builder = http2::Builder::new(Tracked(tasks.clone()));
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(64 << 10)
-        .max_pending_accept_reset_streams(20)
-        .max_local_error_reset_streams(64)
-        .max_send_buf_size(256 << 10)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
-    builder
 }

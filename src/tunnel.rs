@@ -6,7 +6,7 @@
 
 use crate::decide::{Reason, Ruling};
 use crate::identity::identify;
-use crate::listen::{Serving, Slot, Wire};
+use crate::listen::{Patience, Serving, Slot, Wire};
 use crate::message::{Malformed, Refused, Target, authority};
 use crate::policy::{Agent, Policy};
 use crate::proxy::{AnswerBody, Caller, Proxy};
@@ -175,9 +175,10 @@ async fn intercept(proxy: Arc<Proxy>, caller: Caller, upgraded: Upgraded) {
     match accept::accept(TokioIo::new(upgraded), &host, HANDSHAKE, config).await {
         Ok(stream) => {
             let http2 = accept::is_http2(&stream);
-            let limits = snapshot.policy.limits.head;
+            let limits = &snapshot.policy.limits;
+            let patience = Patience { head: limits.head, idle: limits.idle, stall: limits.stall };
             drop(snapshot);
-            Serving { proxy, caller, head: limits }.intercepted(stream, http2).await;
+            Serving { proxy, caller, patience }.intercepted(stream, http2).await;
         }
         Err(error) => {
             let reason = match error {

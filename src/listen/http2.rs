@@ -28,7 +28,7 @@ impl Serving {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self { proxy, caller, head, idle } = self;
+        let Self { proxy, caller, patience } = self;
         let (requests, refusals, unread) =
             (Requests::new(), Refusals::default(), Unread::default());
         let service = service_fn(|request| {
@@ -38,7 +38,7 @@ impl Serving {
             async move { Ok::<_, Infallible>(answer.await.map(|body| open.until_taken(body))) }
         });
         let stream = Lingering::new(stream, unread.clone());
-        let io = TokioIo::new(Frames::new(stream, head, refusals.clone(), unread));
+        let io = TokioIo::new(Frames::new(stream, patience.head, refusals.clone(), unread));
         let connection = builder(&proxy.tasks).serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
         let (mut stopping, mut parting) = (false, false);
@@ -50,7 +50,7 @@ impl Serving {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                () = requests.idle(idle), if !stopping && !parting => {
+                () = requests.idle(patience.idle, patience.stall), if !stopping && !parting => {
                     parting = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -67,7 +67,7 @@ impl Serving {
 /// Waits for a client that was told to go, and for the requests that were on their way to it.
 async fn parted(requests: &Requests) {
     tokio::time::sleep(PARTING).await;
-    requests.idle(PARTING).await;
+    requests.idle(PARTING, PARTING).await;
 }
 
 /// Records what became no request.

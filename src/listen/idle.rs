@@ -1,18 +1,15 @@
 //! When a connection has been idle for too long.
 //!
-//! Takes the requests of an HTTP/2 connection as they come; says when none has been open for so
-//! long, or none whose client takes its answer. Takes a stream; returns it with a deadline on a
-//! client that takes none of the bytes that are sent to it.
+//! Takes the requests of an HTTP/2 connection as they come; says when there has been none for so
+//! long, or only such whose client takes nothing of its answer. A request that waits for its
+//! upstream, or for a person, is not idle.
 
 use hyper::body::{Body, Frame, SizeHint};
-use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
 
 /// The requests of a connection.
 #[derive(Clone)]
@@ -34,8 +31,10 @@ impl Counts {
     }
 
     /// How long it may still go on, so long after the beginning.
-    fn left(&self, longest: Duration, after: Duration) -> Duration {
-        if self.open.load(Ordering::Relaxed) > self.untaken.load(Ordering::Relaxed) {
+    fn left(&self, idle: Duration, stall: Duration, after: Duration) -> Duration {
+        let open = self.open.load(Ordering::Relaxed);
+        let longest = if open == 0 { idle } else { stall };
+        if open > self.untaken.load(Ordering::Relaxed) {
             return longest;
         }
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
@@ -56,14 +55,15 @@ impl Requests {
         Open { counts: self.0.clone(), untaken: false }
     }
 
-    /// Waits until there has been none for so long.
-    pub(super) async fn idle(&self, longest: Duration) {
+    /// Waits until there has been none for `idle`, or none that gets on for `stall`.
+    pub(super) async fn idle(&self, idle: Duration, stall: Duration) {
         loop {
-            let left = self.0.left(longest, self.0.begun.elapsed());
+            let left = self.0.left(idle, stall, self.0.begun.elapsed());
             if left.is_zero() {
                 return;
             }
-            tokio::time::sleep(left).await;
+            // The other bound may be the shorter one, and begin meanwhile.
+            tokio::time::sleep(left.min(idle).min(stall)).await;
         }
     }
 }
@@ -141,77 +141,6 @@ where
     }
 }
 
-/// A stream whose far end has to take what is written, if only a byte in so long.
-pub(super) struct Taking<S> {
-    stream: S,
-    patience: Duration,
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-impl<S> Taking<S> {
-    /// A stream, and how long nothing may be taken.
-    pub(super) const fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, deadline: None }
-    }
-
-    fn within(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.deadline = None;
-            return written;
-        }
-        let patience = self.patience;
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        ready!(deadline.as_mut().poll(cx));
-        Poll::Ready(Err(ErrorKind::TimedOut.into()))
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Taking<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Taking<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.within(cx, written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.within(cx, written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,21 +148,24 @@ mod tests {
     #[test]
     fn a_request_is_open_until_its_answer_is_taken() {
         let requests = Requests::new();
-        let (longest, late) = (Duration::from_mins(1), Duration::from_hours(1));
-        assert_eq!(requests.0.left(longest, late), Duration::ZERO);
+        let (idle, stall) = (Duration::from_mins(1), Duration::from_mins(5));
+        let late = Duration::from_hours(1);
+        let left = |after| requests.0.left(idle, stall, after);
+        assert_eq!((left(Duration::ZERO), left(late)), (idle, Duration::ZERO));
         let mut first = requests.begin();
         let second = requests.begin();
-        assert_eq!(requests.0.left(longest, late), longest);
+        assert_eq!(left(late), stall);
         first.set_untaken(true);
-        assert_eq!(requests.0.left(longest, late), longest);
+        assert_eq!(left(late), stall);
         drop(second);
         // One is left, and its client takes nothing.
-        assert_eq!(requests.0.left(longest, late), Duration::ZERO);
+        let last = Duration::from_millis(requests.0.last.load(Ordering::Relaxed));
+        assert_eq!((left(last), left(late)), (stall, Duration::ZERO));
         first.set_untaken(false);
-        assert_eq!(requests.0.left(longest, late), longest);
+        assert_eq!(left(late), stall);
         first.set_untaken(true);
         drop(first);
-        assert_eq!(requests.0.left(longest, late), Duration::ZERO);
+        assert_eq!(left(late), Duration::ZERO);
         assert_eq!(requests.0.open.load(Ordering::Relaxed), 0);
         assert_eq!(requests.0.untaken.load(Ordering::Relaxed), 0);
     }

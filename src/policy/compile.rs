@@ -458,7 +458,9 @@ impl Compiler<'_> {
             self.problem(Place::default(), "`approvals.listen` must differ from `proxy.listen`");
         }
         let limits = &policy.limits;
-        if [limits.inspect_kib, limits.connections, limits.agent_connections].contains(&0) {
+        if [limits.inspect_kib, limits.connections, limits.agent_connections].contains(&0)
+            || limits.idle.min(limits.stall).is_zero()
+        {
             self.problem(Place::default(), "`limits`: a limit of zero would refuse everything");
         }
     }

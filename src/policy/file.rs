@@ -214,10 +214,15 @@ pub struct Limits {
     pub connections: u32,
     /// Connections from clients of one agent at a time.
     pub agent_connections: u32,
-    /// How long a client may take for the head of a request, and how long it may be idle.
+    /// How long a client may take for the head of a request; in HTTP/1.1 the idle time before it
+    /// counts.
     #[serde(deserialize_with = "duration")]
     #[schemars(with = "String")]
     pub head: Duration,
+    /// How long an HTTP/2 connection may have no request.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub idle: Duration,
     /// How long a body that is inspected may take to arrive.
     #[serde(deserialize_with = "duration")]
     #[schemars(with = "String")]
@@ -243,6 +248,7 @@ impl Default for Limits {
             connections: 10_000,
             agent_connections: 2_000,
             head: Duration::from_mins(1),
+            idle: Duration::from_mins(10),
             body: Duration::from_secs(30),
             stall: Duration::from_mins(10),
             connect: Duration::from_secs(10),
