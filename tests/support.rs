@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod dns;
+pub mod frames;
 #[path = "../examples/mock_railway/mock.rs"]
 pub mod mock;
 pub mod origin;

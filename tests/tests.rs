@@ -19,6 +19,7 @@ mod commands;
 mod errors;
 mod exhaustion;
 mod holds;
+mod http2;
 mod intercept;
 mod judge;
 mod limits;

@@ -24,7 +24,7 @@ const CHUNK: usize = 64 << 10;
 const CHUNKS: usize = 1600;
 
 /// The most memory the process has had, in KiB.
-fn peak(running: &Running) -> u64 {
+pub(crate) fn peak(running: &Running) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()

@@ -261,11 +261,8 @@ async fn a_tunnel_that_says_it_has_a_body_ends_everything() {
     // B-14, B-17: the library gives up the connection, without a word.
     let gate = Gate::start().await;
     let mut frames = Frames::open(gate.running(), DOCS).await;
-    let connect = [
-        (":method", "CONNECT"),
-        (":authority", "docs.railway.com:443"),
-        ("content-length", "5"),
-    ];
+    let connect =
+        [(":method", "CONNECT"), (":authority", "docs.railway.com:443"), ("content-length", "5")];
     frames
         .send(&[
             Frame::headers(1, END_HEADERS, block(&connect)),
