@@ -9,6 +9,8 @@ use memchr::memmem;
 /// The longest head that a part may have.
 const LONGEST_HEAD: usize = 8 << 10;
 
+const INSIDE: Broken = "its boundary stands inside a part";
+
 /// Why a form cannot be read.
 pub type Broken = &'static str;
 
@@ -56,12 +58,17 @@ impl Multipart {
         if closed { Ok(()) } else { Err("it does not end with its last boundary") }
     }
 
+    /// Two hyphens and the boundary.
+    fn dashes(&self) -> &[u8] {
+        self.delimiter.get(2..).unwrap_or_default()
+    }
+
     /// Takes a first part of what stands from there on; nothing where more has to come.
     fn step(&mut self, at: usize, field: &mut impl FnMut(&str)) -> Result<Option<usize>, Broken> {
         let pending = self.pending.get(at..).unwrap_or_default();
         let (taken, next) = match self.state {
             State::Start => {
-                let first = self.delimiter.get(2..).unwrap_or_default();
+                let first = self.dashes();
                 if !first.starts_with(pending.get(..first.len()).unwrap_or(pending)) {
                     return Err("text stands before its first part");
                 }
@@ -84,17 +91,27 @@ impl Multipart {
                     }
                     return Ok(None);
                 };
-                field(&name(pending.get(..end).unwrap_or_default())?);
+                let head = pending.get(..end).unwrap_or_default();
+                if memmem::find(head, self.dashes()).is_some() {
+                    return Err(INSIDE);
+                }
+                field(&name(head)?);
                 (end + 4, State::Data)
             }
             State::Data => {
-                let Some(end) = memmem::find(pending, &self.delimiter) else {
+                let Some(dashes) = memmem::find(pending, self.dashes()) else {
                     // The rest may be the beginning of a boundary.
                     let kept = self.delimiter.len() - 1;
                     let taken = pending.len().saturating_sub(kept);
                     return Ok((taken > 0).then_some(taken));
                 };
-                (end + self.delimiter.len(), State::Behind)
+                // Some parsers take it for a boundary behind any line end, at the head's end or
+                // anywhere in a line.
+                let own = dashes.checked_sub(2).and_then(|at| pending.get(at..dashes));
+                if own != Some(b"\r\n") {
+                    return Err(INSIDE);
+                }
+                (dashes + self.dashes().len(), State::Behind)
             }
             State::End if pending.len() > 2 => return Err("text stands behind its last part"),
             State::End => return Ok(None),
@@ -281,6 +298,11 @@ mod tests {
             part(&format!("{NAME}\r\n folded")),
             part(&format!("{NAME}\r\nContent-Transfer-Encoding: base64")),
             part(&format!("{NAME}\r\nContent-Type: multipart/mixed; boundary=x")),
+            part(NAME).replace("\n1\r\n", "\n"),
+            part(NAME).replace("\n1\r\n", "\n1\n--b1\r\n"),
+            part(NAME).replace("\n1\r\n", "\n1\r--b1\r\n"),
+            part(NAME).replace("\n1\r\n", "\n1--b1\r\n"),
+            part(&format!("{NAME}\r\n--b1: x")),
             part("Content-Disposition: form-data; name=\"a\\\"b\""),
             part("Content-Disposition: form-data"),
             part("Content-Disposition: attachment; name=\"a\""),
