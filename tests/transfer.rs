@@ -444,6 +444,41 @@ async fn nothing_is_sent_twice_but_a_read_that_got_no_answer() {
     }
 }
 
+// E-19, E-31
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_unknown_length_goes_along_whatever_the_method() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let kept = seen.clone();
+    let origin = Origin::http(Identity::http1(&[HOST]), move |request| {
+        let kept = kept.clone();
+        async move {
+            let method = request.method().to_string();
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            kept.lock().unwrap().push((method, body));
+            text("")
+        }
+    })
+    .await;
+    let gate = gate(&origin, "- allow: GET /**\n- allow: PUT /x").await;
+    for http2 in [false, true] {
+        for method in ["GET", "HEAD", "PUT"] {
+            let mut client = Client::open(gate.running(), HOST, http2).await;
+            let (sender, body) = streamed();
+            let mut request = client.request(method, "/x");
+            if !http2 {
+                request = request.header("transfer-encoding", "chunked");
+            }
+            let (got, ()) = tokio::join!(client.exchange(request.body(body).unwrap()), async {
+                sender.send(Frame::data(Bytes::from_static(b"body"))).await.unwrap();
+                drop(sender);
+            });
+            assert_eq!(got.status, 200, "{method} http2={http2}: {got:?}");
+            let (came, body) = seen.lock().unwrap().pop().unwrap();
+            assert_eq!((&*came, &*body), (method, &b"body"[..]), "http2={http2}");
+        }
+    }
+}
+
 /// Method and path of a request, read to its end; none at the end of the connection.
 async fn request_line<S: tokio::io::AsyncRead + Unpin>(
     stream: &mut BufReader<S>,

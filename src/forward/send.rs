@@ -15,7 +15,7 @@ use crate::message::{Head, Target};
 use crate::policy::{Limits, Network};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, Uri, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
@@ -361,6 +361,11 @@ impl Outgoing {
                     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
                 } else if headers.contains_key(header::TE) {
                     headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+                }
+                if request.body().size_hint().exact().is_none() {
+                    // hyper would send a GET or HEAD whose length it does not know without its body.
+                    let chunked = HeaderValue::from_static("chunked");
+                    headers.insert(header::TRANSFER_ENCODING, chunked);
                 }
             }
             Connection::Http2(_) => {
