@@ -39,7 +39,7 @@ pub async fn front(
                 Reason::NotIdentified,
                 format!("The agent is not identified: {error}."),
             );
-            refusal.unread = request.method() == Method::CONNECT;
+            refusal.unread = switches(&request);
             return refused(&proxy, policy, None, &refusal).await;
         }
     };
@@ -137,6 +137,12 @@ const fn reason(refused: &Refused) -> Reason {
         Refused::Malformed(Malformed::Authority(authority::Error::Address)) => Reason::OutOfScope,
         Refused::Malformed(_) => Reason::Malformed,
     }
+}
+
+/// Whether what follows is meant for another protocol: where that is refused, the connection closes,
+/// and nothing behind is read as requests.
+fn switches<B>(request: &Request<B>) -> bool {
+    request.method() == Method::CONNECT || request.headers().contains_key(header::UPGRADE)
 }
 
 async fn refused(

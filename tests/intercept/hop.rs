@@ -169,3 +169,42 @@ async fn nothing_but_a_websocket_is_switched_to() {
     }
     assert_eq!(gate.mock.bytes_received(), 0);
 }
+
+// E-20, E-23
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_behind_a_refused_switch_is_read_as_a_request() {
+    let (gate, _secrets) = two_agents().await;
+    let fixer = base64::engine::general_purpose::STANDARD.encode("staging-fixer:fixers-own-token");
+    let host = "Host: docs.railway.com";
+    let next = format!(
+        "GET http://docs.railway.com/ HTTP/1.1\r\n{host}\r\nProxy-Authorization: Basic {fixer}\r\n\r\n"
+    );
+    for (first, status) in
+        [
+            (format!("CONNECT docs.railway.com:443 HTTP/1.1\r\n{host}:443\r\n\r\n"), "407"),
+            (
+                format!(
+                    "GET http://docs.railway.com/ HTTP/1.1\r\n{host}\r\nUpgrade: websocket\r\n\r\n"
+                ),
+                "407",
+            ),
+            (
+                next.replacen("GET http://docs.railway.com/ ", "CONNECT evil.example:22 ", 1)
+                    .replacen(host, "Host: other.example:22", 1),
+                "421",
+            ),
+        ]
+    {
+        let answers = within("the answers", async {
+            let mut stream = TcpStream::connect(gate.running().proxy).await.unwrap();
+            stream.write_all(format!("{first}{next}").as_bytes()).await.unwrap();
+            let mut answers = String::new();
+            stream.read_to_string(&mut answers).await.unwrap();
+            answers
+        })
+        .await;
+        assert!(answers.starts_with(&format!("HTTP/1.1 {status} ")), "{first}: {answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{first}: {answers}");
+    }
+    assert_eq!(gate.mock.bytes_received(), 0);
+}
