@@ -327,4 +327,32 @@ pub(crate) mod tests {
         let names: Vec<&str> = head.headers().keys().map(http::HeaderName::as_str).collect();
         assert_eq!(names, ["host"]);
     }
+
+    #[test]
+    fn names_are_tokens_whatever_the_protocol_lets_pass() {
+        // E-31: what HTTP/2 takes for a name is not one of HTTP/1.1.
+        let name = http::HeaderName::from_lowercase(b"a\"b").unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("host", "a.test".parse().unwrap());
+        headers.insert(name, "1".parse().unwrap());
+        let target = Target::new(Host::parse("a.test").unwrap(), 443, false);
+        assert!(Head::read(Method::GET, &Uri::from_static("/"), headers, target).is_err());
+    }
+
+    #[test]
+    fn crumbs_of_a_cookie_are_one_value() {
+        // G-08, G-09
+        for (crumbs, joined) in [
+            (["a=1", "b=2", "c=3"], "a=1; b=2; c=3"),
+            (["a=1", "", "c=3"], "a=1; c=3"),
+            (["a=1", "", ""], "a=1"),
+            ([" a=1 ", "b=2", " "], "a=1; b=2"),
+        ] {
+            let crumbs = crumbs.map(|crumb| ("cookie", crumb));
+            assert_eq!(
+                head("GET", "https://a.test/", &crumbs).unwrap().headers()["cookie"],
+                joined
+            );
+        }
+    }
 }

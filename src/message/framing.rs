@@ -316,7 +316,7 @@ fn token(text: &[u8]) -> usize {
 }
 
 /// A byte of a token (RFC 9110 section 5.6.2).
-const fn is_token(byte: u8) -> bool {
+pub(super) const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

@@ -4,6 +4,7 @@
 //! hop-by-hop fields, those that `Connection` names, and forwarding fields; refuses duplicates of
 //! fields that have one value, and method overrides.
 
+use super::framing::is_token;
 use super::path::overrides_method;
 use super::{Malformed, Target};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -167,6 +168,10 @@ fn check(headers: &HeaderMap) -> Result<Vec<HeaderName>, Malformed> {
     let mut gone = Vec::new();
     for name in headers.keys() {
         let text = name.as_str();
+        // HTTP/2 readers let a quote pass in a name, which no name of HTTP/1.1 has.
+        if !text.bytes().all(is_token) {
+            return Err(Malformed::Header(text.to_owned(), "its name is not a token"));
+        }
         if is_override(text) {
             return Err(Malformed::Override("a header"));
         }
@@ -229,7 +234,9 @@ fn join_cookies(headers: &mut HeaderMap) -> Result<(), Malformed> {
     if crumbs.len() < 2 {
         return Ok(());
     }
-    let joined = crumbs.iter().map(|value| value.as_bytes()).collect::<Vec<_>>().join(&b"; "[..]);
+    // An empty one would leave a space at an end, which not every reader takes for part of the value.
+    let crumbs = crumbs.iter().map(|value| value.as_bytes()).filter(|crumb| !crumb.is_empty());
+    let joined = crumbs.collect::<Vec<_>>().join(&b"; "[..]);
     let value = HeaderValue::from_bytes(&joined)
         .map_err(|_invalid| Malformed::Header("cookie".to_owned(), "it cannot be joined"))?;
     headers.insert(header::COOKIE, value);
