@@ -16,6 +16,7 @@ mod approvals;
 mod audit;
 mod clients;
 mod commands;
+mod corpus;
 mod errors;
 mod exhaustion;
 mod holds;
