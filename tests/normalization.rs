@@ -114,6 +114,7 @@ fn fits(then: &Then, answer: &Plain, sent: bool) -> Result<(), String> {
     if fits { Ok(()) } else { Err(format!("{answer:?}")) }
 }
 
+/// Q-06, and each row its own cases.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_spelling_is_refused_or_rewritten_as_the_table_says() {
     let (origin, gate) = gate().await;

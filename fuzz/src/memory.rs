@@ -165,7 +165,9 @@ pub(super) fn http2(bytes: &[u8]) -> Vec<Served> {
 
 /// The streams of a connection.
 #[derive(Clone, Default)]
-struct Tasks(Rc<RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>>);
+struct Tasks(Rc<RefCell<Vec<Task>>>);
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Tasks {
     fn poll(&self, cx: &mut Context<'_>) {

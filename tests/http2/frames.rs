@@ -1,4 +1,5 @@
 //! Frames that a server must refuse, and those it must pass over (RFC 9113 sections 3 to 7).
+//! Case G-17 of the evasion table.
 
 use super::Expect::{Connection, Stream};
 use super::{DOCS, QUERY, RAILWAY, Row, pass_over, refuse, row, waiting};

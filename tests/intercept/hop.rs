@@ -208,3 +208,33 @@ async fn nothing_behind_a_refused_switch_is_read_as_a_request() {
     }
     assert_eq!(gate.mock.bytes_received(), 0);
 }
+
+/// L-03, L-05: where an answer leads is for the client to ask, and for the policy to judge.
+#[tokio::test(flavor = "multi_thread")]
+async fn redirects_are_passed_and_not_followed() {
+    let origin = Origin::http(Identity::named(&["origin.example"]), |request| async move {
+        let mut answer = text("moved");
+        let to = request.uri().query().unwrap_or_default().to_owned();
+        *answer.status_mut() = hyper::StatusCode::FOUND;
+        answer.headers_mut().insert("location", to.parse().unwrap());
+        answer.headers_mut().insert("refresh", format!("0; url={to}").parse().unwrap());
+        answer
+    })
+    .await;
+    let gate = Gate::with(Options::default(), |policy| {
+        origin.declared(policy, "origin.example", "- allow: GET /**")
+    })
+    .await;
+    for to in
+        ["http://169.254.169.254/latest", "https://evil.example/", "https://docs.railway.com/x"]
+    {
+        for http2 in [false, true] {
+            let mut client = Client::open(gate.running(), "origin.example", http2).await;
+            let got = client.get(&format!("/?{to}")).await;
+            assert_eq!((got.status.as_u16(), &*got.body), (302, &b"moved"[..]));
+            assert_eq!(got.headers["location"], to);
+            assert_eq!(got.headers["refresh"], format!("0; url={to}"));
+        }
+    }
+    assert_eq!(gate.mock.bytes_received(), 0);
+}

@@ -147,7 +147,7 @@ fn authority() -> Area {
         connect("B-02", "exa%6dple.com:443", None, MALFORMED),
         connect("B-02", "up%2eexample:443", None, MALFORMED),
         connect("B-02", "up.example%2f.evil.example:443", None, MALFORMED),
-        connect("B-03", "[up.example]:443", None, OUT),
+        connect("B-03", "[up.example]:443", None, MALFORMED),
         connect("B-03", "[[up.example]]:443", None, MALFORMED),
         connect("B-05", "up.example@evil.example:443", None, MALFORMED),
         connect("B-05", "user:password@up.example:443", None, MALFORMED),
