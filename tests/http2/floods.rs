@@ -125,8 +125,11 @@ async fn what_is_too_much_ends_the_connection() {
             matches!(ended, Ended::Connection(code) if codes.contains(&code)),
             "{id}: {ended:?}"
         );
-        let reason = recorded(&gate, known);
-        assert!(matches!(&*reason, "over_limit" | "malformed"), "{id}: {reason}");
+        // Some of it may have become requests, whose bodies broke off.
+        until(id, || {
+            let told = |reason: &String| matches!(&**reason, "over_limit" | "malformed");
+            refusals(&gate).iter().skip(known).any(told).then_some(())
+        });
         others(&gate).await;
     }
     // A head that is not much too large is answered, and the connection goes on.
