@@ -8,7 +8,7 @@ use crate::audit::{CredentialUse, Entry, Finding, Kind, Log, NotRecorded, Target
 use crate::decide::Ruling;
 use crate::forward::{Lease, Watch};
 use crate::inspect::shown_path;
-use crate::message::Head;
+use crate::message::{self, Head};
 use crate::policy::{Policy, Word};
 use bytes::Bytes;
 use http::Method;
@@ -157,16 +157,40 @@ impl Exchange {
         let mut entry = self.intent(head, ruling, policy);
         entry.hold = hold.map(|hold| Text::from(hold.to_owned()));
         if ruling.word == Word::Deny && hold.is_none() {
-            match self.log.admits_refusal(self.agent.as_ref()) {
-                Some(0) => {}
-                Some(left_out) => {
-                    let detail =
-                        format!("{left_out} refusals before this one have no record of their own");
-                    entry.detail = Some(Text::from(detail));
-                }
-                None => return,
-            }
+            self.note_refusal(entry, None).await;
+        } else {
+            self.note(entry).await;
         }
+    }
+
+    /// A refusal where there is no request yet: of a CONNECT, or of what came through its tunnel.
+    pub async fn turned_away(
+        &self,
+        tunnel: Option<&message::Target>,
+        ruling: &Ruling,
+        policy: &Policy,
+    ) {
+        let mut entry = self.intent(None, ruling, policy);
+        if let Some(target) = tunnel {
+            entry.method = Some(Text::from("CONNECT"));
+            entry.host = Some(Text::from(target.host().shared()));
+            entry.port = Some(target.port());
+        }
+        self.note_refusal(entry, Some(&ruling.detail)).await;
+    }
+
+    /// Records a refusal unless the agent's rate of them is exceeded; the next one tells how many
+    /// were left out.
+    async fn note_refusal(&self, mut entry: Entry, detail: Option<&str>) {
+        let Some(left_out) = self.log.admits_refusal(self.agent.as_ref()) else { return };
+        let told = (left_out > 0)
+            .then(|| format!("{left_out} refusals before this one have no record of their own"));
+        let told: Vec<String> = detail.map(str::to_owned).into_iter().chain(told).collect();
+        entry.detail = (!told.is_empty()).then(|| Text::from(told.join("; ")));
+        self.note(entry).await;
+    }
+
+    async fn note(&self, entry: Entry) {
         let written = match self.log.note(entry) {
             Ok(mut ticket) => ticket.written().await.map(drop),
             Err(error) => Err(error),

@@ -40,14 +40,14 @@ pub async fn front(
                 format!("The agent is not identified: {error}."),
             );
             refusal.unread = switches(&request);
-            return refused(&proxy, policy, None, &refusal).await;
+            return refused(&proxy, policy, None, None, &refusal).await;
         }
     };
     if let Some(why) = request.extensions().get::<Wire>().and_then(Wire::irregular) {
         let mut refusal =
             Refusal::because(Reason::Malformed, format!("The request is refused: {why}."));
         refusal.unread = true;
-        return refused(&proxy, policy, Some(agent), &refusal).await;
+        return refused(&proxy, policy, Some(agent), None, &refusal).await;
     }
     if request.method() == Method::CONNECT {
         return match connect(&proxy, policy, agent, slot, &request) {
@@ -58,7 +58,8 @@ pub async fn front(
             Err(mut refusal) => {
                 // What follows a CONNECT may be meant for the tunnel; it is not read as requests.
                 refusal.unread = true;
-                refused(&proxy, policy, Some(agent), &refusal).await
+                let target = Target::of_connect(request.uri(), request.headers()).ok();
+                refused(&proxy, policy, Some(agent), target.as_ref(), &refusal).await
             }
         };
     }
@@ -70,7 +71,7 @@ pub async fn front(
             );
             let mut refusal = Refusal::because(reason(&error.into()), detail);
             refusal.unread = true;
-            return refused(&proxy, policy, Some(agent), &refusal).await;
+            return refused(&proxy, policy, Some(agent), None, &refusal).await;
         }
     };
     let state = proxy.agents.get(&agent.name);
@@ -79,7 +80,7 @@ pub async fn front(
             let caller = Caller { state, target, proof: agent.proof, slot, place };
             proxy.answer(caller, request).await
         }
-        Err(refusal) => refused(&proxy, policy, Some(agent), &refusal).await,
+        Err(refusal) => refused(&proxy, policy, Some(agent), None, &refusal).await,
     }
 }
 
@@ -149,11 +150,12 @@ async fn refused(
     proxy: &Arc<Proxy>,
     policy: &Policy,
     agent: Option<&Agent>,
+    tunnel: Option<&Target>,
     refusal: &Refusal,
 ) -> Response<AnswerBody> {
     let name = agent.map(|agent| agent.name.clone());
     let exchange = Exchange::open(&proxy.log, policy, name, None);
-    exchange.refused(None, &refusal.ruling, policy, None).await;
+    exchange.turned_away(tunnel, &refusal.ruling, policy).await;
     proxy.metrics.refused(&refusal.ruling);
     respond::refuse(refusal, &exchange.request_id).map(AnswerBody::Refusal)
 }
@@ -195,7 +197,7 @@ async fn intercept(proxy: Arc<Proxy>, caller: Caller, upgraded: Upgraded) {
             let exchange =
                 Exchange::open(&proxy.log, &snapshot.policy, Some(caller.state.name.clone()), None);
             tracing::info!(agent = %caller.state.name, %host, %error, "a tunnel ended before its first request");
-            exchange.refused(None, &ruling, &snapshot.policy, None).await;
+            exchange.turned_away(Some(&caller.target), &ruling, &snapshot.policy).await;
         }
     }
 }
