@@ -1,13 +1,14 @@
 //! What upstream certificates are verified against.
 //!
 //! Takes the policy's roots; returns a client configuration. Refuses to start with none. There is
-//! no switch that turns verification off.
+//! no switch that turns verification off, and no variable of the environment that adds a root: only
+//! the policy says who is trusted.
 
 use crate::policy::Root;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Why there are no roots; the fault is the operator's.
@@ -31,14 +32,39 @@ pub enum Error {
     Config(#[from] rustls::Error),
 }
 
+/// The bundles of the Linux distributions; the first one that is there counts.
+const BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt", // Debian, Ubuntu, Arch, Gentoo, NixOS
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Fedora, RHEL
+    "/etc/pki/tls/certs/ca-bundle.crt",   // older ones
+    "/etc/ssl/ca-bundle.pem",             // openSUSE
+    "/etc/ssl/cert.pem",                  // Alpine
+];
+
+/// Where they keep certificates one by one.
+const FOLDERS: &[&str] = &["/etc/ssl/certs", "/etc/pki/tls/certs"];
+
+/// The system's roots, wherever `SSL_CERT_FILE` and `SSL_CERT_DIR` lead: those are set for clients,
+/// whose bundle has the interception authority in it.
+fn system() -> Vec<CertificateDer<'static>> {
+    let there = |paths: &'static [&str]| paths.iter().map(Path::new).filter(|path| path.exists());
+    let bundle = there(BUNDLES).next();
+    let mut found = rustls_native_certs::load_certs_from_paths(bundle, None).certs;
+    for folder in there(FOLDERS) {
+        found.extend(rustls_native_certs::load_certs_from_paths(None, Some(folder)).certs);
+    }
+    found.sort_unstable_by(|left, right| left.as_ref().cmp(right.as_ref()));
+    found.dedup();
+    found
+}
+
 /// A configuration that verifies upstreams and offers HTTP/2 and HTTP/1.1.
 pub fn client_config(roots: &[Root]) -> Result<Arc<ClientConfig>, Error> {
     let mut store = RootCertStore::empty();
     for root in roots {
         match root {
             Root::System => {
-                let found = rustls_native_certs::load_native_certs();
-                let (added, _) = store.add_parsable_certificates(found.certs);
+                let (added, _) = store.add_parsable_certificates(system());
                 if added == 0 {
                     return Err(Error::NoSystem);
                 }
