@@ -252,6 +252,7 @@ async fn a_folder_that_cannot_be_written_is_told() {
     assert_eq!(gate.curl(&["https://docs.railway.com/"]).status, 200);
 }
 
+/// C-23, C-27.
 #[test]
 fn a_name_is_not_led_to_the_proxy_itself() {
     let folder = tempfile::tempdir().unwrap();
@@ -426,7 +427,7 @@ fn local_names() -> Vec<(String, IpAddr)> {
     names
 }
 
-/// C-18.
+/// C-18, C-23.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_leads_to_a_private_address_is_not_dialled() {
     // The rules themselves are tested beside the code; this shows them through a real name.
@@ -473,6 +474,7 @@ async fn a_name_that_leads_to_a_private_address_is_not_dialled() {
     }
 }
 
+/// C-23.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_is_led_to_the_proxys_port_is_not_dialled() {
     let gate = Gate::start().await;

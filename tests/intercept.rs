@@ -15,8 +15,6 @@ use hyper::body::Frame;
 use hyper::{HeaderMap, Response};
 use rustls::HandshakeKind;
 use serde_json::Value;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -26,6 +24,7 @@ fn recorded(gate: &Gate, reason: &str) -> Vec<Value> {
     gate.records().into_iter().filter(|record| record["reason"] == reason).collect()
 }
 
+/// B-05, B-14, B-15, B-26, N-03.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_tunnel_is_refused_on_the_spot() {
     let gate = Gate::start().await;
@@ -293,7 +292,7 @@ async fn the_name_in_tls_is_the_tunnels() {
     assert_eq!(within("an answer", read_answer(&mut stream)).await.status, 200);
 }
 
-/// A-12, D-02.
+/// A-12, B-17, D-02.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_host_inside_is_the_tunnels() {
     let gate = Gate::start().await;
@@ -359,7 +358,7 @@ async fn the_host_inside_is_the_tunnels() {
     }
 }
 
-/// B-18.
+/// B-18, D-09.
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_that_are_not_tls_end_the_tunnel() {
     let gate = Gate::start().await;
@@ -394,6 +393,7 @@ async fn bytes_that_are_not_tls_end_the_tunnel() {
     assert_eq!(gate.curl(&["https://docs.railway.com/"]).status, 200);
 }
 
+/// D-11.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_hello_does_not_stand_in_the_way_of_others() {
     let gate = Gate::start().await;
@@ -461,6 +461,7 @@ async fn plain_http_comes_in_absolute_form_to_declared_ports_only() {
     assert_eq!((origin.bytes_received(), gate.mock.bytes_received()), (before, 0));
 }
 
+/// D-06.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_connection_resumes_and_alpn_is_agreed_on() {
     let gate = Gate::start().await;
@@ -503,74 +504,4 @@ async fn a_second_connection_resumes_and_alpn_is_agreed_on() {
     }
     let config = trust(&running.ca, &["spdy/3"]);
     assert!(tls(running, authority, name, config).await.is_err());
-}
-
-/// P-08.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leaf_is_for_exactly_one_host_and_not_for_long() {
-    let gate = Gate::start().await;
-    let running = gate.running();
-    let openssl = |arguments: &[&str], input: &[u8]| {
-        let mut child = Command::new("openssl")
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input).unwrap();
-        let output = child.wait_with_output().unwrap();
-        (output.status.success(), String::from_utf8(output.stdout).unwrap())
-    };
-    const EXTENSIONS: &str =
-        "subjectAltName,extendedKeyUsage,basicConstraints,keyUsage,authorityKeyIdentifier";
-    let ninety_days = (90 * 24 * 60 * 60).to_string();
-    // A declared host, another one, and one that nobody declared.
-    for host in ["docs.railway.com", "backboard.railway.com", "nowhere.example"] {
-        let config = trust(&running.ca, &[]);
-        let stream = tls(running, &format!("{host}:443"), host, config).await.unwrap();
-        let chain = stream.get_ref().1.peer_certificates().unwrap().to_vec();
-        let leaf: &[u8] = &chain[0];
-        let (_, shown) = openssl(&["x509", "-inform", "der", "-noout", "-ext", EXTENSIONS], leaf);
-        let names: Vec<&str> = shown.lines().filter(|line| line.contains("DNS:")).collect();
-        assert_eq!(names, [format!("    DNS:{host}")], "{shown}");
-        for line in
-            ["    TLS Web Server Authentication\n", "    CA:FALSE\n", "    Digital Signature\n"]
-        {
-            assert!(shown.contains(line), "{line}: {shown}");
-        }
-        let (_, shown) = openssl(&["x509", "-inform", "der", "-noout", "-text"], leaf);
-        assert!(shown.contains("ASN1 OID: prime256v1"), "{shown}");
-        let lives = |seconds: &str| {
-            openssl(&["x509", "-inform", "der", "-noout", "-checkend", seconds], leaf).0
-        };
-        assert!(lives("3600") && !lives(&ninety_days), "{shown}");
-        let pem = openssl(&["x509", "-inform", "der"], leaf).1;
-        let ca = running.ca.to_str().unwrap();
-        let verifies = |name: &str| {
-            let arguments = [
-                "verify",
-                "-x509_strict",
-                "-purpose",
-                "sslserver",
-                "-CAfile",
-                ca,
-                "-verify_hostname",
-                name,
-            ];
-            openssl(&arguments, pem.as_bytes()).0
-        };
-        assert!(verifies(host));
-        for other in ["railway.com", "x.docs.railway.com", "docs.railway.app"] {
-            assert!(!verifies(other), "{other}");
-        }
-    }
-    let ca = std::fs::read(&running.ca).unwrap();
-    let (_, shown) = openssl(&["x509", "-noout", "-ext", "basicConstraints,keyUsage"], &ca);
-    assert!(
-        shown.contains("X509v3 Basic Constraints: critical\n    CA:TRUE, pathlen:0\n"),
-        "{shown}"
-    );
-    assert!(shown.contains("X509v3 Key Usage: critical\n    Certificate Sign\n"), "{shown}");
-    assert_eq!(gate.mock.bytes_received(), 0);
 }

@@ -243,6 +243,17 @@ mod tests {
     }
 
     #[test]
+    fn its_key_is_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::open(folder.path(), None).unwrap();
+        let shown = format!("{authority:?}");
+        assert!(
+            shown.starts_with("Authority { path: ") && shown.ends_with("ca.pem\", .. }"),
+            "{shown}"
+        );
+    }
+
+    #[test]
     fn what_it_was_made_for_is_what_it_is_read_for() {
         let hosts = ["docs.example".to_owned(), "example.com".to_owned()];
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

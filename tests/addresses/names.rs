@@ -101,11 +101,11 @@ async fn a_name_that_leads_inside_is_not_dialled() {
     assert!(!names.private_was_dialled());
 }
 
+/// C-20.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_mixed_answer_only_what_may_be_dialled_is() {
     let mapped: (&str, &str) = ("::ffff:127.0.0.1", "::ffff:127.0.0.2");
     let cases = [
-        // C-20
         ("private-first", vec![PRIVATE, PUBLIC], true),
         ("public-first", vec![PUBLIC, PRIVATE], true),
         ("a-public-aaaa-private", vec![PUBLIC, mapped.1], true),
@@ -133,9 +133,9 @@ async fn of_a_mixed_answer_only_what_may_be_dialled_is() {
     }
 }
 
+/// C-18: a name that is public when it is looked at, and private when it is dialled.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_address_that_was_checked_is_the_one_dialled() {
-    // C-18, C-19: a name that is public when it is looked at, and private when it is dialled.
     let there = Answer::Rebinding(parsed(&[PUBLIC]), parsed(&[PRIVATE]));
     let back = Answer::Rebinding(parsed(&[PRIVATE]), parsed(&[PUBLIC]));
     let names = Names::start(&[("there", there), ("back", back)]).await;
@@ -160,9 +160,9 @@ async fn the_address_that_was_checked_is_the_one_dialled() {
     assert!(!names.private_was_dialled());
 }
 
+/// what stands in a name must not leave by the question.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_asked_for_only_once_its_call_may_leave() {
-    // what stands in a name must not leave by the question.
     let names = Names::start(&[("good", addresses(&[PUBLIC]))]).await;
     let (running, port) = (names.gate.running(), names.origin.address.port());
     let secret = "c2VjcmV0.evil.example";
@@ -201,9 +201,9 @@ async fn a_name_is_asked_for_only_once_its_call_may_leave() {
     assert_eq!(names.origin.connections(), 1);
 }
 
+/// C-24, with what the record says of it. Each is over within the deadline of connecting.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_without_an_answer_is_an_upstream_that_is_not_reached() {
-    // C-24, with what the record says of it. Each is over within the deadline of connecting.
     let many: Vec<IpAddr> =
         (0..500_u32).map(|n| IpAddr::from((0x7f01_0000 + n).to_be_bytes())).collect();
     let cases = [
@@ -289,9 +289,9 @@ async fn a_server_that_is_silent_does_not_stop_the_others() {
     assert!(silent.asked_for("good.named.example") > 0);
 }
 
+/// C-21: one address, one certificate for both names, HTTP/2; a browser would share it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_of_one_host_is_not_anothers() {
-    // C-21: one address, one certificate for both names, HTTP/2; a browser would share it.
     let hosts = ["one.shared.example", "two.shared.example"];
     let origin = Origin::raw(Identity::named(&hosts), |accepted| async move {
         let number = accepted.number;
@@ -326,9 +326,9 @@ async fn a_connection_of_one_host_is_not_anothers() {
     assert_eq!(origin.connections(), 2);
 }
 
+/// C-23, I8: also where the operator lists loopback as a whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_name_leads_to_a_listener_of_the_proxy() {
-    // C-23, I8: also where the operator lists loopback as a whole.
     let spellings =
         ["127.0.0.1", "127.0.0.9", "0.0.0.0", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "::1", "::"];
     let named: Vec<(String, Answer)> = spellings

@@ -62,16 +62,32 @@ impl Identity {
         Self { config: Some(Arc::new(config)), pem }
     }
 
-    /// A certificate that is made by the test, as DER, with its key and what to trust it by.
+    /// A certificate that is made by the test, with its key and what to trust it by.
     pub fn of(certificate: &rcgen::Certificate, key: &rcgen::KeyPair, pem: String) -> Self {
+        Self::chain(vec![certificate.der().clone()], key, pem)
+    }
+
+    /// The same with those that signed it, and no check of whether any of it fits.
+    pub fn chain(
+        chain: Vec<rustls::pki_types::CertificateDer<'static>>,
+        key: &rcgen::KeyPair,
+        pem: String,
+    ) -> Self {
         let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let key = provider.key_provider.load_private_key(key.into()).unwrap();
+        let certified = rustls::sign::CertifiedKey::new(chain, key);
+        let resolver = rustls::sign::SingleCertAndKey::from(certified);
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key.into())
-            .unwrap();
+            .with_cert_resolver(Arc::new(resolver));
+        Self { config: Some(Arc::new(config)), pem }
+    }
+
+    /// A configuration that is made by the test.
+    pub fn configured(config: ServerConfig, pem: String) -> Self {
         Self { config: Some(Arc::new(config)), pem }
     }
 }

@@ -34,12 +34,12 @@ fn signed(folder: &Path, name: &str) -> PathBuf {
     path
 }
 
+/// P-02.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_believed_for_declared_hosts_only() {
     let gate = gate().await;
     let ca = gate.running().ca.clone();
     let ca = ca.to_str().unwrap();
-    // P-02
     let (_, said) = openssl(&["x509", "-in", ca, "-noout", "-ext", "nameConstraints"]);
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
     let wanted = [
@@ -79,6 +79,7 @@ async fn it_is_believed_for_declared_hosts_only() {
     assert!(shown.contains("hosts  api.anthropic.com "), "{shown}");
 }
 
+/// P-02, Q-06.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undeclared_host_is_refused_on_the_connect() {
     let gate = gate().await;
@@ -107,6 +108,9 @@ async fn an_undeclared_host_is_refused_on_the_connect() {
         let record = gate.holdgate(&["audit", "show", id, "--json"]);
         let record: Value = serde_json::from_slice(&record.stdout).unwrap();
         assert_eq!(record["reason"], "out_of_scope", "{record}");
+        // what was refused stands in it.
+        let asked = format!("{}:{}", record["host"].as_str().unwrap(), record["port"]);
+        assert_eq!((record["method"].as_str(), &*asked), (Some("CONNECT"), authority), "{record}");
     }
     // In a tunnel for a declared host nothing changes.
     drop(connect(proxy, "any.wild.example:443").await);
