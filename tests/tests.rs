@@ -18,6 +18,7 @@ mod clients;
 mod commands;
 mod corpus;
 mod errors;
+mod evasions;
 mod exhaustion;
 mod holds;
 mod http2;
