@@ -143,11 +143,14 @@ impl Head {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
-    /// The media type without parameters, lower case.
+    /// The media type without parameters, lower case; none where it is there twice, or is more than
+    /// one, which servers cut in different places.
     pub fn media_type(&self) -> Option<String> {
         let mut values = self.headers.get_all(http::header::CONTENT_TYPE).iter();
         let value = values.next()?.to_str().ok().filter(|_| values.next().is_none())?;
-        Some(value.split(';').next().unwrap_or(value).trim().to_ascii_lowercase())
+        let kind = value.split(';').next().unwrap_or(value).trim();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/+-.!#$&^_*'`|~%".contains(&byte);
+        kind.bytes().all(plain).then(|| kind.to_ascii_lowercase())
     }
     /// Whether the body's charset is UTF-8 or a part of it, or left open.
     pub fn is_utf8(&self) -> bool {

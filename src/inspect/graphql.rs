@@ -7,7 +7,7 @@
 
 use super::Unreadable;
 use crate::fingerprint::hex;
-use crate::message::Query;
+use crate::message::{Query, path};
 use apollo_parser::{Lexer, Parser, TokenKind, cst};
 use aws_lc_rs::digest;
 use serde_json::{Map, Value};
@@ -66,7 +66,11 @@ const REGISTERED: &[&str] =
 pub fn has_parameters(query: &Query) -> bool {
     let known =
         |name: &str| KEYS.iter().chain(REGISTERED).any(|key| key.eq_ignore_ascii_case(name));
-    query.pairs().iter().any(|(name, _)| known(name))
+    // As frameworks read names: trimmed, cut at a bracket, and behind a semicolon too.
+    let bare = |name: &str| known(name.split('[').next().unwrap_or(name).trim());
+    let behind = query.as_str().split(';').skip(1).filter_map(|rest| path::pairs(rest).ok());
+    query.pairs().iter().any(|(name, _)| bare(name))
+        || behind.flatten().any(|(name, _)| bare(&name))
 }
 
 /// Whether the hash of an automatic persisted query, if there is one, is that of the document
@@ -106,7 +110,7 @@ pub fn of_query(query: &Query) -> Result<Value, Unreadable> {
 /// Whether a body that is labelled as a form has parameters of a GraphQL request in it, so that one
 /// server reads a form where another reads JSON.
 pub fn stands_in_form(bytes: &[u8]) -> bool {
-    let Ok(pairs) = crate::message::path::pairs(&String::from_utf8_lossy(bytes)) else {
+    let Ok(pairs) = path::pairs(&String::from_utf8_lossy(bytes)) else {
         return true;
     };
     pairs.iter().any(|(name, _)| {

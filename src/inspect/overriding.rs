@@ -47,6 +47,7 @@ impl Watch {
             return Ok(post.then(|| Self(Kind::Form(Form::default()))));
         };
         let watch = match &*kind {
+            "" if post => Kind::Form(Form::default()),
             FORM if matches!(*head.method(), Method::GET | Method::HEAD) => {
                 // Some servers read the form of a GET all the same.
                 return Err(Unreadable::Form);

@@ -41,6 +41,9 @@ fn graphql_is_judged_by_what_is_executed() {
         production.replace(' ', "%20").replace('"', "%22").replace('{', "%7B").replace('}', "%7D");
     let big: Vec<serde_json::Value> =
         (0..10_000).map(|_| serde_json::json!({"query": "{ a }"})).collect();
+    let beside = |query: &str| {
+        call(&format!("POST {URL}?{query}"), "application/json", "{\"query\":\"{ me { id } }\"}")
+    };
     let cases: Vec<Case> = vec![
         ("J-01", json(serde_json::json!({"query": production, "operationName": null})), Deny, OUT),
         (
@@ -98,6 +101,10 @@ fn graphql_is_judged_by_what_is_executed() {
             "unreadable",
         ),
         ("J-06", get(&format!("query={encoded}")), Deny, OUT),
+        ("J-04", beside(&format!("query[]={encoded}")), Deny, "unreadable"),
+        ("J-04", beside(&format!("%20query={encoded}")), Deny, "unreadable"),
+        ("J-04", beside(&format!("a=1;query={encoded}")), Deny, "unreadable"),
+        ("J-04", beside("q=me"), Allow, ""),
         ("J-06", get(&format!("query=%7Bme%7Bid%7D%7D&query={encoded}")), Deny, "unreadable"),
         ("J-06", get("query=%7Bme%7Bid%7D%7D"), Allow, ""),
         (
