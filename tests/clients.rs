@@ -54,7 +54,7 @@ fn out(output: &Output) -> String {
 }
 
 /// Whether a client is here. Where the checks of the project run, each has to be.
-fn has(program: &str, arguments: &[&str]) -> bool {
+pub(crate) fn has(program: &str, arguments: &[&str]) -> bool {
     let found = Command::new(program).args(arguments).output();
     let found = found.is_ok_and(|output| output.status.success());
     assert!(found || std::env::var_os("CI").is_none(), "{program} {arguments:?} is missing");

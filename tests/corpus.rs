@@ -2,7 +2,7 @@
 
 #[allow(clippy::pedantic, unreachable_pub, reason = "it is a crate of its own, with its own lints")]
 #[path = "../fuzz/src/lib.rs"]
-mod targets;
+pub(crate) mod targets;
 
 use std::collections::BTreeSet;
 use std::panic::catch_unwind;

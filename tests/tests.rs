@@ -17,6 +17,7 @@ mod audit;
 mod clients;
 mod commands;
 mod corpus;
+mod differential;
 mod errors;
 mod evasions;
 mod exhaustion;

@@ -79,15 +79,23 @@ fn target(served: &Served) -> Option<Target> {
     Some(Target::new(Host::parse("a.test").ok()?, 443, false))
 }
 
-struct Cut {
-    method: String,
-    target: String,
-    /// None where it is not all here.
-    body: Option<Vec<u8>>,
+/// One request of a connection.
+#[derive(Debug)]
+pub struct Cut {
+    /// The method.
+    pub method: String,
+    /// The request target.
+    pub target: String,
+    /// The values of `Host`.
+    pub hosts: Vec<Vec<u8>>,
+    /// The body without its framing; none where it is not all here.
+    pub body: Option<Vec<u8>>,
+    /// Where it ends.
+    pub end: usize,
 }
 
 /// The requests of a connection in the eyes of another reader, up to the first that is not whole.
-fn cut(data: &[u8]) -> Vec<Cut> {
+pub fn cut(data: &[u8]) -> Vec<Cut> {
     let mut cuts = Vec::new();
     let mut at = 0;
     loop {
@@ -110,11 +118,18 @@ fn cut(data: &[u8]) -> Vec<Cut> {
             Some((Vec::new(), 0))
         };
         let (method, target) = (read.method.unwrap_or_default(), read.path.unwrap_or_default());
+        let hosts = values("host").into_iter().map(<[u8]>::to_vec).collect();
         let switched = method == "CONNECT" || !values("upgrade").is_empty();
         at += body.as_ref().map_or(0, |(_, length)| *length);
         let last = switched || body.is_none();
         let body = body.map(|(body, _)| body);
-        cuts.push(Cut { method: method.to_owned(), target: target.to_owned(), body });
+        cuts.push(Cut {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            hosts,
+            body,
+            end: at,
+        });
         if last {
             return cuts;
         }

@@ -22,7 +22,7 @@ pub use authority::authority;
 pub use chunked::chunked_body;
 pub use coding::coding;
 pub use graphql::graphql;
-pub use head::head;
+pub use head::{Cut, cut, head};
 pub use header_block::h2_head;
 pub use json::json;
 pub use multipart::multipart;
