@@ -466,6 +466,13 @@ fn meaning(text: &str, request: &Map<String, Value>) -> Result<String, Unreadabl
     }
     let mut out = String::with_capacity(text.len() + 64);
     for token in &tokens {
+        // The lexer lets a line end pass behind the opening quote of a string; servers do not.
+        if token.kind() == TokenKind::StringValue
+            && !token.data().starts_with("\"\"\"")
+            && token.data().contains(['\n', '\r'])
+        {
+            return Err(SYNTAX);
+        }
         let spacing = matches!(
             token.kind(),
             TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof
@@ -532,6 +539,7 @@ mod tests {
             json!({"query": "{ ...F } fragment F on Q { ...F }"}),
             json!({"query": "{ ...F }"}),
             json!({"query": "type A { b: C }"}),
+            json!({"query": "{ a(x: \"\nb\") }"}),
             json!({"query": "{ a(x: $y) }"}),
             json!({"query": "{ a(x: 1, x: 2) }"}),
             json!({"query": ["{ a }"]}),
