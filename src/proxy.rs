@@ -106,7 +106,7 @@ impl Proxy {
         );
         let http1 = request.version() < Version::HTTP_2;
         let head_only = request.method() == http::Method::HEAD;
-        let switching = request.headers().contains_key(header::UPGRADE);
+        let switching = crate::tunnel::switches(&request);
         match self.exchange(&caller, &snapshot, &exchange, request).await {
             Ok(mut response) => {
                 if switching && response.status() != StatusCode::SWITCHING_PROTOCOLS {

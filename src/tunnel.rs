@@ -142,7 +142,7 @@ const fn reason(refused: &Refused) -> Reason {
 
 /// Whether what follows is meant for another protocol: where that is refused, the connection closes,
 /// and nothing behind is read as requests.
-fn switches<B>(request: &Request<B>) -> bool {
+pub(crate) fn switches<B>(request: &Request<B>) -> bool {
     request.method() == Method::CONNECT || request.headers().contains_key(header::UPGRADE)
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Seen(Arc<Connection>);
 #[derive(Debug, Default)]
 struct Connection {
     served: AtomicU64,
+    /// How many heads were seen to be complete.
+    heads: AtomicU64,
     irregular: OnceLock<Irregular>,
 }
 
@@ -28,6 +30,11 @@ impl Seen {
     /// Puts what is known of a request's framing beside the request. Called once for each, in order.
     pub(super) fn mark<B>(&self, request: &mut Request<B>) {
         let head = self.0.served.fetch_add(1, Ordering::Relaxed) + 1;
+        if head > self.0.heads.load(Ordering::Relaxed) {
+            // Nobody looked at where it begins: it stands behind the request for another protocol.
+            let why = Malformed::Framing("it follows a request to switch protocols");
+            self.0.irregular.get_or_init(|| Irregular { head, at: 0, in_head: true, why });
+        }
         let wire = Wire { seen: self.clone(), head };
         if is_chunked(request.headers()) || wire.irregular().is_some() {
             request.extensions_mut().insert(wire);
@@ -83,7 +90,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Framed<S> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
         let read = buffer.filled().get(before..).unwrap_or_default();
-        if let Err(irregular) = this.framing.read(read) {
+        let checked = this.framing.read(read);
+        this.seen.0.heads.store(this.framing.heads(), Ordering::Relaxed);
+        if let Err(irregular) = checked {
             if !irregular.in_head {
                 buffer.set_filled(before + irregular.at);
                 this.ended = true;

@@ -238,3 +238,24 @@ async fn redirects_are_passed_and_not_followed() {
     }
     assert_eq!(gate.mock.bytes_received(), 0);
 }
+
+// B-17, B-21, E-20
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_behind_a_connect_in_a_tunnel_is_read_as_a_request() {
+    let gate = Gate::start().await;
+    let host = "docs.railway.com";
+    let answers = within("the answers", async {
+        let config = trust(&gate.running().ca, &["http/1.1"]);
+        let mut stream = tls(gate.running(), &format!("{host}:443"), host, config).await.unwrap();
+        let bytes = ["CONNECT", "GET"].map(|m| format!("{m} / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        stream.write_all(bytes.concat().as_bytes()).await.unwrap();
+        let mut answers = Vec::new();
+        // Whether TLS is closed as it should be is not what this is about.
+        drop(stream.read_to_end(&mut answers).await);
+        String::from_utf8(answers).unwrap()
+    })
+    .await;
+    assert!(answers.starts_with("HTTP/1.1 400 ") && answers.contains("\"malformed\""), "{answers}");
+    assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+    assert_eq!(gate.mock.bytes_received(), 0);
+}
