@@ -155,8 +155,8 @@ impl Log {
     }
 
     /// Whether one more refusal of an agent gets a record of its own: how many before it did not.
-    pub fn admits_refusal(&self, agent: Option<&Arc<str>>) -> Option<u64> {
-        self.shared.flood.admit(agent)
+    pub fn admits_refusal(&self, agent: Option<&Arc<str>>, grave: bool) -> Option<u64> {
+        self.shared.flood.admit(agent, grave)
     }
 
     /// Hands over an entry that need not be on disk before its effect: a plain read.

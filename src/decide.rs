@@ -20,7 +20,7 @@ use crate::message::{Head, Message};
 use crate::policy::{Agent, Ix, Policy, Resource, Word};
 use crate::trajectory::Stage;
 use opinion::Opinions;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What the proxy remembers of an agent that bears on a verdict.
@@ -33,7 +33,48 @@ pub struct Standing {
     /// The credentials pinned for it, by resource.
     pub pins: HashMap<Arc<str>, Vec<Fingerprint>>,
     /// The cookies that hosts handed out to it.
-    pub cookies: HashSet<Fingerprint>,
+    pub cookies: Cookies,
+}
+
+/// Cookies that were handed out, the newest of each host.
+#[derive(Clone, Debug, Default)]
+pub struct Cookies {
+    /// By whom, and as the how-manieth of all.
+    known: HashMap<Fingerprint, (Arc<str>, u64)>,
+    count: u64,
+}
+
+impl Cookies {
+    /// The most that are kept of all hosts.
+    const MOST: usize = 2_000;
+
+    /// Whether a cookie is one of them.
+    pub fn contains(&self, cookie: &Fingerprint) -> bool {
+        self.known.contains_key(cookie)
+    }
+
+    /// Keeps a cookie of a host. Where there are too many, the oldest of the host that has most goes:
+    /// a host that hands out a new one with each answer does not make another's unknown.
+    pub fn keep(&mut self, host: &Arc<str>, cookie: Fingerprint) {
+        self.count += 1;
+        self.known.insert(cookie, (host.clone(), self.count));
+        if self.known.len() <= Self::MOST {
+            return;
+        }
+        let mut hosts: HashMap<&str, usize> = HashMap::new();
+        for (host, _) in self.known.values() {
+            *hosts.entry(host).or_default() += 1;
+        }
+        let loudest = hosts.into_iter().max_by_key(|(host, cookies)| (*cookies, *host));
+        let of_loudest = self
+            .known
+            .iter()
+            .filter(|(_, (host, _))| loudest.is_some_and(|(loudest, _)| **host == *loudest));
+        let oldest = of_loudest.min_by_key(|(_, (_, count))| *count).map(|(cookie, _)| *cookie);
+        if let Some(oldest) = oldest {
+            self.known.remove(&oldest);
+        }
+    }
 }
 
 /// What an approval left for one retry.

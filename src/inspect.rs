@@ -227,6 +227,9 @@ fn graphql_operations<B>(
     facts: &mut Facts,
 ) -> Result<(), Unreadable> {
     let head = message.head();
+    if head.headers().contains_key(http::header::CONTENT_TYPE) && head.media_type().is_none() {
+        return Err(Unreadable::Form);
+    }
     if head.is_upgrade() {
         return websocket::handshake(head, facts);
     }

@@ -148,6 +148,13 @@ impl Head {
     pub fn media_type(&self) -> Option<String> {
         let mut values = self.headers.get_all(http::header::CONTENT_TYPE).iter();
         let value = values.next()?.to_str().ok().filter(|_| values.next().is_none())?;
+        let mut quoted = false;
+        for byte in value.bytes() {
+            quoted ^= byte == b'"';
+            if byte == b',' && !quoted {
+                return None;
+            }
+        }
         let kind = value.split(';').next().unwrap_or(value).trim();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/+-.!#$&^_*'`|~%".contains(&byte);
         kind.bytes().all(plain).then(|| kind.to_ascii_lowercase())

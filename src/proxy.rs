@@ -21,7 +21,7 @@ use crate::hold::Holds;
 use crate::inspect;
 use crate::listen::Slot;
 use crate::message::{Body, Target};
-use crate::policy::{Policy, Proof};
+use crate::policy::{Agent, Policy, Proof};
 use crate::record::Exchange;
 use crate::respond::{self, Refusal};
 use crate::session::{AgentState, Agents, Place};
@@ -136,15 +136,14 @@ impl Proxy {
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, Refusal> {
         let policy = &snapshot.policy;
-        let Some((_, agent)) = policy.agent(&caller.state.name) else {
-            return Err(Refusal::because(
-                Reason::NotIdentified,
-                "The policy no longer names this agent.",
-            ));
+        let agent = match still(policy, caller) {
+            Ok(agent) => agent,
+            Err(mut refusal) => {
+                Box::pin(exchange.refused(None, &refusal.ruling, policy, None)).await;
+                refusal.unread = !request.body().is_end_stream();
+                return Err(refusal);
+            }
         };
-        if agent.proof != caller.proof {
-            return Err(Refusal::because(Reason::NotIdentified, ANOTHER_TOKEN));
-        }
         let candidates = policy.candidates(agent, &caller.target);
         let catalog =
             candidates.first().and_then(|(_, resource)| resource.catalog()).map(Arc::as_ref);
@@ -276,6 +275,19 @@ impl Proxy {
         let (_, agent) = policy.agent(agent)?;
         let candidates = policy.candidates(agent, target);
         candidates.first().and_then(|(_, resource)| resource.catalog()).map(Arc::as_ref)
+    }
+}
+
+/// The agent of a connection, if it still is who it was when the connection was opened.
+fn still<'p>(policy: &'p Policy, caller: &Caller) -> Result<&'p Agent, Refusal> {
+    let Some((_, agent)) = policy.agent(&caller.state.name) else {
+        let detail = "The policy no longer names this agent.";
+        return Err(Refusal::because(Reason::NotIdentified, detail));
+    };
+    if agent.proof == caller.proof {
+        Ok(agent)
+    } else {
+        Err(Refusal::because(Reason::NotIdentified, ANOTHER_TOKEN))
     }
 }
 

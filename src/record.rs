@@ -5,7 +5,7 @@
 //! client goes away midway.
 
 use crate::audit::{CredentialUse, Entry, Finding, Kind, Log, NotRecorded, Target, Text, Ticket};
-use crate::decide::Ruling;
+use crate::decide::{Ruling, Severity};
 use crate::forward::{Lease, Watch};
 use crate::inspect::shown_path;
 use crate::message::{self, Head};
@@ -157,7 +157,7 @@ impl Exchange {
         let mut entry = self.intent(head, ruling, policy);
         entry.hold = hold.map(|hold| Text::from(hold.to_owned()));
         if ruling.word == Word::Deny && hold.is_none() {
-            self.note_refusal(entry, None).await;
+            self.note_refusal(entry, ruling, None).await;
         } else {
             self.note(entry).await;
         }
@@ -176,13 +176,15 @@ impl Exchange {
             entry.host = Some(Text::from(target.host().shared()));
             entry.port = Some(target.port());
         }
-        self.note_refusal(entry, Some(&ruling.detail)).await;
+        self.note_refusal(entry, ruling, Some(&ruling.detail)).await;
     }
 
     /// Records a refusal unless the agent's rate of them is exceeded; the next one tells how many
     /// were left out.
-    async fn note_refusal(&self, mut entry: Entry, detail: Option<&str>) {
-        let Some(left_out) = self.log.admits_refusal(self.agent.as_ref()) else { return };
+    async fn note_refusal(&self, mut entry: Entry, ruling: &Ruling, detail: Option<&str>) {
+        let Some(left_out) = self.log.admits_refusal(self.agent.as_ref(), is_grave(ruling)) else {
+            return;
+        };
         let told = (left_out > 0)
             .then(|| format!("{left_out} refusals before this one have no record of their own"));
         let told: Vec<String> = detail.map(str::to_owned).into_iter().chain(told).collect();
@@ -278,6 +280,11 @@ impl Drop for Awaiting<'_> {
             );
         }
     }
+}
+
+/// Whether a refusal is one that an operator must not miss.
+fn is_grave(ruling: &Ruling) -> bool {
+    ruling.findings.iter().any(|finding| finding.reason.severity() == Severity::Critical)
 }
 
 fn method(method: &Method) -> Text {

@@ -98,6 +98,7 @@ impl Store {
     /// What is remembered of every agent.
     pub async fn standing(&self) -> Result<HashMap<String, Standing>, Error> {
         let mut all: HashMap<String, Standing> = HashMap::new();
+        let nobody: Arc<str> = Arc::from("");
         for row in sqlx::query("SELECT agent, resource, fingerprint FROM pins")
             .fetch_all(&self.pool)
             .await?
@@ -106,10 +107,13 @@ impl Store {
             let standing = all.entry(row.try_get("agent")?).or_default();
             standing.pins.entry(resource).or_default().push(fingerprint(&row)?);
         }
-        for row in
-            sqlx::query("SELECT agent, fingerprint FROM cookies").fetch_all(&self.pool).await?
+        for row in sqlx::query("SELECT agent, fingerprint FROM cookies ORDER BY at")
+            .fetch_all(&self.pool)
+            .await?
         {
-            all.entry(row.try_get("agent")?).or_default().cookies.insert(fingerprint(&row)?);
+            let standing = all.entry(row.try_get("agent")?).or_default();
+            // Whose it was is not kept, only that somebody handed it out.
+            standing.cookies.keep(&nobody, fingerprint(&row)?);
         }
         let restraints = sqlx::query("SELECT agent, quarantined, hold_writes FROM restraints");
         for row in restraints.fetch_all(&self.pool).await? {

@@ -31,7 +31,10 @@ const AT_ONCE: usize = 64;
 
 /// The bytes of each connection to the upstream, by its number.
 #[derive(Clone, Default)]
-struct Record(Arc<Mutex<Vec<(Vec<u8>, bool)>>>);
+struct Record(Arc<Mutex<Vec<Heard>>>);
+
+/// The bytes of a connection, and whether it has ended.
+type Heard = (Vec<u8>, bool);
 
 impl Record {
     /// Writes down a connection to its end; its first request is answered with the number.
@@ -223,7 +226,10 @@ async fn what_leaves_is_the_one_judged_request_or_nothing() {
                 }
                 // Nobody had an answer: it broke off on its way, or is one request all the same.
                 None => {
-                    assert!(reading.is_broken_off() || reading.one().is_some(), "{parser}: {bytes}")
+                    assert!(
+                        reading.is_broken_off() || reading.one().is_some(),
+                        "{parser}: {bytes}"
+                    );
                 }
             }
         }

@@ -2,12 +2,17 @@
 
 mod streams;
 
-use crate::support::client::{Client, connect, read_answer, say, tls, trust, within};
+use crate::support::client::{
+    Client, connect, read, read_answer, say, streamed, tls, trust, within,
+};
 use crate::support::mock::{Options, STAGING_TOKEN};
 use crate::support::origin::{Identity, Origin, text};
 use crate::support::policy::Edit;
 use crate::support::{Gate, Running, delete_volume, until, write_policy};
+use bytes::Bytes;
+use hyper::body::Frame;
 use std::process::Command;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -132,6 +137,37 @@ async fn a_body_that_stops_coming_is_not_waited_for() {
         stream.write_all(head.as_bytes()).await.unwrap();
         let answer = within("an answer", read_answer(&mut BufReader::new(stream))).await;
         assert_eq!((answer.status, &*answer.reason()), (status, reason), "{method} {answer:?}");
+    }
+}
+
+/// O-01, O-05: an upload may take longer than an upstream may take for its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_gets_on_is_not_given_up() {
+    use http_body_util::BodyExt as _;
+    let origin = Origin::http(Identity::named(&["up.example"]), |request| async move {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        text(format!("{} bytes", body.len()))
+    })
+    .await;
+    let gate = Gate::with(Options::default(), |policy| {
+        let policy = origin.declared(policy, "up.example", "- allow: PUT /**");
+        Edit(policy).section("limits: { answer: 3s }").0
+    })
+    .await;
+    for http2 in [false, true] {
+        let mut client = Client::open(gate.running(), "up.example", http2).await;
+        let (sender, body) = streamed();
+        let request = client.request("PUT", "/x").body(body).unwrap();
+        let sending = async {
+            for _ in 0..10 {
+                sender.send(Frame::data(Bytes::from("piece"))).await.unwrap();
+                // Less than the limit each, more than it in all.
+                tokio::time::sleep(Duration::from_millis(400)).await;
+            }
+            drop(sender);
+        };
+        let (response, ()) = tokio::join!(client.send(request), sending);
+        assert_eq!(read(response.unwrap()).await.body, "50 bytes", "http2={http2}");
     }
 }
 

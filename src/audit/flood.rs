@@ -16,8 +16,11 @@ const AT_ONCE: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 #[derive(Default)]
 pub(super) struct Flood {
     // Names come from the policy, so there are only so many.
-    agents: Mutex<HashMap<Option<Arc<str>>, Share>>,
+    agents: Mutex<HashMap<Whose, Share>>,
 }
+
+/// An agent, and whether its refusals are grave.
+type Whose = (Option<Arc<str>>, bool);
 
 struct Share {
     rate: DefaultDirectRateLimiter,
@@ -25,10 +28,11 @@ struct Share {
 }
 
 impl Flood {
-    /// How many refusals were left out before this one; nothing if it is left out too.
-    pub(super) fn admit(&self, agent: Option<&Arc<str>>) -> Option<u64> {
+    /// How many refusals were left out before this one; nothing if it is left out too. Those that are
+    /// grave have a share of their own, so that cheap ones cannot hide them.
+    pub(super) fn admit(&self, agent: Option<&Arc<str>>, grave: bool) -> Option<u64> {
         let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
-        let share = agents.entry(agent.cloned()).or_insert_with(|| Share {
+        let share = agents.entry((agent.cloned(), grave)).or_insert_with(|| Share {
             rate: RateLimiter::direct(Quota::per_second(PER_SECOND).allow_burst(AT_ONCE)),
             left_out: 0,
         });
@@ -48,9 +52,10 @@ mod tests {
     fn what_is_left_out_is_counted_for_each_agent() {
         let flood = Flood::default();
         let (loud, quiet) = (Arc::from("loud"), Arc::from("quiet"));
-        let admitted = (0..5_000).filter_map(|_| flood.admit(Some(&loud))).count();
+        let admitted = (0..5_000).filter_map(|_| flood.admit(Some(&loud), false)).count();
         assert!((1_000..5_000).contains(&admitted), "{admitted}");
-        assert_eq!(flood.admit(Some(&quiet)), Some(0));
-        assert_eq!(flood.admit(None), Some(0));
+        assert_eq!(flood.admit(Some(&quiet), false), Some(0));
+        assert_eq!(flood.admit(Some(&loud), true), Some(0));
+        assert_eq!(flood.admit(None, false), Some(0));
     }
 }

@@ -432,12 +432,15 @@ fn standing_bars_and_excuses() {
     let quarantined = Standing { quarantined: Some(Arc::from("why")), ..Standing::default() };
     assert_eq!(judge(&[], &quarantined), (Word::Deny, Some(Reason::Quarantined)));
     let mut handed_out = Standing::default();
-    handed_out.cookies.insert(crate::inspect::credential::cookie_fingerprint(
-        &policy.fingerprints,
-        "docs.railway.com",
-        b"a",
-        b"b",
-    ));
+    handed_out.cookies.keep(
+        &Arc::from("docs.railway.com"),
+        crate::inspect::credential::cookie_fingerprint(
+            &policy.fingerprints,
+            "docs.railway.com",
+            b"a",
+            b"b",
+        ),
+    );
     assert_eq!(judge(&[("cookie", "a=b")], &handed_out).0, Word::Allow);
     assert_eq!(judge(&[("cookie", "a=c")], &handed_out).1, Some(Reason::ForeignCredential));
     assert_eq!(judge(&[("cookie", "a=b; x=y")], &handed_out).1, Some(Reason::ForeignCredential));
@@ -487,4 +490,18 @@ fn a_grant_covers_its_terms_and_no_more() {
     };
     assert_eq!(digest("a"), digest("a"));
     assert_ne!(digest("a"), digest("b"));
+}
+
+#[test]
+fn a_host_with_many_cookies_makes_no_others_unknown() {
+    let key = FingerprintKey::new(b"test");
+    let mut cookies = Cookies::default();
+    let (quiet, loud): (Arc<str>, Arc<str>) = (Arc::from("quiet.test"), Arc::from("loud.test"));
+    cookies.keep(&quiet, key.fingerprint(b"session"));
+    for number in 0..5_000_u32 {
+        cookies.keep(&loud, key.fingerprint(&number.to_be_bytes()));
+    }
+    assert!(cookies.contains(&key.fingerprint(b"session")));
+    assert!(cookies.contains(&key.fingerprint(&4_999_u32.to_be_bytes())));
+    assert!(!cookies.contains(&key.fingerprint(&0_u32.to_be_bytes())));
 }

@@ -4,13 +4,14 @@
 //! dropped, those of responses pass without what could change the head. A response body tells its
 //! watcher of every byte and of its end.
 
-use super::coming::{Broken, Coming};
+use super::coming::{Broken, Coming, Progress};
 use crate::audit::NotRecorded;
 use crate::message::Body;
 use bytes::Bytes;
 use http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// The body of a request as it is sent.
@@ -29,6 +30,14 @@ impl RequestBody {
             Body::Empty => Self::Whole(None),
             Body::Whole(bytes) => Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
             Body::Stream(coming) => Self::Stream(coming),
+        }
+    }
+
+    /// When it last got on, where it comes as the client sends it.
+    pub(super) fn progress(&self) -> Option<Arc<Progress>> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Stream(coming) => Some(coming.progress()),
         }
     }
 

@@ -8,8 +8,10 @@ use crate::inspect::{Objection, Watch};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
 /// A body on its way.
@@ -22,6 +24,32 @@ pub struct Coming {
     /// How long nothing may come.
     stall: Duration,
     until: Option<Pin<Box<Sleep>>>,
+    progress: Arc<Progress>,
+}
+
+/// When a body last got on.
+#[derive(Debug)]
+pub(super) struct Progress {
+    begun: Instant,
+    /// Milliseconds after the beginning.
+    last: AtomicU64,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { begun: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    fn note(&self) {
+        let after = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(after, Ordering::Relaxed);
+    }
+
+    /// How long it has not got on.
+    pub(super) fn rests(&self) -> Duration {
+        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        self.begun.elapsed().saturating_sub(last)
+    }
 }
 
 /// Why a body broke off.
@@ -40,14 +68,20 @@ pub enum Broken {
 
 impl Coming {
     /// A body of which nothing has been read.
-    pub const fn new(rest: Incoming, stall: Duration) -> Self {
-        Self { first: None, rest, watch: None, stall, until: None }
+    pub fn new(rest: Incoming, stall: Duration) -> Self {
+        let progress = Arc::new(Progress::new());
+        Self { first: None, rest, watch: None, stall, until: None, progress }
     }
 
     /// Looks through what is still to come of it.
     #[must_use]
     pub fn watched(self, watch: Option<Box<Watch>>) -> Self {
         Self { watch, ..self }
+    }
+
+    /// When it last got on, also while it is sent.
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
     }
 
     /// Puts back what has been read of it.
@@ -67,6 +101,7 @@ impl Body for Coming {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
         if let Some(first) = this.first.take() {
+            this.progress.note();
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
         let frame = match Pin::new(&mut this.rest).poll_frame(cx) {
@@ -79,6 +114,7 @@ impl Body for Coming {
             }
         };
         this.until = None;
+        this.progress.note();
         let Some(watch) = &mut this.watch else {
             return Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))));
         };

@@ -205,7 +205,7 @@ impl Upstream {
         within: Duration,
     ) -> Result<(Connection, SocketAddr), Error> {
         let addresses = self.names.resolve(&key.target, network, &self.reach, within).await?;
-        let (stream, address) = connect(&addresses).await?;
+        let (stream, address) = connect(&addresses, within).await?;
         if key.target.is_cleartext() {
             return Ok((self.http1(stream).await?, address));
         }
@@ -260,15 +260,21 @@ impl Upstream {
     }
 }
 
-async fn connect(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Error> {
+async fn connect(
+    addresses: &[SocketAddr],
+    within: Duration,
+) -> Result<(TcpStream, SocketAddr), Error> {
     let mut last = std::io::Error::from(ErrorKind::AddrNotAvailable);
+    // One address that swallows everything must not take the time of the others.
+    let share = within / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
     for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
                 stream.set_nodelay(true).map_err(Error::Connect)?;
                 return Ok((stream, *address));
             }
-            Err(error) => last = error,
+            Ok(Err(error)) => last = error,
+            Err(_elapsed) => last = std::io::Error::from(ErrorKind::TimedOut),
         }
     }
     Err(Error::Connect(last))
@@ -281,23 +287,44 @@ fn tls_error(error: std::io::Error) -> Error {
     if is_tls { Error::Unverified(error) } else { Error::Connect(error) }
 }
 
-/// Sends a request and waits for the head of its answer; none if that takes too long.
+/// Sends a request and waits for the head of its answer; none if that takes too long. While a body
+/// gets on, however long it is, nobody waits for the upstream.
 async fn exchange(
     connection: &mut Connection,
     request: Request<RequestBody>,
     within: Duration,
 ) -> Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> {
+    let progress = request.body().progress();
+    // How long may be waited still, once so much has been.
+    let left = || {
+        let rests = progress.as_ref().map_or(within, |progress| progress.rests());
+        Some(within.saturating_sub(rests)).filter(|left| !left.is_zero())
+    };
     match connection {
         Connection::Http1(Http1 { sender, patience, heard }) => {
             heard.store(false, Ordering::Relaxed);
             patience.as_mut().reset(tokio::time::Instant::now() + within);
-            tokio::select! {
-                biased;
-                answer = sender.try_send_request(request) => Some(answer),
-                () = patience.as_mut() => None,
+            let mut answer = std::pin::pin!(sender.try_send_request(request));
+            loop {
+                tokio::select! {
+                    biased;
+                    answer = answer.as_mut() => return Some(answer),
+                    () = patience.as_mut() => {
+                        patience.as_mut().reset(tokio::time::Instant::now() + left()?);
+                    }
+                }
             }
         }
-        Connection::Http2(sender) => timeout(within, sender.try_send_request(request)).await.ok(),
+        Connection::Http2(sender) => {
+            let mut answer = std::pin::pin!(sender.try_send_request(request));
+            let mut wait = within;
+            loop {
+                match timeout(wait, answer.as_mut()).await {
+                    Ok(answer) => return Some(answer),
+                    Err(_elapsed) => wait = left()?,
+                }
+            }
+        }
     }
 }
 
@@ -355,6 +382,12 @@ impl Outgoing {
         let mut headers = if keep { self.head.headers().clone() } else { self.head.take_headers() };
         match connection {
             Connection::Http1(_) => {
+                let expected =
+                    matches!(*self.head.method(), Method::POST | Method::PUT | Method::PATCH);
+                if expected && request.body().size_hint().exact() == Some(0) {
+                    // Servers insist on it where a body is expected (RFC 9110 section 8.6).
+                    headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+                }
                 *request.uri_mut() = path.parse::<Uri>().map_err(http::Error::from)?;
                 if self.websocket {
                     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

@@ -238,9 +238,29 @@ struct Budget {
     calls: Cell<usize>,
     fields: Cell<usize>,
     bytes: Cell<usize>,
+    depth: Cell<usize>,
+}
+
+/// One level of what goes into each other, until it is left.
+struct Level<'b>(&'b Cell<usize>);
+
+impl Drop for Level<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
 }
 
 impl Budget {
+    /// Goes one level deeper: each takes stack, whatever it is made of.
+    fn level(&self) -> Result<Level<'_>, Unreadable> {
+        let depth = self.depth.get() + 1;
+        if depth > DEPTH {
+            return Err(Unreadable::Graphql("more than 100 levels"));
+        }
+        self.depth.set(depth);
+        Ok(Level(&self.depth))
+    }
+
     fn call(&self) -> Result<(), Unreadable> {
         spend(&self.calls, 1, CALLS, "more than 500 root fields")
     }
@@ -335,6 +355,8 @@ impl Reader<'_> {
         within: &mut Vec<String>,
         fields: &mut Vec<cst::Field>,
     ) -> Result<(), Unreadable> {
+        // Fragments, inline ones and fields go into each other: all that recurs counts as one depth.
+        let _level = self.budget.level()?;
         for selection in set.into_iter().flat_map(cst::SelectionSet::selections) {
             self.budget.field()?;
             match selection {
@@ -345,7 +367,7 @@ impl Reader<'_> {
                 cst::Selection::FragmentSpread(spread) => {
                     let name = spread.fragment_name().and_then(|name| name.name()).ok_or(SYNTAX)?;
                     let name = name.text().to_string();
-                    if within.contains(&name) || within.len() > DEPTH {
+                    if within.contains(&name) {
                         return Err(Unreadable::Graphql("a fragment contains itself"));
                     }
                     let fragment = self.fragments.get(&name).cloned();
@@ -366,9 +388,7 @@ impl Reader<'_> {
         ancestors: &mut Vec<std::rc::Rc<str>>,
         nested: &mut Vec<Nested>,
     ) -> Result<(), Unreadable> {
-        if ancestors.len() > DEPTH {
-            return Err(Unreadable::Graphql("more than 100 levels"));
-        }
+        let _level = self.budget.level()?;
         let mut fields = Vec::new();
         self.flatten(field.selection_set().as_ref(), &mut Vec::new(), &mut fields)?;
         for field in fields {
@@ -562,6 +582,21 @@ mod tests {
         for request in cases {
             assert!(read(&request).is_err(), "{request:.200}");
         }
+        // Inline fragments in fragments in fragments take no more stack than fields do.
+        let mut query = "{ ...F0 }".to_owned();
+        for n in 0..98 {
+            let fragment = format!(
+                " fragment F{n} on Q {{ {}...F{}{} }}",
+                "... { ".repeat(60),
+                n + 1,
+                " }".repeat(60)
+            );
+            query.push_str(&fragment);
+        }
+        query.push_str(" fragment F98 on Q { a }");
+        let small = std::thread::Builder::new().stack_size(512 << 10);
+        let reading = small.spawn(move || read(&json!({ "query": query })).is_err()).unwrap();
+        assert!(reading.join().unwrap());
         // A chain of fragments that doubles at each step is cut off, not unfolded.
         let mut query = "{ ...F0 }".to_owned();
         for n in 0..40 {

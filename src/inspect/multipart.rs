@@ -126,11 +126,15 @@ fn boundary(content_type: &str) -> Result<String, Broken> {
     let parameters = content_type.split_once(';').map_or("", |(_, parameters)| parameters);
     let mut found = None;
     for (name, value) in parameters_of(parameters)? {
-        if name.eq_ignore_ascii_case("boundary") && found.replace(value).is_some() {
-            return Err("it has two boundaries");
-        }
-        if name.to_ascii_lowercase().starts_with("boundary*") {
-            return Err("its boundary is in a charset of its own");
+        if name.eq_ignore_ascii_case("boundary") {
+            if found.replace(value).is_some() {
+                return Err("it has two boundaries");
+            }
+        } else if !name.eq_ignore_ascii_case("charset")
+            || value.to_ascii_lowercase().contains("boundary")
+        {
+            // Some parsers look for the word wherever it stands.
+            return Err("it has a parameter beside its boundary");
         }
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=?".contains(&byte);
@@ -183,6 +187,9 @@ fn disposition(parameters: &str) -> Result<String, Broken> {
     let mut found = None;
     let mut files = 0;
     for (name, value) in parameters_of(parameters)? {
+        if value.starts_with('\'') || value.ends_with('\'') {
+            return Err("a part's parameter is in quotes that not all parsers know");
+        }
         match &*name.to_ascii_lowercase() {
             "name" if found.is_some() => return Err("a part has two names"),
             "name" if value.contains('\\') => return Err("a part's name has an escape in it"),
@@ -304,6 +311,8 @@ mod tests {
             part(NAME).replace("\n1\r\n", "\n1--b1\r\n"),
             part(&format!("{NAME}\r\n--b1: x")),
             part("Content-Disposition: form-data; name=\"a\\\"b\""),
+            part("Content-Disposition: form-data; name='_method'"),
+            part("Content-Disposition: form-data; name=\"'_method'\""),
             part("Content-Disposition: form-data"),
             part("Content-Disposition: attachment; name=\"a\""),
             part("Content-Type: text/plain"),
@@ -319,6 +328,9 @@ mod tests {
             "multipart/form-data",
             "multipart/form-data; boundary=",
             "multipart/form-data; boundary=b1; boundary=b1",
+            "multipart/form-data; boundary=b1; xboundary=evil",
+            "multipart/form-data; xboundary=evil; boundary=b1",
+            "multipart/form-data; charset=boundary; boundary=b1",
             "multipart/form-data; boundary*=utf-8''b1",
             "multipart/form-data; boundary=\"b1 \"",
             "multipart/form-data; boundary=b 1",

@@ -31,6 +31,7 @@ enum Kind {
     Form(Form),
     Json(Json),
     Multipart(Box<Multipart>),
+    Parts(Parts),
 }
 
 impl Watch {
@@ -59,6 +60,7 @@ impl Watch {
                     Multipart::new(content_type).map_err(Unreadable::Multipart)?,
                 ))
             }
+            "multipart/related" | "multipart/mixed" if post => Kind::Parts(Parts::default()),
             kind if post && !catalogued && is_json(kind) => Kind::Json(Json::default()),
             _ => return Ok(None),
         };
@@ -73,6 +75,7 @@ impl Watch {
         match &mut self.0 {
             Kind::Form(form) => form.read(bytes),
             Kind::Json(json) => json.read(bytes),
+            Kind::Parts(parts) => parts.read(bytes),
             Kind::Multipart(form) => {
                 let mut objection = Ok(());
                 let read = form.read(bytes, |name| {
@@ -91,6 +94,7 @@ impl Watch {
         match &mut self.0 {
             Kind::Form(form) => form.read(b"&"),
             Kind::Json(_) => Ok(()),
+            Kind::Parts(parts) => parts.read(b"\n"),
             Kind::Multipart(form) => form.end().map_err(|why| Unreadable::Multipart(why).into()),
         }
     }
@@ -99,9 +103,35 @@ impl Watch {
 /// The media type of forms.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
+/// The lines that name a part, in multipart bodies that are no forms and that some frameworks take
+/// for one all the same. Such bodies have many grammars, so a line counts wherever it stands.
+#[derive(Debug, Default)]
+struct Parts {
+    line: Vec<u8>,
+}
+
+impl Parts {
+    fn read(&mut self, bytes: &[u8]) -> Result<(), Objection> {
+        const LONGEST: usize = 1 << 10;
+        for byte in bytes {
+            if matches!(byte, b'\r' | b'\n') {
+                let line = std::mem::take(&mut self.line).to_ascii_lowercase();
+                let names = [&b"content-disposition"[..], b"content-id"];
+                let is_name = names.iter().any(|name| line.trim_ascii_start().starts_with(name));
+                if is_name && memchr::memmem::find(&line, b"method").is_some() {
+                    return Err(Objection::Override("the name of a part"));
+                }
+            } else if self.line.len() < LONGEST {
+                self.line.push(*byte);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Whether a media type is JSON (RFC 6839 section 3.1).
 fn is_json(kind: &str) -> bool {
-    kind == "application/json" || kind == "text/json" || kind.ends_with("+json")
+    ["/json", "+json", "-json"].iter().any(|end| kind.ends_with(end))
 }
 
 fn named(name: &str, place: &'static str) -> Result<(), Objection> {
@@ -302,6 +332,9 @@ mod tests {
             (JSON, "{\"a\":\"\\\\\",\"_method\":\"DELETE\"}"),
             (Some("application/vnd.api+json"), "{\"_method\":\"DELETE\"}"),
             (MULTIPART, part),
+            (Some("multipart/related; boundary=b"), part),
+            (Some("multipart/mixed; boundary=b"), part),
+            (Some("text/x-json"), "{\"_method\":\"DELETE\"}"),
         ] {
             for pieces in [1, 2, 3, 4096] {
                 let found = look(kind, body, pieces);

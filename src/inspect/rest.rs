@@ -55,6 +55,10 @@ pub(super) fn plain(head: &Head) -> Operation {
     Operation { effect, reversibility, known: true, note, ..unknown }
 }
 
+/// What is called a batch, is asked by every `npm install` and `git lfs fetch`, and carries no calls.
+const READS: &[&[&str]] =
+    &[&["security", "advisories", "bulk"], &["info", "lfs", "objects", "batch"]];
+
 /// Whether a call carries others in its body, as batch endpoints take them. They are not read, so
 /// any of them may destroy.
 fn carries_calls(head: &Head) -> bool {
@@ -63,6 +67,13 @@ fn carries_calls(head: &Head) -> bool {
         return false;
     }
     let segments = head.path().segments();
+    let ends = |tail: &&[&str]| {
+        segments.len() >= tail.len()
+            && segments.iter().rev().zip(tail.iter().rev()).all(|(s, t)| s == t)
+    };
+    if READS.iter().any(ends) {
+        return false;
+    }
     let last = segments.iter().map(|segment| bare(segment)).rfind(|segment| !segment.is_empty());
     let word = last.map(|segment| segment.rsplit([':', '/']).next().unwrap_or(segment));
     word.is_some_and(|word| ENDS.iter().any(|end| end.eq_ignore_ascii_case(word)))

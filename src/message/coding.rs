@@ -32,6 +32,10 @@ const MOST_CODINGS: usize = 2;
 /// How many times its size a body may grow to, once it is larger than what every body may be.
 const RATIO: usize = 200;
 const ALWAYS: usize = 64 << 10;
+/// The largest window of zstd (RFC 9659 section 3).
+const WINDOW: u64 = 8 << 20;
+/// The most members or frames one behind the other: each takes a decoder of its own.
+const MOST_MEMBERS: usize = 1_000;
 
 /// The body that was coded; `most` is the largest that is read.
 pub fn decode(codings: &str, body: &Bytes, most: usize) -> Result<Bytes, Error> {
@@ -68,7 +72,7 @@ fn one(coding: &str, body: Bytes, most: usize) -> Result<Bytes, Error> {
 
 /// All members (RFC 1952 section 2.2): who stops at the first would read another body.
 fn gzip(mut body: &[u8], read: &mut Vec<u8>, most: usize) -> Result<(), Error> {
-    loop {
+    for _ in 0..MOST_MEMBERS {
         let mut decoder = GzDecoder::new(body);
         up_to(&mut decoder, read, most)?;
         body = decoder.into_inner();
@@ -76,12 +80,14 @@ fn gzip(mut body: &[u8], read: &mut Vec<u8>, most: usize) -> Result<(), Error> {
             return Ok(());
         }
     }
+    Err(Error::TooLarge)
 }
 
 /// All frames (RFC 8878 section 3), with their checksums; one that is to be skipped is refused.
 fn zstd(mut body: &[u8], read: &mut Vec<u8>, most: usize) -> Result<(), Error> {
-    loop {
-        let mut decoder = StreamingDecoder::new(&mut body).map_err(|_header| Error::Broken)?;
+    for _ in 0..MOST_MEMBERS {
+        let mut decoder = StreamingDecoder::new_with_max_window_size(&mut body, WINDOW)
+            .map_err(|_header| Error::Broken)?;
         up_to(&mut decoder, read, most)?;
         let frame = decoder.into_frame_decoder();
         let said = frame.get_checksum_from_data();
@@ -92,6 +98,7 @@ fn zstd(mut body: &[u8], read: &mut Vec<u8>, most: usize) -> Result<(), Error> {
             return Ok(());
         }
     }
+    Err(Error::TooLarge)
 }
 
 /// One stream (RFC 7932); its variant with large windows is another coding.
@@ -232,6 +239,10 @@ mod tests {
             // A frame to be skipped carries what only some decoders look at.
             ("zstd", [b"\x50\x2a\x4d\x18\x01\0\0\0x".to_vec(), zstd(TEXT)].concat(), Error::Broken),
             ("gzip", gzip(&vec![b' '; 2 << 20]), Error::TooLarge),
+            ("gzip", gzip(b"").repeat(MOST_MEMBERS + 1), Error::TooLarge),
+            ("zstd", zstd(b"").repeat(MOST_MEMBERS + 1), Error::TooLarge),
+            // A window of 16 MiB.
+            ("zstd", [ZSTD_MAGIC, &[0, 0x70, 1, 0, 0]].concat(), Error::Broken),
             ("deflate, gzip", gzip(&zlib(&vec![b' '; 8 << 20])), Error::TooLarge),
         ] {
             assert_eq!(decoded(codings, body), Err(error), "{codings}");

@@ -57,6 +57,7 @@ const FORWARDING: &[&str] = &[
     "via",
     "x-accel-redirect",
     "x-azure-clientip",
+    "x-backend-host",
     "x-client-ip",
     "x-cluster-client-ip",
     "x-envoy-external-address",

@@ -73,8 +73,6 @@ impl Body for AnswerBody {
     }
 }
 
-const MOST_COOKIES: usize = 2_000;
-
 impl Proxy {
     /// Notes the cookies that a response hands out.
     pub(super) fn learn(self: &Arc<Self>, caller: &Caller, policy: &Policy, headers: &HeaderMap) {
@@ -104,10 +102,9 @@ impl Proxy {
             return;
         }
         caller.state.critically(|standing, _trajectory| {
-            if standing.cookies.len() + fingerprints.len() > MOST_COOKIES {
-                standing.cookies.clear();
+            for fingerprint in &fingerprints {
+                standing.cookies.keep(caller.target.host().shared(), *fingerprint);
             }
-            standing.cookies.extend(fingerprints.iter().copied());
         });
         let proxy = self.clone();
         let agent = caller.state.name.clone();

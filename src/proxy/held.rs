@@ -139,14 +139,18 @@ impl Proxy {
         let Granted { permit, snapshot, ruling } =
             self.granted(held, &view, caller, exchange, manner).await?;
         let proxy = self.clone();
-        let (caller, exchange, id) = (caller.clone(), exchange.clone(), view.id.clone());
+        let (caller, refused, id) = (caller.clone(), exchange, view.id.clone());
+        let exchange = exchange.clone();
         let sending = self.tasks.spawn(async move {
             proxy.redeem_and_send(permit, &id, &caller, &snapshot, &exchange, way).await
         });
         match sending.await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(Some(refusal))) => Err(*refusal),
-            Ok(Err(None)) => Err(self.unavailable(manner, ruling, view).await),
+            Ok(Err(None)) => {
+                refused.refused(None, &ruling, &self.current.load().policy, Some(&view.id)).await;
+                Err(self.unavailable(manner, ruling, view).await)
+            }
             Err(error) => {
                 tracing::error!(%error, "a redeemed call ended in a failure of its task");
                 Err(manner.refusal(Ruling::denial(
@@ -174,21 +178,22 @@ impl Proxy {
             |name: &str| name == "terminal" || policy.approvals.approvers.contains_key(name);
         let grant = match self.holds.grant(&view.id, may_approve).await {
             Ok(Some(grant)) => grant,
-            Ok(None) => return Err(self.unavailable(manner, ruling, view.clone()).await),
+            Ok(None) => {
+                exchange.refused(None, &ruling, policy, Some(&view.id)).await;
+                return Err(self.unavailable(manner, ruling, view.clone()).await);
+            }
             Err(error) => {
                 tracing::error!(%error, "a grant could not be read");
                 return Err(self.unavailable(manner, ruling, view.clone()).await);
             }
         };
-        let Some((_, agent)) = policy.agent(&caller.state.name) else {
-            return Err(Refusal::because(
-                Reason::NotIdentified,
-                "The policy no longer names this agent.",
-            ));
+        let agent = match super::still(policy, caller) {
+            Ok(agent) => agent,
+            Err(refusal) => {
+                exchange.refused(None, &refusal.ruling, policy, Some(&view.id)).await;
+                return Err(refusal);
+            }
         };
-        if agent.proof != caller.proof {
-            return Err(Refusal::because(Reason::NotIdentified, super::ANOTHER_TOKEN));
-        }
         let now = self.started.elapsed();
         let (verdict, changes) = caller.state.judge(request, policy, agent, Some(&grant), now);
         self.remember(&caller.state, changes).await?;
@@ -202,6 +207,8 @@ impl Proxy {
             Verdict::Hold(held) => {
                 // The policy asks for more than was approved: the old grant is of no use.
                 self.withdraw(&view.id).await;
+                let head = held.request().message().head();
+                exchange.refused(Some(head), held.ruling(), policy, Some(&view.id)).await;
                 held.into_request().1
             }
         };

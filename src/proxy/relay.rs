@@ -48,6 +48,9 @@ pub(super) struct Opened {
     pub(super) upstream: OnUpgrade,
 }
 
+/// The longest message of an upstream, which is not read but taken whole.
+const ANSWER: usize = 16 << 20;
+
 /// An open socket.
 struct Socket {
     terms: Terms,
@@ -111,7 +114,7 @@ impl Socket {
             busy: Arc::default(),
             room,
             client: End::new(client, Role::Server, most, over.clone()).await,
-            upstream: End::new(upstream, Role::Client, most, over).await,
+            upstream: End::new(upstream, Role::Client, ANSWER, over).await,
         })
     }
 

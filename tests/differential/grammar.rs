@@ -1,5 +1,7 @@
 //! Requests that are valid, nearly valid, or ways to smuggle another: from a seed, the same each time.
 
+use std::fmt::Write as _;
+
 /// A generator of numbers (xorshift), so that a seed names a case for ever.
 pub(super) struct Random(u64);
 
@@ -259,10 +261,10 @@ fn framing<'a>(random: &mut Random, head: &mut String, odd: Odd) -> &'a str {
     let (lengths, codings, chunked) =
         if odd == Odd::Framing { (LENGTHS.len(), CODINGS.len(), CHUNKED.len()) } else { (3, 3, 6) };
     let lengths = |head: &mut String, random: &mut Random| {
-        head.push_str(&format!("Content-Length: {}\r\n", random.of(&LENGTHS[..lengths])));
+        write!(head, "Content-Length: {}\r\n", random.of(&LENGTHS[..lengths])).unwrap();
     };
     let codings = |head: &mut String, random: &mut Random| {
-        head.push_str(&format!("Transfer-Encoding: {}\r\n", random.of(&CODINGS[..codings])));
+        write!(head, "Transfer-Encoding: {}\r\n", random.of(&CODINGS[..codings])).unwrap();
     };
     let chunked = random.of(&CHUNKED[..chunked]);
     match random.below(if odd == Odd::Framing { 8 } else { 5 }) {

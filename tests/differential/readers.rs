@@ -64,7 +64,7 @@ pub(super) async fn read(all: &[Vec<u8>]) -> Vec<(&'static str, Vec<Reading>)> {
 
 async fn run(program: &str, arguments: &[&str], all: &[Vec<u8>]) -> Vec<Reading> {
     // A program that is compiled first takes its time.
-    const PATIENCE: Duration = Duration::from_secs(600);
+    const PATIENCE: Duration = Duration::from_mins(10);
     let texts: Vec<String> = all.iter().map(|bytes| STANDARD.encode(bytes)).collect();
     let mut child = Command::new(program)
         .args(arguments)

@@ -60,6 +60,17 @@ pub(super) fn framing() -> Area {
         ),
         lines(
             "E-19",
+            "`POST` with `Content-Length: 0`",
+            &["POST /x HTTP/1.1", "Host: up.example", "Content-Length: 0"],
+            b"",
+            Then::Sent {
+                line: "POST /x".into(),
+                has: vec![("content-length", Some("0"))],
+                body: Some(""),
+            },
+        ),
+        lines(
+            "E-19",
             "`GET` with `Content-Length: 4`",
             &["GET /x HTTP/1.1", "Host: up.example", "Content-Length: 4"],
             b"body",

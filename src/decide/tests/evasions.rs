@@ -288,6 +288,8 @@ fn what_carries_calls_or_destroys_by_its_name_is_not_meant_by_a_wildcard() {
         ("H-12", post("/volumes/7:delete", "application/json", "{}"), Hold, "destructive"),
         ("H-12", post("/bucket?delete", "application/xml", "<Delete/>"), Hold, "destructive"),
         ("H-12", format!("GET {api}/batch"), Allow, ""),
+        ("H-19", post("/-/npm/v1/security/advisories/bulk", "application/json", "{}"), Allow, ""),
+        ("H-19", post("/o/r.git/info/lfs/objects/batch", "application/json", "{}"), Allow, ""),
         ("H-21", format!("PROPFIND {api}/x"), Hold, "unknown_operation"),
         ("H-22", format!("TRACE {api}/x"), Deny, "malformed"),
         ("H-18", post("/x", "application/json", "{\"_method\":\"DELETE\"}"), Deny, "malformed"),

@@ -39,7 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
-            .max_write_buffer_size(most.saturating_add(BESIDE))
+            .max_write_buffer_size(most.max(super::ANSWER).saturating_add(BESIDE))
             .max_message_size(Some(most))
             .max_frame_size(Some(most));
         let stream = WebSocketStream::from_raw_socket(stream, role, Some(config)).await;
