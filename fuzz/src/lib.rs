@@ -17,6 +17,7 @@ mod path;
 mod policy;
 mod sent;
 mod tls_hello;
+mod websocket;
 
 pub use authority::authority;
 pub use chunked::chunked_body;
@@ -29,6 +30,7 @@ pub use multipart::multipart;
 pub use path::path;
 pub use policy::policy;
 pub use tls_hello::tls_hello;
+pub use websocket::websocket;
 
 /// A property over bytes.
 pub type Property = fn(&[u8]);
@@ -46,4 +48,5 @@ pub const TARGETS: &[(&str, Property)] = &[
     ("path", path),
     ("policy", policy),
     ("tls_hello", tls_hello),
+    ("websocket", websocket),
 ];
