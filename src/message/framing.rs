@@ -180,8 +180,7 @@ fn head(
         begun.extend_from_slice(bytes);
     }
     let all: &[u8] = if whole { bytes } else { begun };
-    let fresh = all.iter().enumerate().skip(before);
-    for (at, _) in fresh.filter(|(_, byte)| **byte == b'\n') {
+    for at in memchr::memchr_iter(b'\n', bytes).map(|at| before + at) {
         if at.checked_sub(1).and_then(|at| all.get(at)) != Some(&b'\r') {
             return Err("a line ends with a bare line feed");
         }
@@ -204,8 +203,9 @@ fn head(
 /// What a complete head says of its body (RFC 9112 section 6.3).
 fn body_of(head: &[u8]) -> Result<Length, &'static str> {
     let head = head.strip_prefix(b"\r\n").unwrap_or(head);
-    let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
-    let request = lines.next().unwrap_or_default();
+    let end = memchr::memchr(b'\n', head).unwrap_or(head.len());
+    let (request, mut fields) = head.split_at(end);
+    let request = request.trim_ascii_end();
     if request.is_empty() {
         return Err("it begins with more than one empty line");
     }
@@ -216,7 +216,14 @@ fn body_of(head: &[u8]) -> Result<Length, &'static str> {
     let mut length = 0;
     let mut codings = 0;
     let mut switched = request.get(..8).is_some_and(|method| method == b"CONNECT ");
-    for line in lines {
+    while let Some(rest) = fields.get(1..).filter(|rest| !rest.is_empty()) {
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let (line, behind) = rest.split_at(end);
+        fields = behind;
+        // Of the few fields that say it, each begins with one of these.
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T' | b'u' | b'U')) {
+            continue;
+        }
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let (name, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default().trim_ascii();

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 /// No answer takes longer.
 const LONGEST: Duration = Duration::from_hours(24);
-/// So many pieces may pass before it is asked again, where none of them is waited for.
+/// So many pieces may pass before it is asked again, where none of them is waited for. No piece
+/// passes once the terms have changed.
 const PIECES: u32 = 64;
 
 /// The body of an upstream's answer on its way to the client.
@@ -38,6 +39,12 @@ impl Terms {
     /// Those of a call that was judged by this snapshot.
     pub(super) fn new(proxy: &Arc<Proxy>, caller: &Caller, snapshot: &Arc<Snapshot>) -> Self {
         Self { proxy: proxy.clone(), caller: caller.clone(), snapshot: snapshot.clone() }
+    }
+
+    /// Whether nothing has changed, so that nobody has to be asked.
+    fn stand(&self) -> bool {
+        Arc::ptr_eq(&self.proxy.current.load(), &self.snapshot)
+            && self.caller.state.standing().quarantined.is_none()
     }
 
     /// Waits until they no longer hold; why.
@@ -93,10 +100,15 @@ impl Body for Revocable {
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self.get_mut();
         let frame = Pin::new(&mut this.body).poll_frame(cx);
-        this.pieces = this.pieces.wrapping_add(1);
-        if (frame.is_pending() || this.pieces.is_multiple_of(PIECES))
-            && let Poll::Ready(why) = this.poll_over(cx)
-        {
+        let ask = match &frame {
+            // Most answers are waited for once, before their only piece.
+            Poll::Pending => this.pieces > 0,
+            Poll::Ready(_) => {
+                this.pieces = this.pieces.wrapping_add(1);
+                this.pieces.is_multiple_of(PIECES) || !this.terms.as_ref().is_none_or(Terms::stand)
+            }
+        };
+        if ask && let Poll::Ready(why) = this.poll_over(cx) {
             this.body.cut(why);
             return Poll::Ready(Some(Err(Cut::Revoked(why))));
         }
