@@ -1,6 +1,7 @@
 //! The verdicts, case by case, under the example policy.
 
 mod evasions;
+mod properties;
 
 use super::*;
 use crate::explain::{Explained, explain};
