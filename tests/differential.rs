@@ -145,7 +145,7 @@ fn judged(one: &Cut) -> Option<Meaning> {
 /// read, because the commands show no more than the last of many records.
 fn let_through(gate: &Gate) -> HashMap<(String, String), usize> {
     let mut counts = HashMap::new();
-    for file in gate.folder.path().join(".holdgate/audit").read_dir().unwrap() {
+    for file in gate.folder.path().join("state/audit").read_dir().unwrap() {
         let path = file.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "jsonl") {
             continue;
