@@ -46,6 +46,10 @@ impl Secrets for Fixed {
     fn file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
         Err(format!("{} is not there", path.display()))
     }
+
+    fn catalog(&self, path: &Path) -> Result<String, String> {
+        Err(format!("{}: there are no files here", path.display()))
+    }
 }
 
 /// The policy with so many plain resources of eight rules each.

@@ -1,15 +1,23 @@
 //! Services as data: what an API's hosts, operations, effects and ids are.
 //!
-//! Takes the YAML files under `catalog/` (embedded in the binary); returns [`Catalog`] values with
-//! their operations indexed by name and by path. Refuses unknown keys, unknown effects and
-//! destructive operations that do not say whether they can be undone.
+//! Takes the YAML files under `catalog/` (embedded in the binary) and those of a policy; returns
+//! [`Catalog`] values with their operations indexed by name and by path. Refuses unknown keys,
+//! unknown effects and destructive operations that do not say whether they can be undone.
 
+mod arguments;
+pub mod condition;
+mod example;
 mod file;
+mod hosts;
 mod operation;
 
-pub use operation::{Effect, Identifier, OperationSpec, Reveal, Reversibility};
+pub use arguments::{Arguments, At, Found};
+pub use example::Example;
+pub use hosts::HostPattern;
+pub use operation::{Clause, Effect, Identifier, OperationSpec, Reveal, Reversibility};
 
 use crate::policy::path::Index;
+use condition::Pattern;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -21,6 +29,22 @@ pub enum Kind {
     Api,
     /// A model provider: the conversation of an agent with its model.
     Conversation,
+    /// A server of tools, whose names only it knows.
+    Mcp,
+}
+
+/// A form in which calls are carried, besides GraphQL documents and plain paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Envelope {
+    /// The protocols of AWS.
+    Aws,
+    /// Git's smart HTTP.
+    Git,
+    /// The API of Kubernetes.
+    Kubernetes,
+    /// JSON-RPC, as the Model Context Protocol has it.
+    Mcp,
 }
 
 /// One service: its hosts, credential slots and operations.
@@ -32,8 +56,8 @@ pub struct Catalog {
     pub title: String,
     /// Whether calls act on resources or are a conversation.
     pub kind: Kind,
-    /// The exact hosts of the service, lower case.
-    pub hosts: Vec<String>,
+    /// The hosts of the service; none where each policy declares its own.
+    pub hosts: Vec<HostPattern>,
     /// The header names in which the service takes a credential, lower case.
     pub slots: Vec<String>,
     /// The kinds of ids that operations act on, and that a policy may declare.
@@ -41,7 +65,52 @@ pub struct Catalog {
     /// Its GraphQL API, if it has one.
     pub graphql: Option<Graphql>,
     /// Its plain HTTP operations by path template.
-    pub rest: Index<(Option<http::Method>, Arc<OperationSpec>)>,
+    pub rest: Index<RestEntry>,
+    /// The forms in which other calls are carried.
+    pub envelopes: Vec<Envelope>,
+    /// Operations of those by name, as in `ec2:TerminateInstances`.
+    pub operations: HashMap<String, Arc<OperationSpec>>,
+    /// What is said of names that stand in no entry; the first that fits.
+    pub rules: Vec<Rule>,
+    /// What depends on arguments, for every operation whose name fits.
+    pub when: Vec<NamedClause>,
+    /// Requests with what they are; they are tests of the catalog.
+    pub examples: Vec<Example>,
+}
+
+/// A plain HTTP operation.
+#[derive(Debug)]
+pub struct RestEntry {
+    /// Its method, or any.
+    pub method: Option<http::Method>,
+    /// The only hosts where it stands, if not all.
+    pub host: Option<HostPattern>,
+    /// Query keys that have to stand there, each with its value or any.
+    pub query: Vec<(String, Option<String>)>,
+    /// Whether something in the body bears on it.
+    pub reads_body: bool,
+    /// The headers that bear on it, lower case.
+    pub headers: Vec<Box<str>>,
+    /// What it does.
+    pub spec: Arc<OperationSpec>,
+}
+
+/// What is said of operations by their names.
+#[derive(Debug)]
+pub struct Rule {
+    /// The names it is about.
+    pub names: Vec<Pattern>,
+    /// What they do.
+    pub spec: Arc<OperationSpec>,
+}
+
+/// What depends on arguments, for operations by their names.
+#[derive(Debug)]
+pub struct NamedClause {
+    /// The names it is about.
+    pub names: Vec<Pattern>,
+    /// The condition, and what then changes.
+    pub clause: Clause,
 }
 
 /// A way to execute GraphQL documents over a WebSocket, by the name of its subprotocol.
@@ -85,10 +154,8 @@ pub enum Error {
     #[error("no catalog for service `{0}`; known are: {known}", known = known().join(", "))]
     Unknown(String),
     /// The file is not YAML of the catalog's form.
-    #[error("catalog `{service}` does not load: {message}")]
+    #[error("the catalog does not load: {message}")]
     Form {
-        /// The catalog's name.
-        service: String,
         /// What the reader found, with its place.
         message: String,
     },
@@ -121,18 +188,52 @@ impl Catalog {
             .iter()
             .find(|(name, _)| *name == service)
             .ok_or_else(|| Error::Unknown(service.to_owned()))?;
-        Self::parse(service, text)
+        Self::parse(text)
     }
 
     /// Parses a catalog from YAML.
-    pub fn parse(service: &str, text: &str) -> Result<Self, Error> {
-        file::parse(service, text)
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        file::parse(text)
     }
 
     /// Whether a path executes GraphQL documents; a trailing slash makes no difference.
     pub fn is_graphql_path(&self, path: &str) -> bool {
         let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
         self.graphql.as_ref().is_some_and(|graphql| graphql.paths.iter().any(|p| p == path))
+    }
+
+    /// What the catalog says of an operation by its name: an entry, or else the first rule that fits.
+    pub fn operation(&self, name: &str) -> Option<&Arc<OperationSpec>> {
+        let graphql = self.graphql.as_ref().and_then(|graphql| graphql.operations.get(name));
+        graphql.or_else(|| self.operations.get(name)).or_else(|| {
+            let fits = |rule: &&Rule| rule.names.iter().any(|pattern| pattern.fits(name));
+            self.rules.iter().find(fits).map(|rule| &rule.spec)
+        })
+    }
+
+    /// Whether a policy may name an operation: one that the catalog has, by whatever name, or a tool
+    /// whose name only its server knows.
+    pub fn may_be_named(&self, name: &str) -> bool {
+        self.operation(name).is_some()
+            || self.rest.iter().any(|(_, entry)| *entry.spec.name == *name)
+            || (self.kind == Kind::Mcp && name.starts_with("tools/call "))
+    }
+
+    /// Every operation that stands in an entry of its own.
+    pub fn entries(&self) -> impl Iterator<Item = &Arc<OperationSpec>> {
+        let graphql = self.graphql.iter().flat_map(|graphql| graphql.operations.values());
+        let rest = self.rest.iter().map(|(_, entry)| &entry.spec);
+        graphql.chain(self.operations.values()).chain(rest)
+    }
+
+    /// Whether the policy says the hosts, because each has its own.
+    pub fn has_declared_hosts(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
+    /// Whether requests may be in an envelope.
+    pub fn has(&self, envelope: Envelope) -> bool {
+        self.envelopes.contains(&envelope)
     }
 
     /// The subprotocol of a name, if GraphQL documents are executed in it.
@@ -151,7 +252,7 @@ mod tests {
         for service in known() {
             let catalog = Catalog::embedded(service).unwrap();
             assert_eq!(&*catalog.service, service);
-            assert!(!catalog.hosts.is_empty());
+            assert!(!catalog.title.is_empty());
         }
     }
 
@@ -172,7 +273,7 @@ mod tests {
     #[test]
     fn a_destructive_operation_must_say_whether_it_can_be_undone() {
         let text = "service: x\ntitle: X\nkind: api\nhosts: [x.test]\nslots: []\nkinds: []\nrest:\n  - { operation: 'DELETE /a', effect: destructive }\n";
-        let error = Catalog::parse("x", text).unwrap_err().to_string();
+        let error = Catalog::parse(text).unwrap_err().to_string();
         assert!(error.contains("reversibility"), "{error}");
     }
 }

@@ -5,9 +5,11 @@
 //! [`Permit`], without which nothing is forwarded. Deny beats hold beats allow, and what could not
 //! be established is never an allow.
 
+mod credentials;
 mod digest;
 mod finding;
 mod opinion;
+mod plain;
 mod reason;
 mod scope;
 
@@ -323,11 +325,16 @@ pub fn decide<B>(request: Inspected<B>, context: &Context<'_>) -> Verdict<B> {
     if candidates.is_empty() {
         opinions.deny(Reason::OutOfScope, None);
         for presented in request.facts().credentials() {
-            scope::without_candidates(context, presented, &mut opinions);
+            credentials::without_candidates(context, presented, &mut opinions);
         }
     } else if opinions.is_denied() {
         // What it carries is told apart all the same: a foreign credential is the graver reason.
-        scope::credentials_alone(request.facts().credentials(), &candidates, head, &mut opinions);
+        credentials::credentials_alone(
+            request.facts().credentials(),
+            &candidates,
+            head,
+            &mut opinions,
+        );
     } else {
         websocket = scope::judge(&request, &candidates, &mut opinions);
     }

@@ -3,8 +3,12 @@
 //! Takes a policy and a request as text (request line, headers, empty line, body); returns the same
 //! verdict that the proxy would give, by the same functions. Sends nothing.
 
+pub mod example;
+
+use crate::catalog::Catalog;
 use crate::decide::{Context, Ruling, Standing, Verdict, decide};
-use crate::inspect;
+use crate::fingerprint::FingerprintKey;
+use crate::inspect::{self, Inspected};
 use crate::message::{Body, Head, Message, Refused, Target};
 use crate::policy::{Agent, Policy, Word};
 use bytes::Bytes;
@@ -57,42 +61,15 @@ impl Explained {
 
 /// Explains a request. The policy must have its stand-ins (`Policy::with_stand_ins`).
 pub fn explain(policy: &Policy, agent: &Agent, text: &str) -> Result<Explained, Error> {
-    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
-    let mut lines = head.lines();
-    let (method, url) =
-        lines.next().and_then(|line| line.trim().split_once(' ')).ok_or(Error::Line)?;
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_invalid| Error::Line)?;
-    let url = url.trim().split(' ').next().unwrap_or_default();
-    let uri: Uri = url.parse().map_err(|_invalid| Error::Line)?;
-    let headers = headers(policy, lines)?;
-    let body = stand_ins(policy, body.strip_suffix('\n').unwrap_or(body))?;
-    let target = target(&uri)?;
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let origin: Uri = path.parse().map_err(|_invalid| Error::Line)?;
-    let mut all = headers;
-    if !all.contains_key(http::header::HOST)
-        && let Ok(host) = HeaderValue::from_str(&target.authority())
-    {
-        all.insert(http::header::HOST, host);
-    }
-    let head = match Head::read(method, &origin, all, target.clone()) {
-        Ok(head) => head,
+    let (head, body) = match written(&stand_ins(policy, text)?)? {
+        Ok(written) => written,
         Err(refused) => return Ok(Explained::Refused(refused)),
     };
-    let candidates = policy.candidates(agent, &target);
+    let candidates = policy.candidates(agent, head.target());
     let catalog =
         candidates.first().and_then(|(_, resource)| resource.catalog()).map(AsRef::as_ref);
     let limit = policy.limits.inspect_kib as usize * 1024;
-    let needed = matches!(inspect::need(&head, catalog), Ok(inspect::Need::Whole));
-    let (message, failed) = if body.is_empty() {
-        (Message::<()>::new(head, Body::Empty), None)
-    } else if needed && body.len() > limit {
-        (Message::new(head, Body::Empty), Some(inspect::Unreadable::Oversize))
-    } else {
-        let (message, error) = Message::received(head, Bytes::from(body), limit);
-        (message, error.map(inspect::Unreadable::from))
-    };
-    let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
+    let inspected = inspected(head, body, catalog, &policy.fingerprints, limit);
     let standing = Standing::default();
     let context = Context { policy, agent, standing: &standing, grant: None };
     Ok(Explained::Ruled(match decide(inspected, &context) {
@@ -100,6 +77,48 @@ pub fn explain(policy: &Policy, agent: &Agent, text: &str) -> Result<Explained, 
         Verdict::Hold(held) => held.into_request().1,
         Verdict::Deny(denied) => denied.ruling,
     }))
+}
+
+/// A request that is written down: its head, or why that is refused, and its body.
+fn written(text: &str) -> Result<Result<(Head, Bytes), Refused>, Error> {
+    let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
+    let mut lines = head.lines();
+    let (method, url) =
+        lines.next().and_then(|line| line.trim().split_once(' ')).ok_or(Error::Line)?;
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_invalid| Error::Line)?;
+    let url = url.trim().split(' ').next().unwrap_or_default();
+    let uri: Uri = url.parse().map_err(|_invalid| Error::Line)?;
+    let mut headers = headers(lines)?;
+    let body = body.strip_suffix('\n').unwrap_or(body).to_owned();
+    let target = target(&uri)?;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let origin: Uri = path.parse().map_err(|_invalid| Error::Line)?;
+    if !headers.contains_key(http::header::HOST)
+        && let Ok(host) = HeaderValue::from_str(&target.authority())
+    {
+        headers.insert(http::header::HOST, host);
+    }
+    Ok(Head::read(method, &origin, headers, target).map(|head| (head, Bytes::from(body))))
+}
+
+/// What the proxy finds in a request, as far as its body is needed and fits.
+fn inspected(
+    head: Head,
+    body: Bytes,
+    catalog: Option<&Catalog>,
+    key: &FingerprintKey,
+    limit: usize,
+) -> Inspected<()> {
+    let needed = matches!(inspect::need(&head, catalog), Ok(inspect::Need::Whole));
+    let (message, failed) = if body.is_empty() {
+        (Message::new(head, Body::Empty), None)
+    } else if needed && body.len() > limit {
+        (Message::new(head, Body::Empty), Some(inspect::Unreadable::Oversize))
+    } else {
+        let (message, error) = Message::received(head, body, limit);
+        (message, error.map(inspect::Unreadable::from))
+    };
+    inspect::request(message, catalog, key, failed)
 }
 
 fn target(uri: &Uri) -> Result<Target, Error> {
@@ -119,14 +138,13 @@ fn target(uri: &Uri) -> Result<Target, Error> {
     })
 }
 
-fn headers<'a>(policy: &Policy, lines: impl Iterator<Item = &'a str>) -> Result<HeaderMap, Error> {
+fn headers<'a>(lines: impl Iterator<Item = &'a str>) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     for line in lines.filter(|line| !line.trim().is_empty()) {
         let error = || Error::Header(line.split(':').next().unwrap_or_default().to_owned());
         let (name, value) = line.split_once(':').ok_or_else(error)?;
         let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_invalid| error())?;
-        let value = stand_ins(policy, value.trim())?;
-        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_invalid| error())?;
+        let value = HeaderValue::from_bytes(value.trim().as_bytes()).map_err(|_invalid| error())?;
         headers.append(name, value);
     }
     Ok(headers)

@@ -49,6 +49,9 @@ pub enum Unreadable {
     /// The multipart form is not in the one grammar that all parsers share.
     #[error("the multipart form does not parse: {0}")]
     Multipart(&'static str),
+    /// It names more things than are looked up.
+    #[error("it names more than 1,000 things; split it")]
+    Crowded,
     /// The message of a WebSocket is none of its protocol.
     #[error("the message cannot be read: {0}")]
     Message(&'static str),
@@ -167,6 +170,9 @@ pub fn need(head: &Head, catalog: Option<&Catalog>) -> Result<Need, Unreadable> 
         let read = matches!(*head.method(), Method::GET | Method::HEAD);
         return Ok(if read { Need::Nothing } else { Need::Whole });
     }
+    if catalog.is_some_and(|catalog| rest::reads_body(head, catalog)) {
+        return Ok(Need::Whole);
+    }
     let watch = Watch::of(head, catalog.is_some())?;
     Ok(watch.map_or(Need::Nothing, |watch| Need::Look(Box::new(watch))))
 }
@@ -206,10 +212,7 @@ pub fn request<B>(
             Some(catalog) if catalog.is_graphql_path(head.path().as_str()) => {
                 graphql_operations(&message, catalog, &mut facts)
             }
-            Some(catalog) => {
-                facts.operations = Arc::from([rest::catalogued(head, catalog)]);
-                Ok(())
-            }
+            Some(catalog) => rest_operation(&message, catalog, &mut facts),
             None => {
                 facts.operations = Arc::from([rest::plain(head)]);
                 Ok(())
@@ -257,17 +260,34 @@ fn graphql_operations<B>(
     executed(&request, catalog, facts)
 }
 
+fn rest_operation<B>(
+    message: &Message<B>,
+    catalog: &Catalog,
+    facts: &mut Facts,
+) -> Result<(), Unreadable> {
+    let head = message.head();
+    let body = match message.whole().filter(|_| rest::reads_body(head, catalog)) {
+        Some(_) if head.is_coded() => return Err(Unreadable::Coded),
+        Some(bytes) => rest::body(head, bytes)?,
+        None => None,
+    };
+    facts.operations = Arc::from([rest::catalogued(head, body, catalog)]);
+    too_many(&facts.operations)
+}
+
 /// Reads what a GraphQL server executes.
 fn executed(request: &Value, catalog: &Catalog, facts: &mut Facts) -> Result<(), Unreadable> {
     let document = graphql::read(request)?;
     facts.meaning = Meaning(document.meaning);
     facts.operations =
-        document.calls.iter().map(|call| operation::of_call(call, catalog)).collect();
-    let ids = facts.operations.iter().map(|one| one.decides.len() + one.names.len());
-    if ids.sum::<usize>() > IDENTITIES {
-        return Err(Unreadable::Graphql("it names more than 1,000 things"));
-    }
-    Ok(())
+        document.calls.into_iter().map(|call| operation::of_call(call, catalog)).collect();
+    too_many(&facts.operations)
+}
+
+/// Whether a request names more things than are looked up.
+fn too_many(operations: &[Operation]) -> Result<(), Unreadable> {
+    let ids = operations.iter().map(|one| one.decides.len() + one.names.len());
+    if ids.sum::<usize>() > IDENTITIES { Err(Unreadable::Crowded) } else { Ok(()) }
 }
 
 /// More ids than that in one request are no everyday work, and cost a judge too much.

@@ -134,6 +134,13 @@ impl Secrets for FromSystem {
         }
         if bytes.is_empty() { Err(format!("{} is empty", path.display())) } else { Ok(bytes) }
     }
+
+    fn catalog(&self, path: &Path) -> Result<String, String> {
+        if writable_by_others(path).map_err(|error| error.to_string())? {
+            return Err(Error::Writable(path.to_owned()).to_string());
+        }
+        fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+    }
 }
 
 /// Loads a policy. Its fingerprint key is read from the state folder, and made there if `make`.

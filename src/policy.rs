@@ -19,7 +19,7 @@ pub use node::{Place, Problem};
 pub use report::Report;
 pub use schema::schema;
 
-use crate::catalog::{Catalog, Effect, Reversibility};
+use crate::catalog::{Catalog, Effect, HostPattern, Reversibility};
 use crate::fingerprint::{Fingerprint, FingerprintKey};
 use crate::message::{Host, Target};
 use std::collections::{BTreeMap, HashMap};
@@ -146,6 +146,7 @@ pub struct Agent {
     pub credentials: Vec<Ix>,
     exact: HashMap<String, Vec<Ix>>,
     wildcard: HashMap<String, Vec<Ix>>,
+    below: HashMap<String, Vec<Ix>>,
 }
 
 /// One issued credential.
@@ -168,6 +169,8 @@ pub struct Resource {
     pub environment: Option<Arc<str>>,
     /// Where it stands in the policy.
     pub place: Place,
+    /// The hosts it covers.
+    pub hosts: Vec<HostPattern>,
     /// The ports it covers.
     pub ports: Vec<Port>,
     /// How it judges.
@@ -266,26 +269,27 @@ impl Policy {
         self.agents.iter().find(|agent| matches!(agent.proof, Proof::OnlyAgent))
     }
 
-    /// The agent's resources that cover a target.
+    /// The agent's resources that cover a target. Where catalogs meet, the one that says the host most
+    /// exactly describes it, and only its resources judge.
     pub fn candidates(&self, agent: &Agent, target: &Target) -> Vec<(Ix, &Resource)> {
-        let exact = agent.exact.get(target.host().as_str());
-        let wildcard = target.host().parent().and_then(|parent| agent.wildcard.get(parent));
-        exact
-            .into_iter()
-            .chain(wildcard)
-            .flatten()
-            .filter_map(|ix| Some((*ix, self.resources.get(*ix)?)))
-            .filter(|(_, resource)| {
-                let wanted = Port { number: target.port(), cleartext: target.is_cleartext() };
-                resource.ports.contains(&wanted)
-            })
-            .collect()
+        let wanted = Port { number: target.port(), cleartext: target.is_cleartext() };
+        let mut candidates: Vec<_> = agent
+            .covering(target.host())
+            .filter_map(|ix| Some((ix, self.resources.get(ix)?)))
+            .filter(|(_, resource)| resource.ports.contains(&wanted))
+            .collect();
+        let service = |resource: &Resource| resource.catalog().map(|c| c.service.clone());
+        if let Some(first) = candidates.first().map(|(_, resource)| service(resource))
+            && candidates.len() > 1
+        {
+            candidates.retain(|(_, resource)| service(resource) == first);
+        }
+        candidates
     }
 
     /// Whether the agent has any resource on a host, whatever the port.
     pub fn declares(&self, agent: &Agent, host: &Host) -> bool {
-        agent.exact.contains_key(host.as_str())
-            || host.parent().is_some_and(|parent| agent.wildcard.contains_key(parent))
+        agent.covering(host).next().is_some()
     }
 
     /// The issued credential of a fingerprint.
@@ -356,6 +360,20 @@ impl Policy {
     /// A place as it stands in denials and records.
     pub fn rule_name(&self, place: Place) -> String {
         format!("{}:{}", self.file_name, place.line)
+    }
+}
+
+impl Agent {
+    /// The resources on a host, those first that say it most exactly.
+    fn covering<'a>(&'a self, host: &'a Host) -> impl Iterator<Item = Ix> + 'a {
+        let exact = self.exact.get(host.as_str());
+        let wildcard = host.parent().and_then(|parent| self.wildcard.get(parent));
+        let parents = std::iter::successors(host.parent(), |parent| {
+            parent.split_once('.').map(|(_, parent)| parent)
+        });
+        let parents = parents.take_while(|_| !self.below.is_empty());
+        let below = parents.filter_map(|parent| self.below.get(parent));
+        exact.into_iter().chain(wildcard).chain(below).flatten().copied()
     }
 }
 

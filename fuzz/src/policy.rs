@@ -26,6 +26,10 @@ impl Secrets for Fixed {
     fn file(&self, _path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
         Err("there are no files".to_owned())
     }
+
+    fn catalog(&self, path: &Path) -> Result<String, String> {
+        Err(format!("{}: there are no files here", path.display()))
+    }
 }
 
 /// Reads the bytes as a policy, and judges a few requests under it.

@@ -1,11 +1,13 @@
 //! The YAML form of a catalog, and its compilation.
 //!
-//! Takes text, returns a [`Catalog`]; refuses unknown keys, duplicate operations and kinds that
-//! are used but not declared.
+//! Takes text, returns a [`Catalog`]; refuses unknown keys, duplicate operations, kinds that are
+//! used but not declared, and arguments that a path does not have.
 
+use super::condition::{self, Pattern};
+use super::hosts::HostPattern;
 use super::{
-    Catalog, Dialect, Effect, Error, Graphql, Identifier, Kind, OperationSpec, Reveal,
-    Reversibility,
+    Catalog, Clause, Dialect, Effect, Envelope, Error, Example, Graphql, Identifier, Kind,
+    NamedClause, OperationSpec, RestEntry, Reveal, Reversibility, Rule,
 };
 use crate::policy::path::{Index, Template};
 use serde::Deserialize;
@@ -25,6 +27,16 @@ struct File {
     graphql: Option<GraphqlFile>,
     #[serde(default)]
     rest: Vec<RestFile>,
+    #[serde(default)]
+    envelopes: Vec<Envelope>,
+    #[serde(default)]
+    operations: BTreeMap<String, EntryFile>,
+    #[serde(default)]
+    rules: Vec<RuleFile>,
+    #[serde(default)]
+    when: Vec<NamedClauseFile>,
+    #[serde(default)]
+    examples: Vec<Example>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +55,8 @@ struct GraphqlFile {
     reveals: Vec<RevealFile>,
 }
 
+/// What is said of one operation. The forms that have more keys repeat these, because unknown keys
+/// are refused.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EntryFile {
@@ -53,13 +67,21 @@ struct EntryFile {
     decides: BTreeMap<String, String>,
     #[serde(default)]
     names: BTreeMap<String, String>,
+    #[serde(default)]
+    when: Vec<ClauseFile>,
     note: Option<String>,
+    #[serde(default)]
+    unchecked: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RestFile {
     operation: String,
+    name: Option<String>,
+    host: Option<String>,
+    #[serde(default)]
+    query: BTreeMap<String, String>,
     effect: Effect,
     reversibility: Option<Reversibility>,
     window: Option<String>,
@@ -67,6 +89,69 @@ struct RestFile {
     decides: BTreeMap<String, String>,
     #[serde(default)]
     names: BTreeMap<String, String>,
+    #[serde(default)]
+    when: Vec<ClauseFile>,
+    note: Option<String>,
+    #[serde(default)]
+    unchecked: bool,
+}
+
+/// What is said of every operation whose name fits and that stands in no entry. Its `names` are
+/// names of operations, so the ids that only name stand under `mentions`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleFile {
+    names: Vec<String>,
+    effect: Effect,
+    reversibility: Option<Reversibility>,
+    window: Option<String>,
+    #[serde(default)]
+    decides: BTreeMap<String, String>,
+    #[serde(default)]
+    mentions: BTreeMap<String, String>,
+    #[serde(default)]
+    when: Vec<ClauseFile>,
+    note: Option<String>,
+    #[serde(default)]
+    unchecked: bool,
+}
+
+/// A condition, and what the call does where it is so.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClauseFile {
+    argument: String,
+    is: Option<condition::Scalar>,
+    r#in: Option<Vec<condition::Scalar>>,
+    like: Option<String>,
+    present: Option<bool>,
+    empty: Option<bool>,
+    at_least: Option<f64>,
+    at_most: Option<f64>,
+    anywhere: Option<condition::Member>,
+    #[serde(default)]
+    not: bool,
+    effect: Option<Effect>,
+    reversibility: Option<Reversibility>,
+    window: Option<String>,
+    note: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedClauseFile {
+    names: Vec<String>,
+    argument: String,
+    is: Option<condition::Scalar>,
+    r#in: Option<Vec<condition::Scalar>>,
+    like: Option<String>,
+    present: Option<bool>,
+    empty: Option<bool>,
+    anywhere: Option<condition::Member>,
+    #[serde(default)]
+    not: bool,
+    effect: Option<Effect>,
+    reversibility: Option<Reversibility>,
     note: Option<String>,
 }
 
@@ -80,29 +165,43 @@ struct RevealFile {
     below: Option<String>,
 }
 
-pub(super) fn parse(service: &str, text: &str) -> Result<Catalog, Error> {
-    let file: File = serde_saphyr::from_str(text)
-        .map_err(|error| Error::Form { service: service.to_owned(), message: error.to_string() })?;
-    if file.service != service {
-        let message = format!("it says `service: {}`", file.service);
-        return Err(Error::Form { service: service.to_owned(), message });
-    }
+pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
+    let file: File =
+        serde_saphyr::from_str(text).map_err(|error| Error::Form { message: error.to_string() })?;
+    let service = &*file.service;
     let compile = Compile { service, kinds: &file.kinds };
     let graphql = file.graphql.map(|graphql| compile.graphql(graphql)).transpose()?;
     let mut rest = Index::default();
     for entry in file.rest {
         compile.rest(&mut rest, entry)?;
     }
+    let mut operations = HashMap::new();
+    for (name, entry) in file.operations {
+        let spec = compile.operation(&name, entry)?;
+        operations.insert(name, Arc::new(spec));
+    }
+    let rules = file.rules.into_iter().map(|rule| compile.rule(rule)).collect::<Result<_, _>>()?;
+    let when = file.when.into_iter().map(|clause| compile.named_clause(clause));
+    let when = when.collect::<Result<_, _>>()?;
     let slot = |slot: String| slot.strip_prefix("header ").unwrap_or(&slot).to_owned();
+    let hosts = file.hosts.iter().map(|host| {
+        HostPattern::parse(host)
+            .ok_or_else(|| compile.error(host, "it is no host, `*.host` or `**.host`"))
+    });
     Ok(Catalog {
         service: Arc::from(service),
         title: file.title,
         kind: file.kind,
-        hosts: file.hosts,
+        hosts: hosts.collect::<Result<_, _>>()?,
         slots: file.slots.into_iter().map(slot).collect(),
         kinds: file.kinds,
+        envelopes: file.envelopes,
         graphql,
         rest,
+        operations,
+        rules,
+        when,
+        examples: file.examples,
     })
 }
 
@@ -139,30 +238,129 @@ impl Compile<'_> {
         })
     }
 
-    fn rest(
-        &self,
-        index: &mut Index<(Option<http::Method>, Arc<OperationSpec>)>,
-        file: RestFile,
-    ) -> Result<(), Error> {
-        let name = file.operation;
-        let (method, template) = crate::policy::path::parse_rule(&name)
-            .map_err(|error| self.error(&name, error.to_string()))?;
+    fn rest(&self, index: &mut Index<RestEntry>, file: RestFile) -> Result<(), Error> {
+        let rule = file.operation;
+        let name = file.name.unwrap_or_else(|| rule.clone());
+        let (method, template) = crate::policy::path::parse_rule(&rule)
+            .map_err(|error| self.error(&rule, error.to_string()))?;
+        let host = file.host.map(|host| {
+            HostPattern::parse(&host)
+                .ok_or_else(|| self.error(&rule, format!("`{host}` is no host")))
+        });
         let entry = EntryFile {
             effect: file.effect,
             reversibility: file.reversibility,
             window: file.window,
             decides: file.decides,
             names: file.names,
+            when: file.when,
             note: file.note,
+            unchecked: file.unchecked,
         };
-        for parameter in entry.decides.keys().chain(entry.names.keys()) {
-            if !Template::parameters(&template).any(|name| name == parameter) {
-                return Err(self.error(&name, format!("its path has no parameter `{parameter}`")));
+        let spec = self.operation(&name, entry)?;
+        let places = || {
+            let ids = spec.decides.iter().chain(&spec.names);
+            ids.flat_map(Identifier::places)
+                .chain(spec.when.iter().map(|clause| &clause.condition.at))
+        };
+        for place in places() {
+            let parameter = || Template::parameters(&template).any(|name| name == place.first());
+            let elsewhere = ["query", "header", "body"].contains(&place.first());
+            if !(if elsewhere { place.depth() > 1 } else { place.depth() == 1 && parameter() }) {
+                let message = format!(
+                    "its path has no parameter `{place}`; what stands elsewhere is `query.NAME`, `header.NAME` or `body.NAME`"
+                );
+                return Err(self.error(&rule, message));
             }
         }
-        let spec = Arc::new(self.operation(&name, entry)?);
-        index.insert(&template, (method, spec));
+        if let Some(name) =
+            Template::parameters(&template).find(|name| ["query", "header", "body"].contains(name))
+        {
+            return Err(self.error(&rule, format!("a path parameter cannot be called `{name}`")));
+        }
+        let reads_body = places().any(|place| place.first() == "body");
+        let headers = places().filter(|place| place.first() == "header");
+        let headers = headers.map(|place| Box::from(place.last())).collect();
+        let query =
+            file.query.into_iter().map(|(key, value)| (key, (value != "*").then_some(value)));
+        let query = query.collect();
+        let host = host.transpose()?;
+        let spec = Arc::new(spec);
+        index.insert(&template, RestEntry { method, host, query, reads_body, headers, spec });
         Ok(())
+    }
+
+    fn rule(&self, file: RuleFile) -> Result<Rule, Error> {
+        let name = file.names.join(", ");
+        if file.names.is_empty() {
+            return Err(self.error("rules", "a rule names the operations it is about"));
+        }
+        let entry = EntryFile {
+            effect: file.effect,
+            reversibility: file.reversibility,
+            window: file.window,
+            decides: file.decides,
+            names: file.mentions,
+            when: file.when,
+            note: file.note,
+            unchecked: file.unchecked,
+        };
+        let spec = Arc::new(self.operation(&name, entry)?);
+        Ok(Rule { names: file.names.iter().map(|name| Pattern::new(name)).collect(), spec })
+    }
+
+    fn named_clause(&self, file: NamedClauseFile) -> Result<NamedClause, Error> {
+        let clause = ClauseFile {
+            argument: file.argument,
+            is: file.is,
+            r#in: file.r#in,
+            like: file.like,
+            present: file.present,
+            empty: file.empty,
+            at_least: None,
+            at_most: None,
+            anywhere: file.anywhere,
+            not: file.not,
+            effect: file.effect,
+            reversibility: file.reversibility,
+            window: None,
+            note: file.note,
+        };
+        let clause = self.clause(&file.names.join(", "), clause)?;
+        Ok(NamedClause {
+            names: file.names.iter().map(|name| Pattern::new(name)).collect(),
+            clause,
+        })
+    }
+
+    fn clause(&self, name: &str, file: ClauseFile) -> Result<Clause, Error> {
+        let written = condition::Written {
+            argument: file.argument,
+            is: file.is,
+            r#in: file.r#in,
+            like: file.like,
+            present: file.present,
+            empty: file.empty,
+            at_least: file.at_least,
+            at_most: file.at_most,
+            anywhere: file.anywhere,
+            not: file.not,
+        };
+        let condition =
+            written.condition().map_err(|error| self.error(name, format!("`when`: {error}")))?;
+        if file.effect.is_none() && file.reversibility.is_none() {
+            return Err(self.error(name, "`when`: say what changes: `effect` or `reversibility`"));
+        }
+        if file.effect == Some(Effect::Destructive) && file.reversibility.is_none() {
+            return Err(self.error(name, "`when`: what destroys needs `reversibility:`"));
+        }
+        Ok(Clause {
+            condition,
+            effect: file.effect,
+            reversibility: file.reversibility,
+            window: file.window,
+            note: file.note,
+        })
     }
 
     fn operation(&self, name: &str, entry: EntryFile) -> Result<OperationSpec, Error> {
@@ -178,6 +376,12 @@ impl Compile<'_> {
             (_, Some(reversibility)) => reversibility,
             (_, None) => Reversibility::Reversible,
         };
+        if (reversibility == Reversibility::Recoverable) != entry.window.is_some() {
+            let message =
+                "what is recoverable says for how long in `window:`, and nothing else does";
+            return Err(self.error(name, message));
+        }
+        let when = entry.when.into_iter().map(|clause| self.clause(name, clause));
         Ok(OperationSpec {
             name: Arc::from(name),
             effect: entry.effect,
@@ -185,6 +389,8 @@ impl Compile<'_> {
             window: entry.window,
             decides: self.identifiers(name, entry.decides)?,
             names: self.identifiers(name, entry.names)?,
+            when: when.collect::<Result<_, _>>()?,
+            unchecked: entry.unchecked,
             note: entry.note,
         })
     }
@@ -195,14 +401,14 @@ impl Compile<'_> {
         ids: BTreeMap<String, String>,
     ) -> Result<Vec<Identifier>, Error> {
         ids.into_iter()
-            .map(|(path, kind)| {
+            .map(|(place, kind)| {
                 if !self.kinds.contains(&kind) {
                     return Err(
                         self.error(name, format!("`{kind}` is not among the catalog's `kinds`"))
                     );
                 }
-                let path = path.split('.').map(Into::into).collect();
-                Ok(Identifier { path, kind: Arc::from(kind) })
+                Identifier::parse(&place, Arc::from(kind))
+                    .ok_or_else(|| self.error(name, format!("`{place}` is no place of an id")))
             })
             .collect()
     }

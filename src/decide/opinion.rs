@@ -3,7 +3,7 @@
 //! Takes what each resource, credential and target says of a request; returns a [`Ruling`]: the
 //! strictest word stands, and the first reason in the order of [`Reason`] among those that carry it.
 
-use super::scope::Does;
+use super::plain::Does;
 use super::{Context, Finding, Reason, Ruling, Standing, Target, Terms};
 use crate::catalog::{Effect, Reversibility};
 use crate::fingerprint::Fingerprint;

@@ -1,10 +1,13 @@
 //! One operation of a request: what it does, and the ids it carries.
 //!
-//! Takes a GraphQL call or a matched path with what the catalog says of it; returns [`Operation`].
-//! An operation the catalog does not have is `unknown`, and every string in it may be an id.
+//! Takes a call with its arguments and what the catalog says of it; returns [`Operation`]. An
+//! operation the catalog does not have is `unknown`, and every string in it may be an id.
 
 use super::graphql::Call;
-use crate::catalog::{Catalog, Effect, Identifier, OperationSpec, Reversibility};
+use crate::catalog::condition::Pattern;
+use crate::catalog::{
+    Arguments, Catalog, Clause, Effect, Identifier, OperationSpec, Reversibility,
+};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -38,31 +41,37 @@ pub struct Operation {
     pub known: bool,
     /// What an approver should know.
     pub note: Option<String>,
+    /// What it is called with, for conditions; never shown.
+    pub arguments: Arguments,
 }
 
 impl Operation {
-    /// One that a catalog has, with the ids that a look-up of argument paths finds.
+    /// A call by its name in a catalog; unknown where the catalog does not have it.
+    pub(super) fn named(name: Arc<str>, arguments: Arguments, catalog: &Catalog) -> Self {
+        match catalog.operation(&name) {
+            Some(spec) => Self::known(name, spec, arguments, catalog),
+            None => Self::unknown(name, arguments),
+        }
+    }
+
+    /// One that a catalog has.
     pub(super) fn known(
         name: Arc<str>,
         spec: &OperationSpec,
-        find: impl Fn(&Identifier) -> Option<Vec<String>>,
+        arguments: Arguments,
+        catalog: &Catalog,
     ) -> Self {
         let mut decides = Vec::new();
         let mut account = spec.decides.is_empty();
         for identifier in &spec.decides {
-            match find(identifier) {
-                Some(values) if !values.is_empty() => {
-                    decides.extend(identities(identifier, values));
-                }
-                _ => account = true,
-            }
+            let found = identifier.find(&arguments);
+            account |= found.is_empty();
+            decides.extend(identities(identifier, found));
         }
-        let names = spec
-            .names
-            .iter()
-            .flat_map(|identifier| identities(identifier, find(identifier).unwrap_or_default()));
-        Self {
-            name,
+        let names = spec.names.iter();
+        let names =
+            names.flat_map(|identifier| identities(identifier, identifier.find(&arguments)));
+        let mut operation = Self {
             effect: spec.effect,
             reversibility: spec.reversibility,
             window: spec.window.clone(),
@@ -71,11 +80,48 @@ impl Operation {
             account,
             known: true,
             note: spec.note.clone(),
+            name,
+            arguments,
+        };
+        operation.depend(spec, catalog);
+        operation
+    }
+
+    /// What depends on arguments. The gravest of the clauses that make it graver stands over all that
+    /// make it milder.
+    fn depend(&mut self, spec: &OperationSpec, catalog: &Catalog) {
+        let by_name = catalog.when.iter().filter(|clause| fits(&clause.names, &self.name));
+        let clauses = spec.when.iter().chain(by_name.map(|clause| &clause.clause));
+        let base = (spec.effect, spec.reversibility);
+        let applying = clauses.filter(|clause| clause.applies(&self.arguments, base.0, base.1));
+        let (graver, milder): (Vec<&Clause>, Vec<&Clause>) =
+            applying.partition(|clause| clause.is_graver_than(base.0, base.1));
+        let standing = match graver.iter().max_by_key(|clause| clause.gravity(base.0, base.1)) {
+            Some(gravest) => Some(*gravest),
+            None => milder.first().copied(),
+        };
+        let Some(clause) = standing else { return };
+        self.effect = clause.effect.unwrap_or(self.effect);
+        self.reversibility = match (clause.reversibility, clause.effect) {
+            (Some(reversibility), _) => reversibility,
+            // What only reads leaves nothing to undo.
+            (None, Some(Effect::Read)) => Reversibility::Reversible,
+            (None, _) => self.reversibility,
+        };
+        if clause.window.is_some() || self.reversibility != Reversibility::Recoverable {
+            self.window = clause.window.clone();
+        }
+        if clause.note.is_some() {
+            self.note = clause.note.clone();
         }
     }
 
-    /// One that no catalog has.
-    pub(super) fn unknown(name: Arc<str>, strings: Vec<String>) -> Self {
+    /// One that no catalog has; every text in it may be an id.
+    pub(super) fn unknown(name: Arc<str>, arguments: Arguments) -> Self {
+        let mut strings = Vec::new();
+        for value in arguments.values().values() {
+            collect_strings(value, &mut strings);
+        }
         Self {
             name,
             effect: Effect::Unknown,
@@ -86,18 +132,28 @@ impl Operation {
             account: true,
             known: false,
             note: None,
+            arguments,
+        }
+    }
+
+    /// One that reads and has no ids, whatever a catalog says.
+    pub(super) fn reading(name: Arc<str>) -> Self {
+        Self {
+            effect: Effect::Read,
+            reversibility: Reversibility::Reversible,
+            known: true,
+            ..Self::unknown(name, Arguments::default())
         }
     }
 
     /// One that says something of a WebSocket and acts on nothing: a read of the account.
     pub(super) fn of_socket(what: &str) -> Self {
-        Self {
-            effect: Effect::Read,
-            reversibility: Reversibility::Reversible,
-            known: true,
-            ..Self::unknown(Arc::from(format!("websocket {what}")), Vec::new())
-        }
+        Self::reading(Arc::from(format!("websocket {what}")))
     }
+}
+
+fn fits(names: &[Pattern], name: &str) -> bool {
+    names.iter().any(|pattern| pattern.fits(name))
 }
 
 fn identities(identifier: &Identifier, values: Vec<String>) -> impl Iterator<Item = Identity> {
@@ -105,9 +161,27 @@ fn identities(identifier: &Identifier, values: Vec<String>) -> impl Iterator<Ite
 }
 
 /// The operation of a GraphQL root field.
-pub(super) fn of_call(call: &Call, catalog: &Catalog) -> Operation {
+pub(super) fn of_call(call: Call, catalog: &Catalog) -> Operation {
+    let revealed = reveals(&call, catalog);
+    let name: Arc<str> = Arc::from(format!("{} {}", call.kind, call.field));
+    // Introspection says what the schema is, and acts on nothing.
+    let introspects = matches!(call.field.as_str(), "__schema" | "__type" | "__typename");
+    let mut operation = if introspects {
+        Operation::reading(name)
+    } else {
+        Operation::named(name, Arguments::new(call.arguments), catalog)
+    };
+    if revealed && matches!(operation.effect, Effect::Read | Effect::Write) {
+        operation.effect = Effect::Credential;
+        operation.note = Some("a nested field reveals secrets".to_owned());
+    }
+    operation
+}
+
+/// Whether a nested field of a call reveals secrets.
+fn reveals(call: &Call, catalog: &Catalog) -> bool {
     let reveals = catalog.graphql.iter().flat_map(|graphql| &graphql.reveals);
-    let revealed = reveals.into_iter().any(|reveal| {
+    reveals.into_iter().any(|reveal| {
         call.nested.iter().any(|nested| {
             *nested.field == *reveal.field
                 && reveal.below.as_ref().is_none_or(|below| {
@@ -122,58 +196,7 @@ pub(super) fn of_call(call: &Call, catalog: &Catalog) -> Operation {
                     )
                 })
         })
-    });
-    let name: Arc<str> = Arc::from(format!("{} {}", call.kind, call.field));
-    let spec = catalog.graphql.as_ref().and_then(|graphql| graphql.operations.get(&*name));
-    let mut operation = match spec {
-        Some(spec) => Operation::known(name, spec, |identifier| argument(call, identifier)),
-        // Introspection says what the schema is, and acts on nothing.
-        None if matches!(call.field.as_str(), "__schema" | "__type" | "__typename") => Operation {
-            effect: Effect::Read,
-            reversibility: Reversibility::Reversible,
-            known: true,
-            ..Operation::unknown(name, Vec::new())
-        },
-        None => {
-            let mut strings = Vec::new();
-            for value in call.arguments.values() {
-                collect_strings(value, &mut strings);
-            }
-            Operation::unknown(name, strings)
-        }
-    };
-    if revealed && matches!(operation.effect, Effect::Read | Effect::Write) {
-        operation.effect = Effect::Credential;
-        operation.note = Some("a nested field reveals secrets".to_owned());
-    }
-    operation
-}
-
-/// The ids at an argument path; none if nothing stands there.
-fn argument(call: &Call, identifier: &Identifier) -> Option<Vec<String>> {
-    let (first, rest) = identifier.path.split_first()?;
-    let mut found = Vec::new();
-    walk(call.arguments.get(&**first)?, rest, &mut found);
-    (!found.is_empty()).then_some(found)
-}
-
-fn walk(value: &Value, path: &[Box<str>], found: &mut Vec<String>) {
-    match (value, path.split_first()) {
-        (Value::Array(members), _) => members.iter().for_each(|member| walk(member, path, found)),
-        (Value::Object(map), Some((key, rest))) => {
-            if let Some(value) = map.get(&**key) {
-                walk(value, rest, found);
-            }
-        }
-        (Value::String(text), None) => found.push(text.clone()),
-        (Value::Number(number), None) => found.push(number.to_string()),
-        // An object or boolean where an id belongs is an id that nobody owns.
-        (Value::Object(_) | Value::Bool(_), None)
-        | (Value::String(_) | Value::Number(_) | Value::Bool(_), Some(_)) => {
-            found.push(String::new());
-        }
-        (Value::Null, _) => {}
-    }
+    })
 }
 
 fn collect_strings(value: &Value, strings: &mut Vec<String>) {

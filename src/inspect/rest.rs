@@ -3,13 +3,15 @@
 //! Takes the head of a request; returns the operation that its method and path mean, by a catalog
 //! or by the plain rules: method first, then words that destroy wherever they stand.
 
+use super::Unreadable;
 use super::credential::shown_path;
 use super::operation::Operation;
-use crate::catalog::{Catalog, Effect, OperationSpec, Reversibility};
-use crate::message::Head;
+use crate::catalog::{Arguments, Catalog, Effect, RestEntry, Reversibility};
+use crate::message::{Head, json, path};
 use crate::policy::path::bare;
 use crate::policy::path::{Segment, Template};
 use http::Method;
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -51,7 +53,7 @@ pub(super) fn plain(head: &Head) -> Operation {
         }
     };
     let note = batch.then(|| "it carries calls of its own, which are not read".to_owned());
-    let unknown = Operation::unknown(name(head), Vec::new());
+    let unknown = Operation::unknown(name(head), Arguments::default());
     Operation { effect, reversibility, known: true, note, ..unknown }
 }
 
@@ -91,24 +93,121 @@ pub(super) fn message(head: &Head, is_text: bool) -> Operation {
     Operation { name: Arc::from(format!("{kind} {}", call.name)), effect, ..call }
 }
 
-/// The operation of a call to a catalogued host outside its GraphQL paths.
-pub(super) fn catalogued(head: &Head, catalog: &Catalog) -> Operation {
+/// The operation of a call to a catalogued host outside its other envelopes. `body` is what was read
+/// of the body where the entry needs it.
+pub(super) fn catalogued(head: &Head, body: Option<Value>, catalog: &Catalog) -> Operation {
     let segments = head.path().segments();
     let path: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
-    let method = if *head.method() == Method::HEAD { &Method::GET } else { head.method() };
-    let matching = catalog.rest.matches(&path);
-    let best = matching
-        .into_iter()
-        .filter(|(_, (wanted, _))| wanted.as_ref().is_none_or(|wanted| wanted == method))
-        .max_by_key(|(template, (_, spec))| (literals(template), spec.effect));
-    let Some((template, (_, spec))) = best else {
-        return Operation::unknown(name(head), Vec::new());
+    let Some((template, entry)) = entry(head, &path, catalog) else {
+        return Operation::unknown(name(head), Arguments::default());
     };
-    let spec: &OperationSpec = spec;
-    Operation::known(spec.name.clone(), spec, |identifier| {
-        let parameter = identifier.path.first()?;
-        Some(vec![template.capture(parameter, &path)?.to_owned()])
+    let arguments = arguments(head, template, entry, &path, body);
+    Operation::known(entry.spec.name.clone(), &entry.spec, arguments, catalog)
+}
+
+/// Whether the entry of a call needs its body.
+pub(super) fn reads_body(head: &Head, catalog: &Catalog) -> bool {
+    let segments = head.path().segments();
+    let path: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
+    entry(head, &path, catalog).is_some_and(|(_, entry)| entry.reads_body)
+}
+
+/// The entry of a call: the one that says most of it, the gravest of those that say as much.
+fn entry<'c>(
+    head: &Head,
+    path: &[&str],
+    catalog: &'c Catalog,
+) -> Option<&'c (Template, RestEntry)> {
+    let method = if *head.method() == Method::HEAD { &Method::GET } else { head.method() };
+    let host = head.target().host().as_str();
+    let stands = |(key, value): &(String, Option<String>)| {
+        head.query()
+            .pairs()
+            .iter()
+            .any(|(name, given)| name == key && value.as_ref().is_none_or(|value| value == given))
+    };
+    let fits = |entry: &RestEntry| {
+        entry.method.as_ref().is_none_or(|wanted| wanted == method)
+            && entry.host.as_ref().is_none_or(|wanted| wanted.fits(host))
+            && entry.query.iter().all(stands)
+    };
+    let matching = catalog.rest.matches(path).into_iter().filter(|(_, entry)| fits(entry));
+    matching.max_by_key(|(template, entry)| {
+        let spec = &entry.spec;
+        (literals(template), entry.query.len(), spec.effect, spec.reversibility)
     })
+}
+
+/// What a call is called with: parameters of its path by name, then `query`, `header` and `body`.
+fn arguments(
+    head: &Head,
+    template: &Template,
+    entry: &RestEntry,
+    path: &[&str],
+    body: Option<Value>,
+) -> Arguments {
+    let mut values = Map::new();
+    for name in template.parameters() {
+        if let Some(value) = template.capture(name, path) {
+            values.insert(name.to_owned(), Value::from(value));
+        }
+    }
+    if !head.query().pairs().is_empty() {
+        values.insert("query".to_owned(), Value::Object(fields(head.query().pairs())));
+    }
+    let headers = entry.headers.iter().filter_map(|name| {
+        let values = head.headers().get_all(&**name).iter();
+        let values: Vec<Value> =
+            values.map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect();
+        (!values.is_empty()).then(|| (name.to_string(), Value::Array(values)))
+    });
+    let headers: Map<String, Value> = headers.collect();
+    if !headers.is_empty() {
+        values.insert("header".to_owned(), Value::Object(headers));
+    }
+    match body {
+        None => Arguments::new(values),
+        Some(Value::Null) => Arguments::new(values).without("body"),
+        Some(body) => {
+            values.insert("body".to_owned(), body);
+            Arguments::new(values)
+        }
+    }
+}
+
+/// What a body says, where an entry needs it: none where there is none, `null` where it is in a form
+/// that is not read.
+pub(super) fn body(head: &Head, bytes: &[u8]) -> Result<Option<Value>, Unreadable> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    if !head.is_utf8() {
+        return Err(Unreadable::Charset);
+    }
+    let kind = head.media_type().unwrap_or_default();
+    if kind == "application/json" || kind.ends_with("+json") {
+        return json::parse(bytes).map(Some).map_err(|_error| Unreadable::Json);
+    }
+    if kind == super::overriding::FORM {
+        let text = std::str::from_utf8(bytes).map_err(|_error| Unreadable::Charset)?;
+        let pairs = path::pairs(text).map_err(|_error| Unreadable::Form)?;
+        return Ok(Some(Value::Object(fields(&pairs))));
+    }
+    Ok(Some(Value::Null))
+}
+
+/// Names with their values, those that stand there several times as a list.
+pub(super) fn fields(pairs: &[(String, String)]) -> Map<String, Value> {
+    let mut fields = Map::new();
+    for (name, value) in pairs {
+        let value = Value::from(value.as_str());
+        match fields.get_mut(name) {
+            None => drop(fields.insert(name.clone(), value)),
+            Some(Value::Array(values)) => values.push(value),
+            Some(first) => *first = Value::Array(vec![first.take(), value]),
+        }
+    }
+    fields
 }
 
 fn literals(template: &Template) -> usize {

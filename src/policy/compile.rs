@@ -10,6 +10,7 @@ use super::{
     Agent, Approvals, Credential, Ix, Network, Policy, Proof, Report, Resource, Root, Sequence,
     Webhook, lint, resource,
 };
+use crate::catalog::{Catalog, HostPattern};
 use crate::fingerprint::{self, Fingerprint, FingerprintKey};
 use crate::message::Host;
 use crate::trajectory::Stage;
@@ -26,6 +27,8 @@ pub trait Secrets {
     fn variable(&self, name: &str) -> Option<Zeroizing<Vec<u8>>>;
     /// The content of a file without its final newline; the error says what to do.
     fn file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, String>;
+    /// The text of a catalog, which is part of the law; the error says what to do.
+    fn catalog(&self, path: &Path) -> Result<String, String>;
 }
 
 /// Compiles a policy. Relative paths in it are relative to `base`.
@@ -73,17 +76,19 @@ impl Compiler<'_> {
         let resource_names = self.names(&file.resources, "resource");
         let credential_names = self.names(&file.credentials, "credential");
         let (credentials, issued) = self.credentials(&file.credentials, &resource_names);
-        let resources = self.resources(&file.resources, &credential_names, &credentials);
+        let (catalogs, texts) = self.catalogs(&file.catalogs);
+        let resources = self.resources(&file.resources, catalogs, &credential_names, &credentials);
         let owners = resource::owners(&file.resources, &resources);
-        let hosts = self.hosts(&file.resources);
-        let agents = self.agents(&file, &resource_names, &credential_names, &resources, &hosts);
-        let digest = digest::digest(&digest::SHA256, text.as_bytes());
+        let agents = self.agents(&file, &resource_names, &credential_names, &resources);
+        let law = std::iter::once(text).chain(texts.iter().map(String::as_str));
+        let law: Vec<&str> = law.collect();
+        let digest = digest::digest(&digest::SHA256, law.join("\0").as_bytes());
         let mut policy = Policy {
             file_name: Arc::from(file_name),
             digest: Arc::from(fingerprint::hex(digest.as_ref())),
             network: self.network(&file.proxy, file.approvals.listen),
             ca_dir: self.base.join(&file.ca.dir),
-            ca_hosts: file.ca.constrain.then(|| declared(&resources, hosts)),
+            ca_hosts: file.ca.constrain.then(|| declared(&resources)),
             state: self.base.join(file.state.as_ref().map_or(".holdgate", |state| &state.value)),
             approvals: self.approvals(&file.approvals),
             holds: file.holds,
@@ -106,6 +111,42 @@ impl Compiler<'_> {
             policy.lints = lint::all(&policy, &file.agents, std::mem::take(&mut self.lints));
         }
         policy
+    }
+
+    /// The policy's own catalogs by service, and their texts.
+    fn catalogs(
+        &mut self,
+        paths: &[Spanned<String>],
+    ) -> (HashMap<String, Arc<Catalog>>, Vec<String>) {
+        let (mut catalogs, mut texts) = (HashMap::new(), Vec::new());
+        for path in paths {
+            let text = match self.secrets.catalog(&self.base.join(&path.value)) {
+                Ok(text) => text,
+                Err(error) => {
+                    self.problem(path.place, error);
+                    continue;
+                }
+            };
+            match Catalog::parse(&text) {
+                Ok(catalog) => {
+                    let service = catalog.service.to_string();
+                    if crate::catalog::known().contains(&service.as_str()) {
+                        let message = format!(
+                            "`{}` takes the place of the catalog of `{service}` that comes with Holdgate",
+                            path.value
+                        );
+                        self.lints.push(Problem::new(path.place, message));
+                    }
+                    if catalogs.insert(service.clone(), Arc::new(catalog)).is_some() {
+                        let message = format!("two catalogs describe `{service}`");
+                        self.problem(path.place, message);
+                    }
+                }
+                Err(error) => self.problem(path.place, format!("`{}`: {error}", path.value)),
+            }
+            texts.push(text);
+        }
+        (catalogs, texts)
     }
 
     pub(super) fn problem(&mut self, place: Place, message: impl Into<String>) {
@@ -225,7 +266,6 @@ impl Compiler<'_> {
         resource_names: &HashMap<String, Ix>,
         credential_names: &HashMap<String, Ix>,
         resources: &[Resource],
-        hosts: &[Vec<(String, bool)>],
     ) -> Vec<Agent> {
         if file.agents.is_empty() && self.unread.is_empty() {
             self.problem(
@@ -260,20 +300,21 @@ impl Compiler<'_> {
                 credentials: self.lookup(credential_names, &entry.credentials, "credential"),
                 exact: HashMap::new(),
                 wildcard: HashMap::new(),
+                below: HashMap::new(),
             };
             for ix in self.lookup(resource_names, &entry.resources, "resource") {
-                let catalogued = resources.get(ix).and_then(Resource::catalog);
-                for host in catalogued.into_iter().flat_map(|catalog| &catalog.hosts) {
-                    agent.exact.entry(host.clone()).or_default().push(ix);
-                }
-                for (host, wildcard) in hosts.get(ix).into_iter().flatten() {
-                    let map = if *wildcard { &mut agent.wildcard } else { &mut agent.exact };
-                    map.entry(host.clone()).or_default().push(ix);
+                for host in resources.get(ix).into_iter().flat_map(|resource| &resource.hosts) {
+                    let map = match host {
+                        HostPattern::Exact(_) => &mut agent.exact,
+                        HostPattern::Label(_) => &mut agent.wildcard,
+                        HostPattern::Below(_) => &mut agent.below,
+                    };
+                    map.entry(host.host().to_owned()).or_default().push(ix);
                 }
             }
             agents.push(agent);
         }
-        self.both_kinds(&file.resources, hosts, resources);
+        self.both_kinds(resources);
         agents
     }
 
@@ -467,10 +508,10 @@ impl Compiler<'_> {
 }
 
 /// Every host that the resources declare, a wildcard by its parent.
-fn declared(resources: &[Resource], plain: Vec<Vec<(String, bool)>>) -> Vec<String> {
-    let catalogued = resources.iter().filter_map(Resource::catalog).flat_map(|c| &c.hosts).cloned();
-    let plain = plain.into_iter().flatten().map(|(host, _)| host);
-    catalogued.chain(plain).collect::<BTreeSet<String>>().into_iter().collect()
+fn declared(resources: &[Resource]) -> Vec<String> {
+    let hosts = resources.iter().flat_map(|resource| &resource.hosts);
+    let hosts = hosts.map(|pattern| pattern.host().to_owned());
+    hosts.collect::<BTreeSet<String>>().into_iter().collect()
 }
 
 /// Whether an address and port name one machine. A scope is one machine's word, and is not kept.

@@ -39,6 +39,8 @@ pub struct File {
     pub credentials: Named<Credential>,
     /// The declared scope.
     pub resources: Named<Resource>,
+    /// Catalogs of the policy's own, as paths of files.
+    pub catalogs: Vec<Spanned<String>>,
     /// Dangerous orders of stages.
     pub sequences: Vec<Sequence>,
     /// Cases for `holdgate policy test`.
@@ -47,7 +49,7 @@ pub struct File {
     pub unread: Vec<String>,
 }
 
-const SECTIONS: &str = "`version`, `proxy`, `ca`, `state`, `approvals`, `holds`, `audit`, `limits`, `agents`, `credentials`, `resources`, `sequences`, `tests`";
+const SECTIONS: &str = "`version`, `proxy`, `ca`, `state`, `approvals`, `holds`, `audit`, `limits`, `agents`, `credentials`, `resources`, `catalogs`, `sequences`, `tests`";
 
 /// `proxy:`
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -488,6 +490,7 @@ impl File {
                 "agents" => file.agents = named(node, "`agents`", unread, problems),
                 "credentials" => file.credentials = named(node, "`credentials`", unread, problems),
                 "resources" => file.resources = named(node, "`resources`", unread, problems),
+                "catalogs" => file.catalogs = listed(node, "`catalogs`", problems),
                 "sequences" => file.sequences = listed(node, "`sequences`", problems),
                 "tests" => file.tests = listed(node, "`tests`", problems),
                 other => {

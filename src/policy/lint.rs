@@ -122,13 +122,7 @@ fn lint_resource(policy: &Policy, resource: &Resource, lints: &mut Vec<Problem>)
 }
 
 fn is_irreversible(catalog: &Catalog, operation: &str) -> bool {
-    let graphql = catalog.graphql.as_ref().and_then(|graphql| graphql.operations.get(operation));
-    let rest = || {
-        catalog
-            .rest
-            .iter()
-            .find(|(_, (_, spec))| *spec.name == *operation)
-            .map(|(_, (_, spec))| spec)
-    };
-    graphql.or_else(rest).is_some_and(|spec| spec.reversibility == Reversibility::Irreversible)
+    let rest = || catalog.entries().find(|spec| *spec.name == *operation);
+    let spec = catalog.operation(operation).or_else(rest);
+    spec.is_some_and(|spec| spec.reversibility == Reversibility::Irreversible)
 }

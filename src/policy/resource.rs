@@ -7,19 +7,19 @@ use super::compile::Compiler;
 use super::file::{self, Credentials, Named, Port, Word};
 use super::node::{Place, Problem, Spanned};
 use super::{Credential, Ix, Judge, Lists, Names, Resource, Rule, Rules, path};
-use crate::catalog::{Catalog, Effect};
+use crate::catalog::{Catalog, Effect, HostPattern};
 use crate::message::Host;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 impl Compiler<'_> {
     pub(super) fn resources(
         &mut self,
         entries: &Named<file::Resource>,
+        mut catalogs: HashMap<String, Arc<Catalog>>,
         credential_names: &HashMap<String, Ix>,
         credentials: &[Credential],
     ) -> Vec<Resource> {
-        let mut catalogs: HashMap<String, Arc<Catalog>> = HashMap::new();
         let mut resources = Vec::new();
         for (ix, (name, entry)) in entries.iter().enumerate() {
             let catalog = entry.service.as_ref().and_then(|service| {
@@ -41,6 +41,7 @@ impl Compiler<'_> {
             if entry.service.is_some() && catalog.is_none() {
                 continue;
             }
+            let hosts = self.hosts(name, entry, catalog.as_deref());
             let judge = self.judge(name, entry, catalog);
             if let Some(unknown) =
                 entry.unknown_targets.filter(|unknown| unknown.other == Word::Allow)
@@ -56,6 +57,7 @@ impl Compiler<'_> {
                 name: Arc::from(name.value.as_str()),
                 environment: entry.environment.as_deref().map(Arc::from),
                 place: name.place,
+                hosts,
                 ports: self.ports(name.place, entry),
                 judge,
                 unknown_targets: entry.unknown_targets.unwrap_or_default(),
@@ -120,13 +122,10 @@ impl Compiler<'_> {
             }
             return Judge::Plain(self.rules(name, entry));
         };
-        for (key, present) in [("rules", entry.rules.is_some()), ("hosts", entry.hosts.is_some())] {
-            if present {
-                self.problem(
-                    name.place,
-                    format!("`{key}` does not go with `service`; the catalog says it"),
-                );
-            }
+        if entry.rules.is_some() {
+            let message =
+                "`rules` does not go with `service`; the catalog says what its operations are";
+            self.problem(name.place, message);
         }
         for (kind, ids) in &entry.ids {
             let place = ids.first().map_or(name.place, |id| id.place);
@@ -169,12 +168,7 @@ impl Compiler<'_> {
                 names.effects.insert(effect, word.place);
                 continue;
             }
-            let graphql = catalog
-                .graphql
-                .as_ref()
-                .is_some_and(|graphql| graphql.operations.contains_key(&word.value));
-            let rest = catalog.rest.iter().any(|(_, (_, spec))| *spec.name == *word.value);
-            if !graphql && !rest {
+            if !catalog.may_be_named(&word.value) {
                 self.problem(
                     word.place,
                     format!(
@@ -196,9 +190,6 @@ impl Compiler<'_> {
                 name.place,
                 format!("`{}` has no `rules`, so nothing would ever pass; write them", name.value),
             );
-        }
-        if entry.hosts.as_ref().is_none_or(Vec::is_empty) {
-            self.problem(name.place, format!("`{}` has no `hosts`", name.value));
         }
         for spanned in entry.rules.iter().flatten() {
             let rule = &spanned.value;
@@ -249,69 +240,92 @@ impl Compiler<'_> {
         ports.iter().map(|port| port.value).collect()
     }
 
-    /// The hosts of each plain resource, and whether each is a wildcard's parent.
-    pub(super) fn hosts(&mut self, entries: &Named<file::Resource>) -> Vec<Vec<(String, bool)>> {
-        let mut all = Vec::new();
-        for (_, entry) in entries {
-            let mut hosts = Vec::new();
-            for host in entry.hosts.iter().flatten() {
-                let (text, wildcard) = match host.value.strip_prefix("*.") {
-                    Some(parent) => (parent, true),
-                    None => (host.value.as_str(), false),
-                };
-                match Host::parse(text) {
-                    Ok(parsed) if wildcard && !parsed.as_str().contains('.') => {
+    /// The hosts of a resource: its own, or those of its catalog.
+    fn hosts(
+        &mut self,
+        name: &Spanned<String>,
+        entry: &file::Resource,
+        catalog: Option<&Catalog>,
+    ) -> Vec<HostPattern> {
+        if let Some(catalog) = catalog.filter(|catalog| !catalog.has_declared_hosts()) {
+            if entry.hosts.is_some() {
+                let message = "`hosts` does not go with this `service`; the catalog says it";
+                self.problem(name.place, message);
+            }
+            return catalog.hosts.clone();
+        }
+        if entry.hosts.as_ref().is_none_or(Vec::is_empty) {
+            self.problem(name.place, format!("`{}` has no `hosts`", name.value));
+        }
+        let mut hosts = Vec::new();
+        for host in entry.hosts.iter().flatten() {
+            let (text, wildcard) = match host.value.strip_prefix("*.") {
+                Some(parent) => (parent, true),
+                None => (host.value.as_str(), false),
+            };
+            match Host::parse(text) {
+                Ok(parsed)
+                    if !wildcard
+                        && (parsed.as_str() == "localhost"
+                            || parsed.as_str().ends_with(".localhost")) =>
+                {
+                    self.problem(host.place, "localhost is never reached through the proxy; clients reach it directly by NO_PROXY");
+                }
+                Ok(parsed) => {
+                    if wildcard && !parsed.as_str().contains('.') {
                         self.lints.push(Problem::new(
                             host.place,
                             format!("`{}` covers a whole top-level domain", host.value),
                         ));
-                        hosts.push((parsed.as_str().to_owned(), true));
                     }
-                    Ok(parsed)
-                        if !wildcard
-                            && (parsed.as_str() == "localhost"
-                                || parsed.as_str().ends_with(".localhost")) =>
-                    {
-                        self.problem(host.place, "localhost is never reached through the proxy; clients reach it directly by NO_PROXY");
-                    }
-                    Ok(parsed) => hosts.push((parsed.as_str().to_owned(), wildcard)),
-                    Err(error) => self.problem(
-                        host.place,
-                        format!(
-                            "`{}`: {error}; write exact hosts, or `*.example.com` for one label",
-                            host.value
-                        ),
-                    ),
+                    let host = Box::from(parsed.as_str());
+                    hosts.push(if wildcard {
+                        HostPattern::Label(host)
+                    } else {
+                        HostPattern::Exact(host)
+                    });
                 }
+                Err(error) => self.problem(
+                    host.place,
+                    format!(
+                        "`{}`: {error}; write exact hosts, or `*.example.com` for one label",
+                        host.value
+                    ),
+                ),
             }
-            all.push(hosts);
         }
-        all
+        hosts
     }
 
-    pub(super) fn both_kinds(
-        &mut self,
-        entries: &Named<file::Resource>,
-        hosts: &[Vec<(String, bool)>],
-        resources: &[Resource],
-    ) {
-        let catalogued: HashSet<&str> = resources
-            .iter()
-            .filter_map(Resource::catalog)
-            .flat_map(|catalog| catalog.hosts.iter().map(String::as_str))
-            .collect();
-        for ((name, _), hosts) in entries.iter().zip(hosts) {
-            for (host, wildcard) in hosts {
-                let clash = catalogued.iter().any(|known| {
-                    if *wildcard {
-                        known.split_once('.').is_some_and(|(_, parent)| parent == host)
-                    } else {
-                        known == host
-                    }
+    /// Refuses a host that is both catalogued and plain, and one that two catalogs describe.
+    pub(super) fn both_kinds(&mut self, resources: &[Resource]) {
+        let service = |resource: &Resource| resource.catalog().map(|c| c.service.clone());
+        for resource in resources {
+            let own = service(resource);
+            for pattern in &resource.hosts {
+                let clash = resources.iter().find(|other| {
+                    let theirs = service(other);
+                    let same = |host: &HostPattern| match (&own, &theirs) {
+                        (None, Some(_)) => host.meets(pattern),
+                        // Of two catalogs the one that says a host more exactly describes it.
+                        (Some(own), Some(theirs)) => own < theirs && host == pattern,
+                        (_, None) => false,
+                    };
+                    other.hosts.iter().any(same)
                 });
-                if clash {
-                    self.problem(name.place, format!("`{}` declares `{host}` plainly, but a catalog in this policy describes it; use one of the two", name.value));
-                }
+                let Some(other) = clash else { continue };
+                let name = &resource.name;
+                let message = if own.is_none() {
+                    format!(
+                        "`{name}` declares `{pattern}` plainly, but a catalog in this policy describes it; use one of the two"
+                    )
+                } else {
+                    format!(
+                        "`{pattern}` is described by the catalogs of both `{name}` and `{}`; use one of the two",
+                        other.name
+                    )
+                };
+                self.problem(resource.place, message);
             }
         }
     }

@@ -23,6 +23,8 @@ struct Document {
     agents: BTreeMap<String, file::Agent>,
     credentials: Option<BTreeMap<String, file::Credential>>,
     resources: BTreeMap<String, file::Resource>,
+    /// Catalogs of the policy's own, as paths of files.
+    catalogs: Option<Vec<String>>,
     sequences: Option<Vec<file::Sequence>>,
     tests: Option<Vec<file::Case>>,
 }

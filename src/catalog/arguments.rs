@@ -1,0 +1,151 @@
+//! The arguments of one call, as JSON, and where in them something stands.
+//!
+//! Takes what an envelope carries; returns the values at a place. What could not be read is unknown
+//! there, which is neither a value nor nothing. A `Debug` of arguments shows none of them.
+
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// The arguments of one call.
+#[derive(Clone, Default)]
+pub struct Arguments {
+    values: Arc<Map<String, Value>>,
+    /// Members that are there and could not be read; the empty name is all of them.
+    unknown: Arc<[Box<str>]>,
+}
+
+/// A place in arguments: member names, outermost first. Lists on the way are walked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct At(Vec<Box<str>>);
+
+/// What stands at a place.
+#[derive(Debug, Default)]
+pub struct Found<'a> {
+    /// The values there.
+    pub values: Vec<&'a Value>,
+    /// Whether there may be more, or something else: it could not be read for certain.
+    pub unknown: bool,
+}
+
+impl Arguments {
+    /// Arguments that were read whole.
+    pub fn new(values: Map<String, Value>) -> Self {
+        Self { values: Arc::new(values), unknown: Arc::from([]) }
+    }
+
+    /// Arguments of which nothing could be read.
+    pub fn unknown() -> Self {
+        Self::new(Map::new()).without("")
+    }
+
+    /// The same, with a member that is there and could not be read.
+    #[must_use]
+    pub fn without(self, member: &str) -> Self {
+        let unknown = self.unknown.iter().cloned().chain([Box::from(member)]).collect();
+        Self { unknown, ..self }
+    }
+
+    /// All that was read.
+    pub fn values(&self) -> &Map<String, Value> {
+        &self.values
+    }
+
+    /// What stands at a place.
+    pub fn at(&self, place: &At) -> Found<'_> {
+        let mut found = Found::default();
+        let Some((first, rest)) = place.0.split_first() else { return found };
+        found.unknown = self.unknown.iter().any(|name| name.is_empty() || name == first);
+        if let Some(value) = self.values.get(&**first) {
+            walk(value, rest, &mut found);
+        }
+        found
+    }
+}
+
+/// Follows a place. The depth is that of the place, which a catalog or a policy wrote.
+fn walk<'a>(value: &'a Value, path: &[Box<str>], found: &mut Found<'a>) {
+    match (value, path.split_first()) {
+        (Value::Array(members), _) => members.iter().for_each(|member| match member {
+            // Nothing takes a list of lists, so nobody can say how it is taken.
+            Value::Array(_) => found.unknown = true,
+            member => walk(member, path, found),
+        }),
+        (Value::Object(map), Some((key, rest))) => {
+            if let Some(value) = map.get(&**key) {
+                walk(value, rest, found);
+            }
+        }
+        (Value::Null, Some(_)) => {}
+        (value, None) => found.values.push(value),
+        // A scalar where an object belongs: the same.
+        (_, Some(_)) => found.unknown = true,
+    }
+}
+
+impl At {
+    /// Reads `input.environmentId`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let names: Vec<Box<str>> = text.split('.').map(Box::from).collect();
+        names.iter().all(|name| !name.is_empty()).then_some(Self(names))
+    }
+
+    /// The outermost member.
+    pub fn first(&self) -> &str {
+        self.0.first().map_or("", |name| name)
+    }
+
+    /// The innermost member.
+    pub fn last(&self) -> &str {
+        self.0.last().map_or("", |name| name)
+    }
+
+    /// How many members lead there.
+    pub fn depth(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("."))
+    }
+}
+
+impl std::fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arguments").field("members", &self.values.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn lists_are_walked_and_odd_values_are_unknown() {
+        let json = json!({"input": [{"id": "a"}, {"id": ["b", null]}, {}, "c", [["d"]]]});
+        let Value::Object(map) = json else { panic!() };
+        let arguments = Arguments::new(map);
+        let found = arguments.at(&At::parse("input.id").unwrap());
+        assert_eq!(found.values, [&json!("a"), &json!("b"), &json!(null)]);
+        assert!(found.unknown);
+        assert!(arguments.at(&At::parse("other").unwrap()).values.is_empty());
+        assert_eq!(format!("{arguments:?}"), "Arguments { members: 1, .. }");
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_unknown() {
+        let body = Arguments::default().without("body");
+        assert!(body.at(&At::parse("body.a").unwrap()).unknown);
+        assert!(!body.at(&At::parse("query.a").unwrap()).unknown);
+        assert!(Arguments::unknown().at(&At::parse("query.a").unwrap()).unknown);
+    }
+
+    #[test]
+    fn a_place_has_no_empty_name() {
+        for text in ["", ".a", "a.", "a..b"] {
+            assert_eq!(At::parse(text), None, "{text}");
+        }
+    }
+}

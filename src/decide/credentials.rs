@@ -1,0 +1,127 @@
+//! Whose the credentials of a request are: whether each is issued, and for what judges it.
+//!
+//! Takes the credentials found in a request and its judges; adds the opinions on them. Only how a
+//! credential was issued counts, never what it looks like.
+
+use super::opinion::Opinions;
+use super::scope::Candidate;
+use super::{Context, Reason};
+use crate::inspect::Presented;
+use crate::message::Head;
+use crate::policy::Resource;
+use crate::policy::file::Credentials;
+
+/// Whether a credential fits a resource.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    Fits,
+    Pin,
+    OutOfScope,
+    Foreign,
+}
+
+fn fit(presented: &Presented, resource: &Resource, head: &Head, context: &Context<'_>) -> Fit {
+    let issued = presented
+        .readings()
+        .iter()
+        .find_map(|reading| context.policy.issued(reading))
+        .filter(|(ix, _)| context.agent.credentials.contains(ix));
+    if head.target().is_cleartext() && !resource.cleartext {
+        return if issued.is_some() { Fit::OutOfScope } else { Fit::Foreign };
+    }
+    if let Some((ix, _)) = issued {
+        let covered = resource.covered_by.contains(&ix);
+        let open = matches!(resource.credentials, Credentials::Any);
+        return if covered || open { Fit::Fits } else { Fit::OutOfScope };
+    }
+    match resource.credentials {
+        Credentials::Any => Fit::Fits,
+        Credentials::FirstSeen => {
+            let pinned = context.standing.pins.get(&resource.name).map_or(&[][..], Vec::as_slice);
+            if pinned.is_empty() {
+                Fit::Pin
+            } else if presented.readings().iter().any(|reading| pinned.contains(reading)) {
+                Fit::Fits
+            } else {
+                Fit::Foreign
+            }
+        }
+        _ => Fit::Foreign,
+    }
+}
+
+/// A host's own cookie, handed out to this agent, is the host's and no credential of anybody else.
+fn is_own_cookie(presented: &Presented, context: &Context<'_>) -> bool {
+    presented.is_cookie
+        && presented.readings().iter().any(|reading| context.standing.cookies.contains(reading))
+}
+
+/// For a read a credential must fit one of the judges, for anything else all of them.
+pub(super) fn credentials<'a>(
+    presented: &[Presented],
+    judges: &[Candidate<'a>],
+    all_needed: bool,
+    head: &Head,
+    opinions: &mut Opinions<'a>,
+) {
+    let context = opinions.context;
+    for credential in presented.iter().filter(|credential| !is_own_cookie(credential, context)) {
+        let fits: Vec<(Fit, &Resource)> = judges
+            .iter()
+            .map(|(_, resource)| (fit(credential, resource, head, context), *resource))
+            .collect();
+        let good = |fit: Fit| matches!(fit, Fit::Fits | Fit::Pin);
+        let passes = if all_needed {
+            fits.iter().all(|(fit, _)| good(*fit))
+        } else {
+            fits.iter().any(|(fit, _)| good(*fit)) || fits.is_empty()
+        };
+        if passes {
+            for (_, resource) in fits.iter().filter(|(fit, _)| *fit == Fit::Pin) {
+                if let Some(fingerprint) = credential.fingerprint() {
+                    opinions.pin(resource, fingerprint);
+                }
+            }
+        } else {
+            let foreign = fits.iter().any(|(fit, _)| *fit == Fit::Foreign);
+            let reason =
+                if foreign { Reason::ForeignCredential } else { Reason::CredentialOutOfScope };
+            opinions.credential(reason, credential);
+        }
+    }
+}
+
+pub(super) fn missing<'a>(
+    presented: &[Presented],
+    judges: &[Candidate<'a>],
+    opinions: &mut Opinions<'a>,
+) {
+    let carries = presented.iter().any(|credential| !credential.is_cookie);
+    for (_, resource) in judges {
+        if resource.credentials == Credentials::Required && !carries {
+            opinions.deny(Reason::MissingCredential, Some((resource, Some(resource.place))));
+        }
+    }
+}
+
+/// What a request carries that is refused whatever it asks for: it fits one of the resources, or none.
+pub(super) fn credentials_alone<'a>(
+    presented: &[Presented],
+    candidates: &[Candidate<'a>],
+    head: &Head,
+    opinions: &mut Opinions<'a>,
+) {
+    credentials(presented, candidates, false, head, opinions);
+}
+
+/// On a host that no resource declares, a credential is told apart for the record.
+pub(super) fn without_candidates(
+    context: &Context<'_>,
+    presented: &Presented,
+    opinions: &mut Opinions<'_>,
+) {
+    let issued = presented.readings().iter().find_map(|reading| context.policy.issued(reading));
+    let mine = issued.is_some_and(|(ix, _)| context.agent.credentials.contains(&ix));
+    let reason = if mine { Reason::CredentialOutOfScope } else { Reason::ForeignCredential };
+    opinions.credential(reason, presented);
+}
