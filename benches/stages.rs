@@ -47,7 +47,7 @@ impl Secrets for Fixed {
         Err(format!("{} is not there", path.display()))
     }
 
-    fn catalog(&self, path: &Path) -> Result<String, String> {
+    fn law(&self, path: &Path) -> Result<String, String> {
         Err(format!("{}: there are no files here", path.display()))
     }
 }

@@ -145,6 +145,8 @@ pub struct Graphql {
     pub operations: HashMap<String, Arc<OperationSpec>>,
     /// Nested fields that reveal secrets.
     pub reveals: Vec<Reveal>,
+    /// Documents that the policy says are registered with the service, by the SHA-256 of their text.
+    pub documents: HashMap<String, String>,
 }
 
 /// Why a catalog did not load; the fault is the catalog author's.
@@ -224,6 +226,14 @@ impl Catalog {
         let graphql = self.graphql.iter().flat_map(|graphql| graphql.operations.values());
         let rest = self.rest.iter().map(|(_, entry)| &entry.spec);
         graphql.chain(self.operations.values()).chain(rest)
+    }
+
+    /// Has a document read where its hash stands in its place; says whether the service has GraphQL.
+    pub fn register(&mut self, document: String) -> bool {
+        let Some(graphql) = &mut self.graphql else { return false };
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, document.as_bytes());
+        graphql.documents.insert(crate::fingerprint::hex(digest.as_ref()), document);
+        true
     }
 
     /// Whether the policy says the hosts, because each has its own.

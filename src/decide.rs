@@ -148,6 +148,8 @@ pub struct Ruling {
     pub targets: Vec<Target>,
     /// The credentials, and the issued name of each that has one.
     pub credentials: Vec<(Presented, Option<Arc<str>>)>,
+    /// The conditions that were asked, each with its place and whether it is so.
+    pub conditions: Vec<String>,
     /// What the trajectory notes.
     pub stages: Vec<Stage>,
     /// Credentials to pin, by resource, once the request is allowed.
@@ -307,6 +309,7 @@ impl Ruling {
             operations: Arc::default(),
             targets: Vec::new(),
             credentials: Vec::new(),
+            conditions: Vec::new(),
             stages: Vec::new(),
             pins: Vec::new(),
             terms: Terms::default(),

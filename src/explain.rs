@@ -69,7 +69,8 @@ pub fn explain(policy: &Policy, agent: &Agent, text: &str) -> Result<Explained, 
     let catalog =
         candidates.first().and_then(|(_, resource)| resource.catalog()).map(AsRef::as_ref);
     let limit = policy.limits.inspect_kib as usize * 1024;
-    let inspected = inspected(head, body, catalog, &policy.fingerprints, limit);
+    let asked = candidates.iter().any(|(_, resource)| resource.reads_body);
+    let inspected = inspected(head, body, catalog, asked, &policy.fingerprints, limit);
     let standing = Standing::default();
     let context = Context { policy, agent, standing: &standing, grant: None };
     Ok(Explained::Ruled(match decide(inspected, &context) {
@@ -106,10 +107,11 @@ fn inspected(
     head: Head,
     body: Bytes,
     catalog: Option<&Catalog>,
+    asked: bool,
     key: &FingerprintKey,
     limit: usize,
 ) -> Inspected<()> {
-    let needed = matches!(inspect::need(&head, catalog), Ok(inspect::Need::Whole));
+    let needed = matches!(inspect::need(&head, catalog, asked), Ok(inspect::Need::Whole));
     let (message, failed) = if body.is_empty() {
         (Message::new(head, Body::Empty), None)
     } else if needed && body.len() > limit {

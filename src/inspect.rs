@@ -163,14 +163,15 @@ pub enum Need {
     Whole,
 }
 
-/// What a rule needs of the body.
-pub fn need(head: &Head, catalog: Option<&Catalog>) -> Result<Need, Unreadable> {
+/// What a rule needs of the body. `asked` says whether a condition of the policy asks for something in
+/// it.
+pub fn need(head: &Head, catalog: Option<&Catalog>, asked: bool) -> Result<Need, Unreadable> {
     let graphql = catalog.is_some_and(|catalog| catalog.is_graphql_path(head.path().as_str()));
     if graphql {
         let read = matches!(*head.method(), Method::GET | Method::HEAD);
         return Ok(if read { Need::Nothing } else { Need::Whole });
     }
-    if catalog.is_some_and(|catalog| rest::reads_body(head, catalog)) {
+    if asked || catalog.is_some_and(|catalog| rest::reads_body(head, catalog)) {
         return Ok(Need::Whole);
     }
     let watch = Watch::of(head, catalog.is_some())?;
@@ -252,10 +253,12 @@ fn graphql_operations<B>(
             return Err(Unreadable::Charset);
         }
         let bytes = message.whole().map_or(&b""[..], |bytes| bytes);
-        if is_form(head) && graphql::stands_in_form(bytes) {
-            return Err(Unreadable::Graphql("read as the form it says it is, it is another"));
+        let (request, is_all) = graphql::of_body(head, bytes)?;
+        executed(&request, catalog, facts)?;
+        if !is_all {
+            facts.meaning = Meaning::default();
         }
-        crate::message::json::parse(bytes).map_err(|_error| Unreadable::Json)?
+        return Ok(());
     };
     executed(&request, catalog, facts)
 }
@@ -266,10 +269,12 @@ fn rest_operation<B>(
     facts: &mut Facts,
 ) -> Result<(), Unreadable> {
     let head = message.head();
-    let body = match message.whole().filter(|_| rest::reads_body(head, catalog)) {
-        Some(_) if head.is_coded() => return Err(Unreadable::Coded),
-        Some(bytes) => rest::body(head, bytes)?,
-        None => None,
+    let body = match message.body() {
+        Body::Empty => None,
+        Body::Whole(_) if head.is_coded() => return Err(Unreadable::Coded),
+        Body::Whole(bytes) => rest::body(head, bytes)?,
+        // Nothing asks for it.
+        Body::Stream(_) => Some(Value::Null),
     };
     facts.operations = Arc::from([rest::catalogued(head, body, catalog)]);
     too_many(&facts.operations)
@@ -277,7 +282,9 @@ fn rest_operation<B>(
 
 /// Reads what a GraphQL server executes.
 fn executed(request: &Value, catalog: &Catalog, facts: &mut Facts) -> Result<(), Unreadable> {
-    let document = graphql::read(request)?;
+    let none = graphql::Documents::new();
+    let known = catalog.graphql.as_ref().map_or(&none, |graphql| &graphql.documents);
+    let document = graphql::read(request, known)?;
     facts.meaning = Meaning(document.meaning);
     facts.operations =
         document.calls.into_iter().map(|call| operation::of_call(call, catalog)).collect();
@@ -292,10 +299,6 @@ fn too_many(operations: &[Operation]) -> Result<(), Unreadable> {
 
 /// More ids than that in one request are no everyday work, and cost a judge too much.
 const IDENTITIES: usize = 1_000;
-
-fn is_form(head: &Head) -> bool {
-    head.media_type().is_some_and(|kind| kind == overriding::FORM)
-}
 
 /// What a body says of the method, wherever a framework would read it.
 fn method<B>(

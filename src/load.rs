@@ -135,7 +135,7 @@ impl Secrets for FromSystem {
         if bytes.is_empty() { Err(format!("{} is empty", path.display())) } else { Ok(bytes) }
     }
 
-    fn catalog(&self, path: &Path) -> Result<String, String> {
+    fn law(&self, path: &Path) -> Result<String, String> {
         if writable_by_others(path).map_err(|error| error.to_string())? {
             return Err(Error::Writable(path.to_owned()).to_string());
         }

@@ -12,13 +12,16 @@ pub mod path;
 mod report;
 mod resource;
 mod schema;
+mod when;
 
 pub use compile::{Secrets, compile, state_folder};
 pub use file::{Case, Holds, Limits, Port, Source, Then, UnknownTargets, Word};
 pub use node::{Place, Problem};
 pub use report::Report;
 pub use schema::schema;
+pub use when::{Call, When};
 
+use crate::catalog::condition::Pattern;
 use crate::catalog::{Catalog, Effect, HostPattern, Reversibility};
 use crate::fingerprint::{Fingerprint, FingerprintKey};
 use crate::message::{Host, Target};
@@ -185,13 +188,15 @@ pub struct Resource {
     pub cleartext: bool,
     /// Whether `%2F` may stand in a path segment.
     pub encoded_slash: bool,
+    /// Whether a condition asks for something in a body.
+    pub reads_body: bool,
 }
 
 /// How a resource judges.
 #[derive(Debug)]
 pub enum Judge {
     /// By the operations of a catalog.
-    Catalog(Arc<Catalog>, Lists),
+    Catalog(Arc<Catalog>, Box<Lists>),
     /// By method and path.
     Plain(Rules),
 }
@@ -207,13 +212,48 @@ pub struct Lists {
     pub deny: Names,
 }
 
-/// Effects and operations of one list, each with its place.
+/// Effects and operations of one list.
 #[derive(Debug, Default)]
 pub struct Names {
     /// By effect.
-    pub effects: HashMap<Effect, Place>,
+    pub effects: HashMap<Effect, Vec<Entry>>,
     /// By operation.
-    pub operations: HashMap<String, Place>,
+    pub operations: HashMap<String, Vec<Entry>>,
+    /// By a pattern of operations.
+    pub patterns: Vec<(Pattern, Entry)>,
+}
+
+/// One entry of a list.
+#[derive(Debug)]
+pub struct Entry {
+    /// Where it stands.
+    pub place: Place,
+    /// All that has to be so for it to speak.
+    pub when: When,
+}
+
+impl Names {
+    /// The entries that name an operation outright.
+    pub fn outright(&self, operation: &str) -> impl Iterator<Item = &Entry> {
+        self.operations.get(operation).into_iter().flatten()
+    }
+
+    /// The entries whose pattern an operation fits.
+    pub fn fitting<'a>(&'a self, operation: &'a str) -> impl Iterator<Item = &'a Entry> {
+        self.patterns.iter().filter(|(p, _)| p.fits(operation)).map(|(_, entry)| entry)
+    }
+
+    /// The entries of an effect.
+    pub fn with(&self, effect: Effect) -> impl Iterator<Item = &Entry> {
+        self.effects.get(&effect).into_iter().flatten()
+    }
+
+    /// Every entry.
+    pub fn all(&self) -> impl Iterator<Item = &Entry> {
+        let effects = self.effects.values().flatten();
+        let patterns = self.patterns.iter().map(|(_, entry)| entry);
+        effects.chain(self.operations.values().flatten()).chain(patterns)
+    }
 }
 
 /// The rules of a plain resource. Those that restrict are matched without case and without a
@@ -241,6 +281,8 @@ pub struct Rule {
     pub reversibility: Option<Reversibility>,
     /// Whether a WebSocket upgrade may follow.
     pub websocket: bool,
+    /// All that has to be so for it to speak.
+    pub when: When,
     /// Where it stands.
     pub place: Place,
 }

@@ -1,7 +1,7 @@
 //! GraphQL: every field that a server would run is found, within the limits, beside a second reader
 //! of the grammar (specification of October 2021, sections 2.1 and 2.2).
 
-use holdgate::inspect::graphql::{Document, read};
+use holdgate::inspect::graphql::{Document, Documents, read};
 use holdgate::message::json;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ pub fn graphql(data: &[u8]) {
         let Ok(text) = std::str::from_utf8(data) else { return };
         json!({ "query": text })
     };
-    let Ok(document) = read(&request) else { return };
+    let Ok(document) = read(&request, &Documents::new()) else { return };
     within_limits(&document);
     let requests = request.as_array().cloned().unwrap_or_else(|| vec![request.clone()]);
     let mut expected = Vec::new();
@@ -42,7 +42,7 @@ pub fn graphql(data: &[u8]) {
             request
         })
         .collect();
-    if let Ok(again) = read(&spaced) {
+    if let Ok(again) = read(&spaced, &Documents::new()) {
         assert_eq!((again.calls.len(), again.meaning), (document.calls.len(), document.meaning));
     }
 }

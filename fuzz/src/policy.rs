@@ -27,7 +27,7 @@ impl Secrets for Fixed {
         Err("there are no files".to_owned())
     }
 
-    fn catalog(&self, path: &Path) -> Result<String, String> {
+    fn law(&self, path: &Path) -> Result<String, String> {
         Err(format!("{}: there are no files here", path.display()))
     }
 }

@@ -89,6 +89,11 @@ impl At {
         names.iter().all(|name| !name.is_empty()).then_some(Self(names))
     }
 
+    /// One member, whatever its name.
+    pub fn single(name: &str) -> Self {
+        Self(vec![name.into()])
+    }
+
     /// The outermost member.
     pub fn first(&self) -> &str {
         self.0.first().map_or("", |name| name)

@@ -86,6 +86,10 @@ pub struct Pattern(Vec<Box<str>>);
 pub struct Written {
     /// The place of the argument.
     pub argument: String,
+    /// In place of an argument, a key of the query; policies only.
+    pub query: Option<String>,
+    /// In place of an argument, a header; policies only.
+    pub header: Option<String>,
     /// Exactly this value.
     pub is: Option<Scalar>,
     /// One of these values.
@@ -122,6 +126,9 @@ pub enum Error {
     /// It does not say where.
     #[error("`argument: {0}` is no place; write names with dots, as in `input.environmentId`")]
     Place(String),
+    /// It says several.
+    #[error("a condition has exactly one of `argument`, `query` and `header`")]
+    Places,
     /// It has none, or two.
     #[error(
         "a condition has exactly one of `is`, `in`, `like`, `present`, `empty`, `at_least`/`at_most` and `anywhere`"
@@ -138,9 +145,13 @@ const VALUES: usize = 100_000;
 const NESTED_TEXTS: usize = 3;
 
 impl Written {
-    /// What is written, if it is a condition.
-    pub fn condition(&self) -> Result<Condition, Error> {
-        let at = At::parse(&self.argument).ok_or_else(|| Error::Place(self.argument.clone()))?;
+    /// The place of its argument.
+    pub fn place(&self) -> Result<At, Error> {
+        At::parse(&self.argument).ok_or_else(|| Error::Place(self.argument.clone()))
+    }
+
+    /// What is asked of a place, if that is a condition.
+    pub fn condition_at(&self, at: At) -> Result<Condition, Error> {
         let mut not = self.not;
         let mut matchers = Vec::new();
         if let Some(value) = &self.is {
@@ -221,6 +232,24 @@ impl Found<'_> {
         };
         let empty = Truth::from(self.values.iter().all(nothing));
         empty.and(if self.unknown { Truth::Unknown } else { Truth::Yes })
+    }
+}
+
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let not = if self.not { "not " } else { "" };
+        write!(f, "{} {not}", self.at)?;
+        match &self.matcher {
+            Matcher::In(scalars) => {
+                let scalars: Vec<String> = scalars.iter().map(ToString::to_string).collect();
+                write!(f, "{}", scalars.join(" or "))
+            }
+            Matcher::Like(pattern) => write!(f, "like {pattern}"),
+            Matcher::Present => f.write_str("present"),
+            Matcher::Empty => f.write_str("empty"),
+            Matcher::Between(least, most) => write!(f, "from {least} to {most}"),
+            Matcher::Anywhere { key, is } => write!(f, "with {key} {is} somewhere in it"),
+        }
     }
 }
 

@@ -235,6 +235,7 @@ impl Compile<'_> {
             websocket: file.websocket,
             operations,
             reveals: reveals.collect(),
+            documents: HashMap::new(),
         })
     }
 
@@ -345,9 +346,10 @@ impl Compile<'_> {
             at_most: file.at_most,
             anywhere: file.anywhere,
             not: file.not,
+            ..condition::Written::default()
         };
-        let condition =
-            written.condition().map_err(|error| self.error(name, format!("`when`: {error}")))?;
+        let condition = written.place().and_then(|at| written.condition_at(at));
+        let condition = condition.map_err(|error| self.error(name, format!("`when`: {error}")))?;
         if file.effect.is_none() && file.reversibility.is_none() {
             return Err(self.error(name, "`when`: say what changes: `effect` or `reversibility`"));
         }

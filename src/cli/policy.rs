@@ -202,6 +202,7 @@ fn as_json(ruling: &Ruling) -> serde_json::Value {
         "operations": operations.collect::<Vec<_>>(),
         "targets": targets.collect::<Vec<_>>(),
         "findings": findings.collect::<Vec<_>>(),
+        "conditions": ruling.conditions,
     })
 }
 
@@ -234,6 +235,9 @@ fn as_text(ruling: &Ruling) -> Result<String, std::fmt::Error> {
     for target in &ruling.targets {
         let owner = target.resource.as_deref().unwrap_or("nobody");
         writeln!(out, "  {:<12} {} {} (owned by {owner})", "target", target.kind, target.id)?;
+    }
+    for condition in &ruling.conditions {
+        writeln!(out, "  {:<12} {condition}", "condition")?;
     }
     for finding in &ruling.findings {
         let slot = finding.slot.as_deref().unwrap_or_default();

@@ -5,12 +5,14 @@
 
 use super::plain::Does;
 use super::{Context, Finding, Reason, Ruling, Standing, Target, Terms};
+use crate::catalog::condition::{Side, Truth};
 use crate::catalog::{Effect, Reversibility};
 use crate::fingerprint::Fingerprint;
 use crate::inspect::{Facts, Operation, Presented, Unreadable};
 use crate::message::Head;
-use crate::policy::{Place, Resource, Word};
+use crate::policy::{Call, Place, Resource, When, Word};
 use crate::trajectory::Stage;
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -31,15 +33,43 @@ pub(super) struct Opinions<'a> {
     pins: Vec<(Arc<str>, Fingerprint)>,
     /// A plain call as the rules have it, which may say themselves what it does.
     plain: Option<Operation>,
+    /// What conditions were asked, and whether each is so.
+    asked: RefCell<Vec<(Place, String)>>,
 }
 
 impl<'a> Opinions<'a> {
     pub(super) const fn new(context: &'a Context<'a>) -> Self {
-        Self { context, all: Vec::new(), targets: Vec::new(), pins: Vec::new(), plain: None }
+        Self {
+            context,
+            all: Vec::new(),
+            targets: Vec::new(),
+            pins: Vec::new(),
+            plain: None,
+            asked: RefCell::new(Vec::new()),
+        }
     }
 
     pub(super) const fn standing(&self) -> &'a Standing {
         self.context.standing
+    }
+
+    /// Whether an entry with conditions speaks, which is told where a verdict is explained.
+    pub(super) fn applies(&self, when: &When, word: Word, call: Call<'_>, place: Place) -> bool {
+        if when.is_empty() {
+            return true;
+        }
+        let side = if word == Word::Allow { Side::Permit } else { Side::Restrict };
+        let truth = match when.holds(call, side) {
+            Truth::Yes => "so",
+            Truth::No => "not so",
+            Truth::Unknown => "unknown",
+        };
+        let told = (place, format!("{when}: {truth}"));
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&told) {
+            asked.push(told);
+        }
+        when.applies(word, call)
     }
 
     pub(super) fn is_denied(&self) -> bool {
@@ -168,6 +198,8 @@ impl<'a> Opinions<'a> {
         } else {
             policy.holds.approvals
         };
+        let asked = self.asked.into_inner().into_iter();
+        let asked = asked.map(|(place, told)| format!("{} {told}", policy.rule_name(place)));
         let mut ruling = Ruling {
             word,
             reason,
@@ -180,6 +212,7 @@ impl<'a> Opinions<'a> {
             targets: Vec::new(),
             credentials: Vec::new(),
             stages: Vec::new(),
+            conditions: asked.collect(),
             pins: if word == Word::Deny { Vec::new() } else { self.pins },
             terms,
             approvals_needed: usize::from(needed),

@@ -8,28 +8,28 @@ use super::opinion::Opinions;
 use super::scope::{Candidate, held_reason};
 use crate::catalog::{Effect, Reversibility};
 use crate::inspect::Operation;
-use crate::inspect::rest::{is_destructive_parameter, is_destructive_word};
-use crate::message::Head;
+use crate::inspect::rest::{self, is_destructive_parameter, is_destructive_word};
+use crate::message::{Head, Message};
 use crate::policy::path::{Segment, Template, bare_path};
-use crate::policy::{Judge, Resource, Rule, Rules, Word};
+use crate::policy::{Call, Judge, Resource, Rule, Rules, Word};
 use http::Method;
 use std::borrow::Cow;
 
-pub(super) fn judge_plain<'a>(
+pub(super) fn judge_plain<'a, B>(
     operation: &Operation,
-    head: &Head,
+    message: &Message<B>,
     candidates: &[Candidate<'a>],
     opinions: &mut Opinions<'a>,
     websocket: &mut bool,
 ) -> (Vec<Candidate<'a>>, bool) {
-    let segments = head.path().segments();
+    let segments = message.head().path().segments();
     let path: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
     let mut judges = Vec::new();
     let mut effective: Option<Does> = None;
     for candidate in candidates {
         let Judge::Plain(rules) = &candidate.1.judge else { continue };
         if let Some(does) =
-            by_rules(operation, head, &path, rules, candidate.1, opinions, websocket)
+            by_rules(operation, message, &path, rules, candidate.1, opinions, websocket)
         {
             effective = effective.max(Some(does));
             judges.push(*candidate);
@@ -61,29 +61,48 @@ fn by_rule(rule: &Rule, operation: &Operation) -> Does {
 }
 
 /// What the rules of one resource say; none if it abstains.
-fn by_rules<'a>(
+fn by_rules<'a, B>(
     operation: &Operation,
-    head: &Head,
+    message: &Message<B>,
     path: &[&str],
     rules: &'a Rules,
     resource: &'a Resource,
     opinions: &mut Opinions<'a>,
     websocket: &mut bool,
 ) -> Option<Does> {
+    let head = message.head();
     let method = head.method();
+    let applies = |template: &Template, rule: &Rule, path: &[&str]| {
+        rule.when.is_empty() || {
+            let arguments = rest::arguments_of_plain(message, template, path);
+            let call = Call { head, arguments: &arguments };
+            opinions.applies(&rule.when, rule.word, call, rule.place)
+        }
+    };
     let fits = |rule: &Rule| match &rule.method {
         None => true,
         Some(wanted) => wanted == method || (*wanted == Method::GET && *method == Method::HEAD),
     };
     let mut does = None;
     // A trailing slash or dot is another spelling to many servers; it is no way past these.
-    let mut restricting = rules.restricting.matches(&bare_path(path));
+    let mut restricting: Vec<&Rule> = Vec::new();
+    let mut restrict = |path: &[&str]| {
+        let path = bare_path(path);
+        let matching = rules.restricting.matches(&path).into_iter();
+        let fitting =
+            matching.filter(|(template, rule)| fits(rule) && applies(template, rule, &path));
+        restricting.extend(fitting.map(|(_, rule)| rule));
+    };
+    restrict(path);
     if path.iter().any(|segment| segment.contains('/')) {
         // An encoded slash is one to many servers: both readings count.
         let split: Vec<&str> = path.iter().flat_map(|segment| segment.split('/')).collect();
-        restricting.extend(rules.restricting.matches(&bare_path(&split)));
+        restrict(&split);
     }
-    for (_, rule) in restricting.into_iter().filter(|(_, rule)| fits(rule)) {
+    let allowing = rules.allowing.matches(path).into_iter();
+    let allowing: Vec<&(Template, Rule)> =
+        allowing.filter(|(template, rule)| fits(rule) && applies(template, rule, path)).collect();
+    for rule in restricting {
         let of_rule = by_rule(rule, operation);
         does = does.max(Some(of_rule));
         if rule.word == Word::Deny {
@@ -93,8 +112,6 @@ fn by_rules<'a>(
             opinions.word(Word::Hold, reason, Some(resource), Some(rule.place), None);
         }
     }
-    let allowing: Vec<&(Template, Rule)> =
-        rules.allowing.matches(path).into_iter().filter(|(_, rule)| fits(rule)).collect();
     *websocket |= allowing.iter().any(|(_, rule)| rule.websocket);
     let outright: Vec<&Rule> = allowing
         .iter()

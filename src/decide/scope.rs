@@ -12,7 +12,7 @@ use crate::catalog::{Catalog, Effect, Kind, Reversibility};
 use crate::inspect::websocket::is_graphql_handshake;
 use crate::inspect::{Identity, Inspected, Operation};
 use crate::message::Head;
-use crate::policy::{Ix, Judge, Lists, Place, Policy, Resource, Word};
+use crate::policy::{Call, Entry, Ix, Judge, Lists, Place, Policy, Resource, Word};
 use std::sync::Arc;
 
 pub(super) type Candidate<'a> = (Ix, &'a Resource);
@@ -30,7 +30,7 @@ pub(super) fn judge<'a, B>(
         let catalogued = candidates.first().and_then(|(_, resource)| resource.catalog());
         let (judges, all_needed) = match catalogued {
             Some(catalog) => judge_catalogued(operation, head, catalog, candidates, opinions),
-            None => judge_plain(operation, head, candidates, opinions, &mut websocket),
+            None => judge_plain(operation, request.message(), candidates, opinions, &mut websocket),
         };
         let effect = opinions.effect().unwrap_or(operation.effect);
         if opinions.standing().hold_writes && effect != Effect::Read {
@@ -107,7 +107,7 @@ fn judge_catalogued<'a>(
     }
     let read = operation.effect == Effect::Read;
     for (_, resource) in &judges {
-        by_lists(operation, resource, false, opinions);
+        by_lists(operation, head, resource, false, opinions);
     }
     // An operation nobody knows acts on the declared ids it names; without one, on everything. A
     // conversation with a model acts on nothing that has an owner.
@@ -115,7 +115,7 @@ fn judge_catalogued<'a>(
     if account && operation.known && catalog.kind == Kind::Conversation {
         for candidate in candidates {
             push(&mut judges, *candidate);
-            by_lists(operation, candidate.1, false, opinions);
+            by_lists(operation, head, candidate.1, false, opinions);
         }
         return (judges, !read);
     }
@@ -123,14 +123,14 @@ fn judge_catalogued<'a>(
         named_owners(operation, head, catalog, candidates, &mut judges, opinions);
     }
     if account && read {
-        account_read(operation, candidates, opinions);
+        account_read(operation, head, candidates, opinions);
     } else if account {
         for (_, resource) in candidates {
-            by_lists(operation, resource, true, opinions);
+            by_lists(operation, head, resource, true, opinions);
         }
     }
     if unknown {
-        unknown_target(operation, candidates, opinions);
+        unknown_target(operation, head, candidates, opinions);
     }
     if account {
         // A read that names something declared is read there; all else is of everybody.
@@ -199,7 +199,7 @@ fn named_owners<'a>(
             match candidates.iter().find(|(candidate, _)| *candidate == ix) {
                 Some(judge) if judges.iter().all(|(known, _)| *known != ix) => {
                     judges.push(*judge);
-                    by_lists(operation, judge.1, false, opinions);
+                    by_lists(operation, head, judge.1, false, opinions);
                 }
                 Some(_) => {}
                 None => opinions.deny(Reason::ScopeViolation, None),
@@ -222,12 +222,13 @@ fn shown(id: &str) -> String {
 /// What the lists of one resource say: names before effects, deny before hold before allow.
 fn by_lists<'a>(
     operation: &Operation,
+    head: &Head,
     resource: &'a Resource,
     account: bool,
     opinions: &mut Opinions<'a>,
 ) {
     let Judge::Catalog(_, lists) = &resource.judge else { return };
-    let (word, place, named) = word_of(operation, lists);
+    let (word, place, named) = word_of(operation, head, lists, opinions);
     let effect = operation.effect;
     match word {
         Word::Deny => {
@@ -247,38 +248,48 @@ fn by_lists<'a>(
 }
 
 /// The word of a resource's lists, its place, and whether the operation is named outright.
-fn word_of(operation: &Operation, lists: &Lists) -> (Word, Option<Place>, bool) {
+fn word_of(
+    operation: &Operation,
+    head: &Head,
+    lists: &Lists,
+    opinions: &Opinions<'_>,
+) -> (Word, Option<Place>, bool) {
     let name = &*operation.name;
-    let irreversible = operation.reversibility == Reversibility::Irreversible
-        && operation.effect != Effect::Unknown;
-    if let Some(place) = lists.deny.operations.get(name) {
-        return (Word::Deny, Some(*place), true);
+    let effect = operation.effect;
+    let irreversible =
+        operation.reversibility == Reversibility::Irreversible && effect != Effect::Unknown;
+    let call = Call { head, arguments: &operation.arguments };
+    let first = |word: Word, mut entries: &mut dyn Iterator<Item = &Entry>| {
+        let applies = |entry: &&Entry| opinions.applies(&entry.when, word, call, entry.place);
+        Iterator::find(&mut entries, applies).map(|entry| Some(entry.place))
+    };
+    let (deny, hold, allow) = (&lists.deny, &lists.hold, &lists.allow);
+    let mut named = deny.outright(name).chain(deny.fitting(name));
+    if let Some(place) = first(Word::Deny, &mut named) {
+        return (Word::Deny, place, true);
     }
-    if let Some(place) = lists.deny.effects.get(&operation.effect) {
-        return (Word::Deny, Some(*place), false);
+    if let Some(place) = first(Word::Deny, &mut deny.with(effect)) {
+        return (Word::Deny, place, false);
     }
-    if let Some(place) = lists.hold.operations.get(name) {
-        return (Word::Hold, Some(*place), true);
+    if let Some(place) = first(Word::Hold, &mut hold.outright(name).chain(hold.fitting(name))) {
+        return (Word::Hold, place, true);
     }
-    if let Some(place) = lists.allow.operations.get(name)
-        && !irreversible
-        && operation.effect != Effect::Unknown
+    if !irreversible
+        && effect != Effect::Unknown
+        && let Some(place) = first(Word::Allow, &mut allow.outright(name))
     {
-        return (Word::Allow, Some(*place), true);
+        return (Word::Allow, place, true);
     }
-    if let Some(place) = lists.hold.effects.get(&operation.effect) {
-        return (Word::Hold, Some(*place), false);
+    if let Some(place) = first(Word::Hold, &mut hold.with(effect)) {
+        return (Word::Hold, place, false);
     }
-    if let Some(place) = lists.allow.effects.get(&operation.effect) {
+    // A pattern names nothing outright: it says no more than an effect does.
+    if let Some(place) = first(Word::Allow, &mut allow.fitting(name).chain(allow.with(effect))) {
         // What cannot be undone waits for a person, whatever class it is allowed with.
-        let word = if irreversible || operation.effect == Effect::Unknown {
-            Word::Hold
-        } else {
-            Word::Allow
-        };
-        return (word, Some(*place), false);
+        let word = if irreversible || effect == Effect::Unknown { Word::Hold } else { Word::Allow };
+        return (word, place, false);
     }
-    match operation.effect {
+    match effect {
         Effect::Unknown => (Word::Hold, None, false),
         _ => (Word::Deny, None, false),
     }
@@ -298,13 +309,16 @@ pub(super) const fn held_reason(effect: Effect) -> Reason {
 /// A read without ids passes if some candidate allows reads and none names it otherwise.
 fn account_read<'a>(
     operation: &Operation,
+    head: &Head,
     candidates: &[Candidate<'a>],
     opinions: &mut Opinions<'a>,
 ) {
     let words: Vec<_> = candidates
         .iter()
         .filter_map(|(_, resource)| match &resource.judge {
-            Judge::Catalog(_, lists) => Some((*resource, word_of(operation, lists))),
+            Judge::Catalog(_, lists) => {
+                Some((*resource, word_of(operation, head, lists, opinions)))
+            }
             Judge::Plain(_) => None,
         })
         .collect();
@@ -320,12 +334,13 @@ fn account_read<'a>(
 /// A target that nobody owns: read as `unknown_targets` says, anything else held or denied.
 fn unknown_target<'a>(
     operation: &Operation,
+    head: &Head,
     candidates: &[Candidate<'a>],
     opinions: &mut Opinions<'a>,
 ) {
     let read = operation.effect == Effect::Read;
     if read {
-        account_read(operation, candidates, opinions);
+        account_read(operation, head, candidates, opinions);
     }
     let word = |resource: &Resource| {
         if read {
@@ -348,7 +363,7 @@ fn unknown_target<'a>(
     }
     for (_, resource) in candidates {
         let Judge::Catalog(_, lists) = &resource.judge else { continue };
-        if let (Word::Deny, place, true) = word_of(operation, lists) {
+        if let (Word::Deny, place, true) = word_of(operation, head, lists, opinions) {
             opinions.deny(Reason::ScopeViolation, Some((resource, place)));
         }
     }

@@ -1,5 +1,6 @@
 //! The verdicts, case by case, under the example policy.
 
+mod conditions;
 mod evasions;
 mod properties;
 
@@ -29,7 +30,7 @@ impl Secrets for Fixed {
         Err("no file".to_owned())
     }
 
-    fn catalog(&self, path: &Path) -> Result<String, String> {
+    fn law(&self, path: &Path) -> Result<String, String> {
         Err(format!("{}: there are no files here", path.display()))
     }
 }

@@ -55,7 +55,7 @@ fn check(example: &Example, catalog: &Catalog) -> Result<(), String> {
         return Err(format!("`{host}` is not among the catalog's hosts"));
     }
     let key = FingerprintKey::new(b"examples");
-    let inspected = inspected(head, body, Some(catalog), &key, LIMIT);
+    let inspected = inspected(head, body, Some(catalog), false, &key, LIMIT);
     let facts = inspected.facts();
     let operations = facts.operations();
     let mut found = Said {

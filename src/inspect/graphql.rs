@@ -14,6 +14,10 @@ use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::collections::HashMap;
 
+mod envelope;
+
+pub(super) use envelope::of_body;
+
 const TOKENS: usize = 20_000;
 const DEPTH: usize = 100;
 const FIELDS: usize = 10_000;
@@ -89,10 +93,56 @@ fn is_what_is_registered(text: &str, extensions: Option<&Value>) -> bool {
     })
 }
 
+/// Documents that are registered with a server, by their hash in lower case.
+pub type Documents = HashMap<String, String>;
+
+/// The hash by which a request names a document that it does not carry.
+fn registered(extensions: Option<&Value>) -> Result<String, Unreadable> {
+    let persisted = extensions.and_then(|extensions| extensions.get("persistedQuery"));
+    let hash = persisted.and_then(|persisted| persisted.get("sha256Hash")).and_then(Value::as_str);
+    hash.filter(|hash| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .map(str::to_ascii_lowercase)
+        .ok_or(Unreadable::Graphql("it carries no document"))
+}
+
+/// A call of a document that nobody here has read: what it does is not known, and whatever it is
+/// given may be an id.
+fn unregistered(
+    hash: &str,
+    request: &Map<String, Value>,
+    budget: &Budget,
+    document: &mut Document,
+) -> Result<(), Unreadable> {
+    let arguments = match request.get("variables") {
+        None | Some(Value::Null) => Map::new(),
+        Some(variables @ Value::Object(map)) => {
+            budget.value(variables)?;
+            map.clone()
+        }
+        Some(_) => return Err(Unreadable::Graphql("its variables are no object")),
+    };
+    budget.call()?;
+    let field = format!("document {hash}");
+    document.calls.push(Call { kind: "registered", field, arguments, nested: Vec::new() });
+    if let Some(all) = &mut document.meaning {
+        for key in ["operationName", "variables"] {
+            all.push('\u{1f}');
+            crate::message::json::canonical(request.get(key).unwrap_or(&Value::Null), all);
+        }
+        all.push_str(hash);
+        all.push('\u{1e}');
+    }
+    Ok(())
+}
+
 /// The request of a GET, as if it had been posted.
 pub fn of_query(query: &Query) -> Result<Value, Unreadable> {
+    of_pairs(query.pairs())
+}
+
+fn of_pairs(pairs: &[(String, String)]) -> Result<Value, Unreadable> {
     let mut map = Map::new();
-    for (name, value) in query.pairs() {
+    for (name, value) in pairs {
         let value = match name.as_str() {
             "query" | "operationName" => Value::String(value.clone()),
             "variables" | "extensions" => {
@@ -107,30 +157,18 @@ pub fn of_query(query: &Query) -> Result<Value, Unreadable> {
     Ok(Value::Object(map))
 }
 
-/// Whether a body that is labelled as a form has parameters of a GraphQL request in it, so that one
-/// server reads a form where another reads JSON.
-pub fn stands_in_form(bytes: &[u8]) -> bool {
-    let Ok(pairs) = path::pairs(&String::from_utf8_lossy(bytes)) else {
-        return true;
-    };
-    pairs.iter().any(|(name, _)| {
-        let name = name.split('[').next().unwrap_or(name).trim();
-        KEYS.iter().chain(&["operations", "map"]).any(|key| key.eq_ignore_ascii_case(name))
-    })
-}
-
 /// Reads a request, or a batch of them.
-pub fn read(request: &Value) -> Result<Document, Unreadable> {
+pub fn read(request: &Value, known: &Documents) -> Result<Document, Unreadable> {
     let mut document = Document { calls: Vec::new(), meaning: Some(String::new()) };
     let budget = Budget::default();
     match request {
-        Value::Object(map) => single(map, &budget, &mut document)?,
+        Value::Object(map) => single(map, known, &budget, &mut document)?,
         Value::Array(batch) if !batch.is_empty() && batch.len() <= BATCH => {
             for member in batch {
                 let Value::Object(map) = member else {
                     return Err(Unreadable::Graphql("a member of the batch is no request"));
                 };
-                single(map, &budget, &mut document)?;
+                single(map, known, &budget, &mut document)?;
             }
         }
         _ => return Err(Unreadable::Graphql("it is neither a request nor a batch of up to 50")),
@@ -143,14 +181,24 @@ pub fn read(request: &Value) -> Result<Document, Unreadable> {
 
 fn single(
     request: &Map<String, Value>,
+    known: &Documents,
     budget: &Budget,
     document: &mut Document,
 ) -> Result<(), Unreadable> {
     if request.keys().any(|key| !KEYS.contains(&key.as_str())) {
         return Err(Unreadable::Graphql("it has an unknown key"));
     }
-    let Some(Value::String(text)) = request.get("query") else {
-        return Err(Unreadable::Graphql("it carries no document"));
+    let registered = match request.get("query") {
+        None | Some(Value::Null) => Some(registered(request.get("extensions"))?),
+        Some(_) => None,
+    };
+    let text = match (&registered, request.get("query")) {
+        (None, Some(Value::String(text))) => text,
+        (Some(hash), _) => match known.get(hash) {
+            Some(text) => text,
+            None => return unregistered(hash, request, budget, document),
+        },
+        _ => return Err(Unreadable::Graphql("it carries no document")),
     };
     if request
         .get("extensions")

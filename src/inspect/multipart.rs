@@ -33,6 +33,47 @@ enum State {
     End,
 }
 
+/// A field of a form that is here whole.
+#[derive(Debug)]
+pub struct Field<'b> {
+    /// Its name.
+    pub name: String,
+    /// Its bytes.
+    pub data: &'b [u8],
+}
+
+/// More fields than that are no everyday form.
+const FIELDS: usize = 1_000;
+
+/// The fields of a form that is here whole.
+pub fn fields<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Field<'b>>, Broken> {
+    let mut form = Multipart::new(content_type)?;
+    form.pending = body.to_vec();
+    let mut fields: Vec<Field<'b>> = Vec::new();
+    let (mut at, mut begun) = (0, None);
+    loop {
+        let (before, mut name) = (form.state, None);
+        let Some(taken) = form.step(at, &mut |field| name = Some(field.to_owned()))? else { break };
+        at += taken;
+        match (before, form.state) {
+            (State::Head, _) => begun = name.map(|name| (name, at)),
+            (State::Data, State::Behind) => {
+                let end = at.saturating_sub(form.delimiter.len());
+                let Some((name, start)) = begun.take() else { continue };
+                let data = body.get(start..end).ok_or(INSIDE)?;
+                if fields.len() == FIELDS {
+                    return Err("it has more than 1,000 fields");
+                }
+                fields.push(Field { name, data });
+            }
+            _ => {}
+        }
+    }
+    form.pending.drain(..at.min(form.pending.len()));
+    form.end()?;
+    Ok(fields)
+}
+
 impl Multipart {
     /// A form with the boundary that its media type says (RFC 2046 section 5.1.1).
     pub fn new(content_type: &str) -> Result<Self, Broken> {

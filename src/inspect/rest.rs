@@ -7,7 +7,7 @@ use super::Unreadable;
 use super::credential::shown_path;
 use super::operation::Operation;
 use crate::catalog::{Arguments, Catalog, Effect, RestEntry, Reversibility};
-use crate::message::{Head, json, path};
+use crate::message::{Body, Head, Message, json, path};
 use crate::policy::path::bare;
 use crate::policy::path::{Segment, Template};
 use http::Method;
@@ -165,6 +165,32 @@ fn arguments(
     if !headers.is_empty() {
         values.insert("header".to_owned(), Value::Object(headers));
     }
+    with_body(values, body)
+}
+
+/// What a call to a plain resource is called with, for the conditions of a rule.
+pub fn arguments_of_plain<B>(
+    message: &Message<B>,
+    template: &Template,
+    path: &[&str],
+) -> Arguments {
+    let head = message.head();
+    let names = template.parameters().filter_map(|name| {
+        let value = template.capture(name, path)?;
+        Some((name.to_owned(), Value::from(value)))
+    });
+    let values: Map<String, Value> = names.collect();
+    let body = match message.body() {
+        Body::Empty => None,
+        Body::Whole(_) if head.is_coded() => Some(Value::Null),
+        Body::Whole(bytes) => body(head, bytes).unwrap_or(Some(Value::Null)),
+        Body::Stream(_) => Some(Value::Null),
+    };
+    with_body(values, body)
+}
+
+/// Arguments with what was read of a body; `null` is one that could not be.
+fn with_body(mut values: Map<String, Value>, body: Option<Value>) -> Arguments {
     match body {
         None => Arguments::new(values),
         Some(Value::Null) => Arguments::new(values).without("body"),

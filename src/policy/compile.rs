@@ -27,8 +27,8 @@ pub trait Secrets {
     fn variable(&self, name: &str) -> Option<Zeroizing<Vec<u8>>>;
     /// The content of a file without its final newline; the error says what to do.
     fn file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, String>;
-    /// The text of a catalog, which is part of the law; the error says what to do.
-    fn catalog(&self, path: &Path) -> Result<String, String>;
+    /// The text of a file that is part of the law; the error says what to do.
+    fn law(&self, path: &Path) -> Result<String, String>;
 }
 
 /// Compiles a policy. Relative paths in it are relative to `base`.
@@ -76,8 +76,8 @@ impl Compiler<'_> {
         let resource_names = self.names(&file.resources, "resource");
         let credential_names = self.names(&file.credentials, "credential");
         let (credentials, issued) = self.credentials(&file.credentials, &resource_names);
-        let (catalogs, texts) = self.catalogs(&file.catalogs);
-        let resources = self.resources(&file.resources, catalogs, &credential_names, &credentials);
+        let (catalogs, texts) = self.catalogs(&file);
+        let resources = self.resources(&file.resources, &catalogs, &credential_names, &credentials);
         let owners = resource::owners(&file.resources, &resources);
         let agents = self.agents(&file, &resource_names, &credential_names, &resources);
         let law = std::iter::once(text).chain(texts.iter().map(String::as_str));
@@ -113,20 +113,11 @@ impl Compiler<'_> {
         policy
     }
 
-    /// The policy's own catalogs by service, and their texts.
-    fn catalogs(
-        &mut self,
-        paths: &[Spanned<String>],
-    ) -> (HashMap<String, Arc<Catalog>>, Vec<String>) {
+    /// The catalogs that the resources are judged by, and the texts of those that are the policy's own.
+    fn catalogs(&mut self, file: &File) -> (HashMap<String, Arc<Catalog>>, Vec<String>) {
         let (mut catalogs, mut texts) = (HashMap::new(), Vec::new());
-        for path in paths {
-            let text = match self.secrets.catalog(&self.base.join(&path.value)) {
-                Ok(text) => text,
-                Err(error) => {
-                    self.problem(path.place, error);
-                    continue;
-                }
-            };
+        for path in &file.catalogs {
+            let Some(text) = self.law(path) else { continue };
             match Catalog::parse(&text) {
                 Ok(catalog) => {
                     let service = catalog.service.to_string();
@@ -137,7 +128,7 @@ impl Compiler<'_> {
                         );
                         self.lints.push(Problem::new(path.place, message));
                     }
-                    if catalogs.insert(service.clone(), Arc::new(catalog)).is_some() {
+                    if catalogs.insert(service.clone(), catalog).is_some() {
                         let message = format!("two catalogs describe `{service}`");
                         self.problem(path.place, message);
                     }
@@ -146,7 +137,35 @@ impl Compiler<'_> {
             }
             texts.push(text);
         }
-        (catalogs, texts)
+        for service in file.resources.iter().filter_map(|(_, entry)| entry.service.as_ref()) {
+            if catalogs.contains_key(&service.value) {
+                continue;
+            }
+            match Catalog::embedded(&service.value) {
+                Ok(catalog) => drop(catalogs.insert(service.value.clone(), catalog)),
+                Err(error) => self.problem(service.place, error.to_string()),
+            }
+        }
+        for (service, paths) in &file.documents {
+            for path in paths {
+                let Some(text) = self.law(path) else { continue };
+                let catalog = catalogs.get_mut(service);
+                if !catalog.is_some_and(|catalog| catalog.register(text.clone())) {
+                    let message =
+                        format!("no resource is of a service `{service}` that takes GraphQL");
+                    self.problem(path.place, message);
+                }
+                texts.push(text);
+            }
+        }
+        let shared = |(service, catalog)| (service, Arc::new(catalog));
+        (catalogs.into_iter().map(shared).collect(), texts)
+    }
+
+    /// The text of a file that is part of the law.
+    fn law(&mut self, path: &Spanned<String>) -> Option<String> {
+        let text = self.secrets.law(&self.base.join(&path.value));
+        text.map_err(|error| self.problem(path.place, error)).ok()
     }
 
     pub(super) fn problem(&mut self, place: Place, message: impl Into<String>) {

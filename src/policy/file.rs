@@ -6,6 +6,7 @@
 use super::form::duration;
 pub use super::form::parse_duration;
 use super::node::{Node, Problem, Spanned};
+use crate::catalog::condition::Written;
 use crate::catalog::{Effect, Reversibility};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -41,6 +42,8 @@ pub struct File {
     pub resources: Named<Resource>,
     /// Catalogs of the policy's own, as paths of files.
     pub catalogs: Vec<Spanned<String>>,
+    /// GraphQL documents that a service has registered, as paths of files by service.
+    pub documents: BTreeMap<String, Vec<Spanned<String>>>,
     /// Dangerous orders of stages.
     pub sequences: Vec<Sequence>,
     /// Cases for `holdgate policy test`.
@@ -49,7 +52,7 @@ pub struct File {
     pub unread: Vec<String>,
 }
 
-const SECTIONS: &str = "`version`, `proxy`, `ca`, `state`, `approvals`, `holds`, `audit`, `limits`, `agents`, `credentials`, `resources`, `catalogs`, `sequences`, `tests`";
+const SECTIONS: &str = "`version`, `proxy`, `ca`, `state`, `approvals`, `holds`, `audit`, `limits`, `agents`, `credentials`, `resources`, `catalogs`, `documents`, `sequences`, `tests`";
 
 /// `proxy:`
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -307,11 +310,11 @@ pub struct Resource {
     /// The ids that belong to it, by kind.
     pub ids: BTreeMap<String, Vec<Spanned<String>>>,
     /// Effects and operations that pass.
-    pub allow: Option<Vec<Spanned<String>>>,
+    pub allow: Option<Vec<Spanned<Listed>>>,
     /// Effects and operations that wait for a person.
-    pub hold: Option<Vec<Spanned<String>>>,
+    pub hold: Option<Vec<Spanned<Listed>>>,
     /// Effects and operations that are refused.
-    pub deny: Option<Vec<Spanned<String>>>,
+    pub deny: Option<Vec<Spanned<Listed>>>,
     /// What happens to ids that nobody declared.
     pub unknown_targets: Option<UnknownTargets>,
     /// Which credentials it takes.
@@ -322,6 +325,17 @@ pub struct Resource {
     pub encoded_slash: bool,
     /// What passes, waits or is refused, by method and path.
     pub rules: Option<Vec<Spanned<Rule>>>,
+}
+
+/// One entry of `allow`, `hold` and `deny`: an effect, an operation, or a pattern of operations with
+/// `*` for any characters; written out as `{ operation: …, when: … }` where it depends on more.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(with = "serde_json::Value")]
+pub struct Listed {
+    /// The effect or operation.
+    pub word: String,
+    /// All that has to be so for the entry to speak.
+    pub when: Vec<Written>,
 }
 
 /// A port, and whether it is plain HTTP.
@@ -396,6 +410,8 @@ pub struct Rule {
     pub reversibility: Option<Reversibility>,
     /// Whether a WebSocket may be opened; each of its messages is then judged by the same rules.
     pub websocket: bool,
+    /// All that has to be so for the rule to speak.
+    pub when: Vec<Written>,
 }
 
 /// One of `sequences:`
@@ -491,6 +507,7 @@ impl File {
                 "credentials" => file.credentials = named(node, "`credentials`", unread, problems),
                 "resources" => file.resources = named(node, "`resources`", unread, problems),
                 "catalogs" => file.catalogs = listed(node, "`catalogs`", problems),
+                "documents" => section(node, &mut file.documents, problems),
                 "sequences" => file.sequences = listed(node, "`sequences`", problems),
                 "tests" => file.tests = listed(node, "`tests`", problems),
                 other => {

@@ -2,7 +2,8 @@
 //!
 //! Takes scalars and lists; returns typed values, or says which forms there are.
 
-use super::file::{Credentials, Port, Step};
+use super::file::{Credentials, Listed, Port, Step};
+use crate::catalog::condition::Written;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -90,6 +91,34 @@ impl<'de> Deserialize<'de> for Credentials {
             Some("any") => Ok(Self::Any),
             _ => Err(serde::de::Error::custom(format!("write {FORM}"))),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Listed {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entry;
+        impl<'de> serde::de::Visitor<'de> for Entry {
+            type Value = Listed;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an effect, an operation, or `{ operation: …, when: … }`")
+            }
+            fn visit_str<E>(self, word: &str) -> Result<Listed, E> {
+                Ok(Listed { word: word.to_owned(), when: Vec::new() })
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Listed, A::Error> {
+                #[derive(Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Conditional {
+                    operation: String,
+                    when: Vec<Written>,
+                }
+                let read = serde::de::value::MapAccessDeserializer::new(map);
+                let Conditional { operation, when } = Conditional::deserialize(read)?;
+                Ok(Listed { word: operation, when })
+            }
+        }
+        deserializer.deserialize_any(Entry)
     }
 }
 

@@ -70,7 +70,11 @@ fn lint_resource(policy: &Policy, resource: &Resource, lints: &mut Vec<Problem>)
     }
     match &resource.judge {
         Judge::Catalog(catalog, lists) => {
-            for (operation, place) in &lists.allow.operations {
+            let named = lists.allow.operations.iter();
+            for (operation, entry) in
+                named.flat_map(|(name, all)| all.iter().map(move |e| (name, e)))
+            {
+                let place = &entry.place;
                 if is_irreversible(catalog, operation) {
                     lints.push(Problem::new(*place, format!("`{operation}` cannot be undone, so naming it here does not let it pass; it is judged by its effect")));
                 } else {
@@ -80,9 +84,9 @@ fn lint_resource(policy: &Policy, resource: &Resource, lints: &mut Vec<Problem>)
                     ));
                 }
             }
-            if let Some(place) = lists.allow.effects.get(&Effect::Destructive) {
+            for entry in lists.allow.with(Effect::Destructive) {
                 lints.push(Problem::new(
-                    *place,
+                    entry.place,
                     "destructive calls that cannot be undone are held all the same",
                 ));
             }

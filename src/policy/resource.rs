@@ -4,45 +4,49 @@
 //! that can never match, empty lists, and hosts that are both catalogued and plain.
 
 use super::compile::Compiler;
-use super::file::{self, Credentials, Named, Port, Word};
+use super::file::{self, Credentials, Listed, Named, Port, Word};
 use super::node::{Place, Problem, Spanned};
-use super::{Credential, Ix, Judge, Lists, Names, Resource, Rule, Rules, path};
+use super::{Credential, Entry, Ix, Judge, Lists, Names, Resource, Rule, Rules, When, path};
+use crate::catalog::condition::{Pattern, Written};
 use crate::catalog::{Catalog, Effect, HostPattern};
 use crate::message::Host;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+impl Judge {
+    /// Whether a condition asks for something in a body.
+    fn reads_body(&self) -> bool {
+        match self {
+            Self::Catalog(_, lists) => {
+                let entries = lists.allow.all().chain(lists.hold.all()).chain(lists.deny.all());
+                entries.into_iter().any(|entry| entry.when.reads_body())
+            }
+            Self::Plain(rules) => {
+                let mut all = rules.restricting.iter().chain(rules.allowing.iter());
+                all.any(|(_, rule)| rule.when.reads_body())
+            }
+        }
+    }
+}
+
 impl Compiler<'_> {
     pub(super) fn resources(
         &mut self,
         entries: &Named<file::Resource>,
-        mut catalogs: HashMap<String, Arc<Catalog>>,
+        catalogs: &HashMap<String, Arc<Catalog>>,
         credential_names: &HashMap<String, Ix>,
         credentials: &[Credential],
     ) -> Vec<Resource> {
         let mut resources = Vec::new();
         for (ix, (name, entry)) in entries.iter().enumerate() {
-            let catalog = entry.service.as_ref().and_then(|service| {
-                if let Some(catalog) = catalogs.get(&service.value) {
-                    return Some(catalog.clone());
-                }
-                match Catalog::embedded(&service.value) {
-                    Ok(catalog) => {
-                        let catalog = Arc::new(catalog);
-                        catalogs.insert(service.value.clone(), catalog.clone());
-                        Some(catalog)
-                    }
-                    Err(error) => {
-                        self.problem(service.place, error.to_string());
-                        None
-                    }
-                }
-            });
+            let service = entry.service.as_ref();
+            let catalog = service.and_then(|service| catalogs.get(&service.value)).cloned();
             if entry.service.is_some() && catalog.is_none() {
                 continue;
             }
             let hosts = self.hosts(name, entry, catalog.as_deref());
             let judge = self.judge(name, entry, catalog);
+            let reads_body = judge.reads_body();
             if let Some(unknown) =
                 entry.unknown_targets.filter(|unknown| unknown.other == Word::Allow)
             {
@@ -66,6 +70,7 @@ impl Compiler<'_> {
                 covered_by,
                 cleartext: entry.cleartext,
                 encoded_slash: entry.encoded_slash,
+                reads_body,
             });
         }
         resources
@@ -149,37 +154,49 @@ impl Compiler<'_> {
             hold: self.list(entry.hold.as_deref(), "hold", name.place, &catalog),
             deny: self.list(entry.deny.as_deref(), "deny", name.place, &catalog),
         };
-        Judge::Catalog(catalog, lists)
+        Judge::Catalog(catalog, Box::new(lists))
     }
 
     fn list(
         &mut self,
-        words: Option<&[Spanned<String>]>,
+        entries: Option<&[Spanned<Listed>]>,
         key: &str,
         place: Place,
         catalog: &Catalog,
     ) -> Names {
         let mut names = Names::default();
-        if words.is_some_and(<[_]>::is_empty) {
+        if entries.is_some_and(<[_]>::is_empty) {
             self.problem(place, format!("`{key}: []` says nothing; leave it out"));
         }
-        for word in words.unwrap_or_default() {
-            if let Some(effect) = Effect::parse(&word.value) {
-                names.effects.insert(effect, word.place);
-                continue;
+        for Spanned { value: listed, place } in entries.unwrap_or_default() {
+            let word = &listed.word;
+            let Some(when) = self.when(&listed.when, *place) else { continue };
+            let entry = Entry { place: *place, when };
+            let pattern = Pattern::new(word);
+            if let Some(effect) = Effect::parse(word) {
+                names.effects.entry(effect).or_default().push(entry);
+            } else if !pattern.is_exact() {
+                // Rules of a catalog are about names that stand in no entry.
+                if catalog.rules.is_empty() && !catalog.entries().any(|s| pattern.fits(&s.name)) {
+                    let message = format!("no operation of {} fits `{word}`", catalog.title);
+                    self.problem(*place, message);
+                }
+                names.patterns.push((pattern, entry));
+            } else {
+                if !catalog.may_be_named(word) {
+                    let title = &catalog.title;
+                    let message =
+                        format!("`{word}` is neither an effect nor an operation of {title}");
+                    self.problem(*place, message);
+                }
+                names.operations.entry(word.clone()).or_default().push(entry);
             }
-            if !catalog.may_be_named(&word.value) {
-                self.problem(
-                    word.place,
-                    format!(
-                        "`{}` is neither an effect nor an operation of {}",
-                        word.value, catalog.title
-                    ),
-                );
-            }
-            names.operations.insert(word.value.clone(), word.place);
         }
         names
+    }
+
+    fn when(&mut self, written: &[Written], place: Place) -> Option<When> {
+        When::compile(written).map_err(|error| self.problem(place, format!("`when`: {error}"))).ok()
     }
 
     fn rules(&mut self, name: &Spanned<String>, entry: &file::Resource) -> Rules {
@@ -201,6 +218,7 @@ impl Compiler<'_> {
                 self.problem(spanned.place, "a rule has exactly one of `allow`, `hold` and `deny`");
                 continue;
             };
+            let Some(when) = self.when(&rule.when, spanned.place) else { continue };
             match path::parse_rule(text) {
                 Ok((method, template)) => {
                     let index = if word == Word::Allow {
@@ -217,6 +235,7 @@ impl Compiler<'_> {
                             effect: rule.effect,
                             reversibility: rule.reversibility,
                             websocket: rule.websocket,
+                            when,
                             place: spanned.place,
                         },
                     );

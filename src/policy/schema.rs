@@ -25,6 +25,8 @@ struct Document {
     resources: BTreeMap<String, file::Resource>,
     /// Catalogs of the policy's own, as paths of files.
     catalogs: Option<Vec<String>>,
+    /// GraphQL documents that a service has registered, as paths of files by service.
+    documents: Option<BTreeMap<String, Vec<String>>>,
     sequences: Option<Vec<file::Sequence>>,
     tests: Option<Vec<file::Case>>,
 }

@@ -78,8 +78,12 @@ pub(super) async fn gather(
     if body.is_end_stream() {
         return Ok((Message::new(head, Body::Empty), None, None));
     }
-    let need =
-        if candidates.is_empty() { Ok(Need::Nothing) } else { inspect::need(&head, catalog) };
+    let asked = candidates.iter().any(|(_, resource)| resource.reads_body);
+    let need = if candidates.is_empty() {
+        Ok(Need::Nothing)
+    } else {
+        inspect::need(&head, catalog, asked)
+    };
     let mut coming = Coming::new(body, limits.stall);
     let (watch, must_fit) = match need {
         Ok(Need::Nothing) => return Ok((Message::new(head, Body::Stream(coming)), None, None)),

@@ -6,7 +6,7 @@ use serde_json::json;
 fn truth(written: Value, arguments: Value, side: Side) -> Truth {
     let written: Written = serde_json::from_value(written).unwrap();
     let Value::Object(map) = arguments else { panic!("arguments are an object") };
-    written.condition().unwrap().holds(&Arguments::new(map), side)
+    written.condition_at(written.place().unwrap()).unwrap().holds(&Arguments::new(map), side)
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_condition_is_established_or_not() {
 fn an_unknown_argument_is_no_answer() {
     let written =
         Written { argument: "a".to_owned(), is: Some(Scalar::Bool(true)), ..Written::default() };
-    let condition = written.condition().unwrap();
+    let condition = written.condition_at(written.place().unwrap()).unwrap();
     for side in [Side::Restrict, Side::Permit] {
         assert_eq!(condition.holds(&Arguments::unknown(), side), Truth::Unknown, "{side:?}");
     }
@@ -109,7 +109,7 @@ fn a_condition_that_says_nothing_is_refused() {
     ];
     for case in cases {
         let written: Written = serde_json::from_value(case.clone()).unwrap();
-        assert!(written.condition().is_err(), "{case}");
+        assert!(written.place().and_then(|at| written.condition_at(at)).is_err(), "{case}");
     }
 }
 

@@ -41,6 +41,19 @@ fn graphql_is_judged_by_what_is_executed() {
         production.replace(' ', "%20").replace('"', "%22").replace('{', "%7B").replace('}', "%7D");
     let big: Vec<serde_json::Value> =
         (0..10_000).map(|_| serde_json::json!({"query": "{ a }"})).collect();
+    let upload = |document: &str, map: &str| {
+        let field = |name: &str, value: &str| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        let operations = serde_json::json!({"query": document, "variables": {"file": null}});
+        let fields = [
+            ("operations", operations.to_string()),
+            ("map", map.to_owned()),
+            ("0", "text".to_owned()),
+        ];
+        let fields: String = fields.iter().map(|(name, value)| field(name, value)).collect();
+        format!("{fields}--b--")
+    };
     let beside = |query: &str| {
         call(&format!("POST {URL}?{query}"), "application/json", "{\"query\":\"{ me { id } }\"}")
     };
@@ -123,12 +136,7 @@ fn graphql_is_judged_by_what_is_executed() {
             Deny,
             "unreadable",
         ),
-        (
-            "J-13",
-            call(&format!("POST {URL}"), "application/graphql", &production),
-            Deny,
-            "unreadable",
-        ),
+        ("J-13", call(&format!("POST {URL}"), "application/graphql", &production), Deny, OUT),
         (
             "J-13",
             call(
@@ -157,7 +165,7 @@ fn graphql_is_judged_by_what_is_executed() {
                 &format!("query={encoded}"),
             ),
             Deny,
-            "unreadable",
+            OUT,
         ),
         (
             "J-13",
@@ -171,6 +179,44 @@ fn graphql_is_judged_by_what_is_executed() {
             ),
             Deny,
             "unreadable",
+        ),
+        (
+            "J-13",
+            call(
+                &format!("POST {URL}"),
+                "multipart/form-data; boundary=b",
+                &upload(&production, "{\"0\":[\"variables.file\"]}"),
+            ),
+            Deny,
+            OUT,
+        ),
+        (
+            "J-13",
+            call(
+                &format!("POST {URL}"),
+                "multipart/form-data; boundary=b",
+                &upload(&production, "{\"0\":[\"query\"]}"),
+            ),
+            Deny,
+            "unreadable",
+        ),
+        (
+            "J-13",
+            call(
+                &format!("POST {URL}"),
+                "multipart/form-data; boundary=b",
+                &upload(&production, "{}"),
+            ),
+            Deny,
+            "unreadable",
+        ),
+        (
+            "J-12",
+            json(
+                serde_json::json!({"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "0".repeat(64)}}}),
+            ),
+            Deny,
+            "credential_out_of_scope",
         ),
         (
             "J-16",

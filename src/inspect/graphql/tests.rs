@@ -6,7 +6,7 @@ use serde_json::json;
 const ID: &str = "dddddddd-0000-4000-8000-000000000002";
 
 fn deletes(request: &Value) -> bool {
-    let document = read(request).unwrap();
+    let document = read(request, &Documents::new()).unwrap();
     document.calls.iter().any(|call| {
         call.kind == "mutation" && call.field == "volumeDelete" && call.arguments["volumeId"] == ID
     })
@@ -64,7 +64,7 @@ fn doubt_is_unreadable() {
         json!({"query": format!("{{ a {{ {} }} }} fragment F on Q {{ b(x: \"{}\") }}", "...F ".repeat(6000), "A".repeat(9000))}),
     ];
     for request in cases {
-        assert!(read(&request).is_err(), "{request:.200}");
+        assert!(read(&request, &Documents::new()).is_err(), "{request:.200}");
     }
     // Inline fragments in fragments in fragments take no more stack than fields do.
     let mut query = "{ ...F0 }".to_owned();
@@ -79,7 +79,8 @@ fn doubt_is_unreadable() {
     }
     query.push_str(" fragment F98 on Q { a }");
     let small = std::thread::Builder::new().stack_size(512 << 10);
-    let reading = small.spawn(move || read(&json!({ "query": query })).is_err()).unwrap();
+    let reading =
+        small.spawn(move || read(&json!({ "query": query }), &Documents::new()).is_err()).unwrap();
     assert!(reading.join().unwrap());
     // A chain of fragments that doubles at each step is cut off, not unfolded.
     let mut query = "{ ...F0 }".to_owned();
@@ -88,19 +89,19 @@ fn doubt_is_unreadable() {
         query.push_str(&fragment);
     }
     query.push_str(" fragment F40 on Q { a }");
-    assert!(read(&json!({ "query": query })).is_err());
+    assert!(read(&json!({ "query": query }), &Documents::new()).is_err());
 }
 
 #[test]
 fn a_hash_of_the_document_itself_is_nothing_new() {
     let own = hex(digest::digest(&digest::SHA256, b"{ a }").as_ref());
     let request = json!({"query": "{ a }", "extensions": {"persistedQuery": {"version": 1, "sha256Hash": own}}});
-    assert_eq!(read(&request).unwrap().calls.len(), 1);
+    assert_eq!(read(&request, &Documents::new()).unwrap().calls.len(), 1);
 }
 
 #[test]
 fn meaning_ignores_spacing_and_order_and_nothing_else() {
-    let meaning = |request: Value| read(&request).unwrap().meaning.unwrap();
+    let meaning = |request: Value| read(&request, &Documents::new()).unwrap().meaning.unwrap();
     let base = meaning(
         json!({"query": "mutation M($a: X) { f(a: $a) }", "variables": {"a": 1, "b": {"c": 2, "d": 3}}}),
     );
@@ -112,5 +113,32 @@ fn meaning_ignores_spacing_and_order_and_nothing_else() {
         json!({"query": "mutation M($a: X) { f(a: $a) }", "variables": {"a": 2, "b": {"c": 2, "d": 3}}}),
     );
     assert_ne!(base, other);
-    assert!(read(&json!({"query": "{ a }", "variables": {"x": 1.5}})).unwrap().meaning.is_none());
+    assert!(
+        read(&json!({"query": "{ a }", "variables": {"x": 1.5}}), &Documents::new())
+            .unwrap()
+            .meaning
+            .is_none()
+    );
+}
+
+/// J-12.
+#[test]
+fn a_document_that_is_named_by_its_hash_is_read_where_it_is_known() {
+    let text = format!("mutation {{ volumeDelete(volumeId: \"{ID}\") }}");
+    let hash = hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+    let named = |hash: &str| json!({"extensions": {"persistedQuery": {"version": 1, "sha256Hash": hash}}, "variables": {"id": ID}});
+    let known = Documents::from([(hash.clone(), text)]);
+    let call = |hash: &str| read(&named(hash), &known).unwrap().calls.remove(0);
+    for spelling in [hash.clone(), hash.to_ascii_uppercase()] {
+        assert_eq!(call(&spelling).field, "volumeDelete", "{spelling}");
+    }
+    let other = "0".repeat(64);
+    let unknown = call(&other);
+    assert_eq!((unknown.kind, &*unknown.field), ("registered", &*format!("document {other}")));
+    assert_eq!(unknown.arguments["id"], ID);
+    let meaning = |request: &Value| read(request, &known).unwrap().meaning.unwrap();
+    assert_ne!(meaning(&named(&other)), meaning(&named(&"1".repeat(64))));
+    for hash in ["", "00", "zz", &"g".repeat(64)] {
+        assert!(read(&named(hash), &known).is_err(), "{hash}");
+    }
 }

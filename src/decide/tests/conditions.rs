@@ -1,0 +1,133 @@
+//! Conditions on rules and lists: what is not established is never an allow.
+
+use super::*;
+
+const API: &str = "https://api.staging.railway.app";
+
+/// A plain resource whose rule for deployments asks for more.
+fn plain(rules: &str) -> Policy {
+    policy(|text| text.replacen("      - allow: POST /deployments\n", rules, 1))
+}
+
+fn json(body: &str) -> String {
+    format!("POST {API}/deployments\nContent-Type: application/json\n\n{body}")
+}
+
+#[test]
+fn an_allowing_rule_speaks_only_where_all_it_asks_is_so() {
+    let rule = "      - allow: POST /deployments\n        when:\n          \
+                - { argument: body.env, is: staging }\n          \
+                - { query: force, present: false }\n          \
+                - { header: X-Team, in: [web, api] }\n";
+    let policy = plain(rule);
+    let with = |query: &str, headers: &str, body: &str| {
+        format!("POST {API}/deployments{query}\n{headers}\n{body}")
+    };
+    let team = "Content-Type: application/json\nX-Team: web\n";
+    let cases = [
+        (with("", team, "{\"env\": \"staging\"}"), Word::Allow, ""),
+        (with("", team, "{\"env\": [\"staging\", \"production\"]}"), Word::Deny, "scope_violation"),
+        (with("", team, "{\"env\": \"production\"}"), Word::Deny, "scope_violation"),
+        (with("", team, "{\"env\": {}}"), Word::Deny, "scope_violation"),
+        (with("", team, "{}"), Word::Deny, "scope_violation"),
+        (with("", team, ""), Word::Deny, "scope_violation"),
+        (with("", team, "{\"env\": "), Word::Deny, "scope_violation"),
+        (with("?force=1", team, "{\"env\": \"staging\"}"), Word::Deny, "scope_violation"),
+        (
+            with("", "Content-Type: application/json\n", "{\"env\": \"staging\"}"),
+            Word::Deny,
+            "scope_violation",
+        ),
+        // A body in a form that is not read says nothing for certain.
+        (
+            with("", "Content-Type: application/x-other\nX-Team: web\n", "{\"env\": \"staging\"}"),
+            Word::Deny,
+            "scope_violation",
+        ),
+        (
+            with(
+                "",
+                "Content-Type: application/x-www-form-urlencoded\nX-Team: api\n",
+                "env=staging",
+            ),
+            Word::Allow,
+            "",
+        ),
+    ];
+    expect(&policy, &cases);
+}
+
+#[test]
+fn a_restricting_rule_speaks_unless_the_contrary_is_established() {
+    let rules = "      - allow: POST /deployments\n      - hold: POST /deployments\n        \
+                 when: [{ argument: body.env, is: staging, not: true }]\n      \
+                 - deny: POST /deployments\n        when: [{ argument: body.replicas, at_most: 0 }]\n";
+    let policy = plain(rules);
+    let other = format!("POST {API}/deployments\nContent-Type: application/x-other\n\nanything");
+    let cases = [
+        (json("{\"env\": \"staging\", \"replicas\": 2}"), Word::Allow, ""),
+        (json("{\"env\": \"production\", \"replicas\": 2}"), Word::Hold, "approval_required"),
+        (json("{\"replicas\": 2}"), Word::Hold, "approval_required"),
+        (json("{\"env\": \"staging\", \"replicas\": 0}"), Word::Deny, "scope_violation"),
+        (json("{\"env\": \"staging\", \"replicas\": \"none\"}"), Word::Deny, "scope_violation"),
+        (json("{\"env\": \"staging\"}"), Word::Allow, ""),
+        (other, Word::Deny, "scope_violation"),
+    ];
+    expect(&policy, &cases);
+}
+
+#[test]
+fn lists_take_conditions_and_patterns() {
+    let lists = "hold: [destructive, credential, access, execute, unknown, \
+                 { operation: mutation variableUpsert, when: [{ argument: input.name, like: \"PROD_*\" }] }]\n    \
+                 deny: [\"mutation plugin*\"]";
+    let policy = policy(|text| {
+        text.replacen("hold: [destructive, credential, access, execute, unknown]", lists, 1)
+    });
+    let upsert = |name: &str| {
+        let document = "mutation($name: String!) { variableUpsert(input: {environmentId: \"bbbbbbbb-0000-4000-8000-000000000001\", projectId: \"x\", name: $name, value: \"1\"}) }";
+        let body = serde_json::json!({"query": document, "variables": {"name": name}});
+        format!(
+            "POST https://backboard.railway.com/graphql/v2\nAuthorization: Bearer {ISSUED}\n\n{body}"
+        )
+    };
+    let plugin = "mutation { pluginRestart(id: \"x\", input: {environmentId: \"bbbbbbbb-0000-4000-8000-000000000001\"}) { id } }";
+    let cases = [
+        (upsert("DEBUG"), Word::Allow, ""),
+        (upsert("PROD_URL"), Word::Hold, "approval_required"),
+        (graphql(ISSUED, plugin), Word::Deny, "scope_violation"),
+    ];
+    expect(&policy, &cases);
+}
+
+#[test]
+fn an_explained_verdict_says_what_was_asked() {
+    let policy = plain(
+        "      - hold: POST /deployments\n        when: [{ argument: body.env, is: production }]\n",
+    );
+    let (_, agent) = policy.agent("staging-fixer").unwrap();
+    let Explained::Ruled(ruling) = explain(&policy, agent, &json("{\"env\": [[]]}")).unwrap()
+    else {
+        panic!("it is judged");
+    };
+    let [condition] = &ruling.conditions[..] else { panic!("{:?}", ruling.conditions) };
+    assert!(condition.ends_with(" body.env production: unknown"), "{condition}");
+}
+
+#[test]
+fn a_condition_that_asks_nothing_is_a_load_error() {
+    let key = Arc::new(FingerprintKey::new(b"test"));
+    let cases = [
+        ("[{ argument: a }]", "exactly one of `is`"),
+        ("[{ is: 1 }]", "is no place"),
+        ("[{ argument: a, query: b, is: 1 }]", "exactly one of `argument`"),
+        ("[{ argument: a, in: [] }]", "fits nothing"),
+        ("[{ argument: a, equals: 1 }]", "equals"),
+    ];
+    for (when, why) in cases {
+        let rule = format!("      - hold: POST /deployments\n        when: {when}\n");
+        let text = EXAMPLE.replacen("      - allow: POST /deployments\n", &rule, 1);
+        let report = compile(&text, "policy.yaml", Path::new(""), &Fixed, &key).unwrap_err();
+        assert!(report.to_string().contains(why), "{when}: {report}");
+    }
+}

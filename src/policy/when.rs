@@ -1,0 +1,116 @@
+//! Conditions of a policy's rules and lists: what a call has to say for an entry to speak.
+//!
+//! Takes `when:` as written, and a call; says whether the entry applies to it. One that lets pass
+//! applies only where all of it is established, one that holds or denies unless the contrary is:
+//! what is not known is never an allow.
+
+use super::Word;
+use crate::catalog::condition::{Condition, Error, Side, Truth, Written};
+use crate::catalog::{Arguments, At};
+use crate::message::Head;
+use serde_json::{Map, Value};
+
+/// All that has to be so. Nothing to ask is always so.
+#[derive(Clone, Debug, Default)]
+pub struct When(Vec<Asked>);
+
+#[derive(Clone, Debug)]
+struct Asked {
+    of: Of,
+    condition: Condition,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    Argument,
+    Query,
+    Header,
+}
+
+/// A call as conditions see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// Its head.
+    pub head: &'a Head,
+    /// What it is called with.
+    pub arguments: &'a Arguments,
+}
+
+impl When {
+    /// What is written, if all of it is conditions.
+    pub fn compile(written: &[Written]) -> Result<Self, Error> {
+        let asked = written.iter().map(|written| {
+            let (of, at) = match (&*written.argument, &written.query, &written.header) {
+                ("", Some(name), None) => (Of::Query, At::single(name)),
+                ("", None, Some(name)) => (Of::Header, At::single(&name.to_ascii_lowercase())),
+                (_, None, None) => (Of::Argument, written.place()?),
+                _ => return Err(Error::Places),
+            };
+            Ok(Asked { of, condition: written.condition_at(at)? })
+        });
+        asked.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether there is nothing to ask.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether something in the body of a plain call bears on it.
+    pub fn reads_body(&self) -> bool {
+        self.0.iter().any(|asked| asked.of == Of::Argument && asked.condition.at.first() == "body")
+    }
+
+    /// Whether an entry that says this word applies to a call.
+    pub fn applies(&self, word: Word, call: Call<'_>) -> bool {
+        match word {
+            Word::Allow => self.holds(call, Side::Permit) == Truth::Yes,
+            Word::Hold | Word::Deny => self.holds(call, Side::Restrict) != Truth::No,
+        }
+    }
+
+    /// Whether all of it is so.
+    pub fn holds(&self, call: Call<'_>, side: Side) -> Truth {
+        self.0.iter().map(|asked| asked.holds(call, side)).fold(Truth::Yes, Truth::and)
+    }
+}
+
+impl Asked {
+    fn holds(&self, call: Call<'_>, side: Side) -> Truth {
+        let name = self.condition.at.first();
+        let values: Vec<Value> = match self.of {
+            Of::Argument => return self.condition.holds(call.arguments, side),
+            Of::Query => {
+                let pairs = call.head.query().pairs().iter();
+                pairs
+                    .filter(|(key, _)| key == name)
+                    .map(|(_, value)| value.as_str().into())
+                    .collect()
+            }
+            Of::Header => {
+                let values = call.head.headers().get_all(name).iter();
+                values.map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect()
+            }
+        };
+        let values = if values.is_empty() { Value::Null } else { Value::Array(values) };
+        let arguments = Arguments::new(Map::from_iter([(name.to_owned(), values)]));
+        self.condition.holds(&arguments, side)
+    }
+}
+
+impl std::fmt::Display for When {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (position, asked) in self.0.iter().enumerate() {
+            if position > 0 {
+                f.write_str(", ")?;
+            }
+            match asked.of {
+                Of::Argument => {}
+                Of::Query => f.write_str("query ")?,
+                Of::Header => f.write_str("header ")?,
+            }
+            write!(f, "{}", asked.condition)?;
+        }
+        Ok(())
+    }
+}
