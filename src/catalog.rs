@@ -9,6 +9,7 @@ pub mod condition;
 mod example;
 mod file;
 mod hosts;
+pub mod lint;
 mod operation;
 
 pub use arguments::{Arguments, At, Found};

@@ -6,6 +6,7 @@
 mod approvals;
 mod audit;
 mod ca;
+mod catalog;
 mod credential;
 mod env;
 mod policy;
@@ -52,6 +53,9 @@ enum Command {
     /// Shows the interception authority.
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    /// Shows and checks what is known of services.
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
     /// Makes fingerprints of credentials.
     #[command(subcommand)]
     Credential(credential::CredentialCommand),
@@ -74,6 +78,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Policy(command) => policy::run(command, &origin, json),
         Command::Audit(command) => audit::run(command, &origin, json),
         Command::Ca(command) => ca::run(&command, &origin, json),
+        Command::Catalog(command) => catalog::run(command, json),
         Command::Credential(command) => credential::run(&command, &origin, json),
     }
 }

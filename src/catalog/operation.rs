@@ -132,6 +132,18 @@ pub enum Source {
     Joined(Vec<Piece>),
 }
 
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::At(at) => write!(f, "{at}"),
+            Self::Joined(pieces) => pieces.iter().try_for_each(|piece| match piece {
+                Piece::Text(text) => f.write_str(text),
+                Piece::At(at) => write!(f, "{{{at}}}"),
+            }),
+        }
+    }
+}
+
 /// A piece of an id that is made of several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
