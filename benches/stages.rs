@@ -1,6 +1,7 @@
 //! The pure stages alone: reading a head, inspecting a body, deciding.
 //!
-//! `decide/rules` shows that the cost of a verdict does not grow with the number of resources.
+//! `decide/rules` shows that the cost of a verdict does not grow with the number of rules and hosts;
+//! `whole` what a GraphQL write costs from head to verdict, beside the parser alone on its document.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot go on stops")]
 
@@ -52,7 +53,7 @@ impl Secrets for Fixed {
     }
 }
 
-/// The policy with so many plain resources of eight rules each.
+/// The policy with so many plain resources of ten rules each.
 fn policy(count: usize) -> Policy {
     let mut names = String::from("railway");
     let mut text = String::new();
@@ -60,7 +61,7 @@ fn policy(count: usize) -> Policy {
         write!(names, ", plain-{number}").expect("a string grows");
         write!(text, "  plain-{number}:\n    hosts: [host-{number}.test]\n    rules:\n")
             .expect("a string grows");
-        for rule in 0..8 {
+        for rule in 0..10 {
             writeln!(text, "      - allow: GET /section-{rule}/{{id}}/**").expect("a string grows");
         }
     }
@@ -153,11 +154,11 @@ fn decision(criterion: &mut Criterion) {
             BatchSize::SmallInput,
         );
     });
-    for count in [1, 10, 100, 1000] {
+    for count in [1, 10, 100, 1_000] {
         let policy = policy(count);
         let (_, agent) = policy.agent("bench").expect("the agent");
         let context = Context { policy: &policy, agent, standing: &standing, grant: None };
-        group.bench_function(BenchmarkId::new("rules", count * 8), |bencher| {
+        group.bench_function(BenchmarkId::new("rules", count * 10), |bencher| {
             bencher.iter_batched(
                 || get(&policy),
                 |request| decide(request, black_box(&context)),
@@ -168,5 +169,24 @@ fn decision(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(stages, message, inspection, decision);
+/// A GraphQL write from its head to its verdict, and what of that is the parser's.
+fn whole(criterion: &mut Criterion) {
+    let policy = policy(1);
+    let standing = Standing::default();
+    let (_, agent) = policy.agent("bench").expect("the agent");
+    let context = Context { policy: &policy, agent, standing: &standing, grant: None };
+    let body: serde_json::Value = serde_json::from_slice(GRAPHQL).expect("the body is JSON");
+    let document = body["query"].as_str().expect("the body has a document");
+    let mut group = criterion.benchmark_group("whole");
+    group.throughput(Throughput::Bytes(GRAPHQL.len() as u64));
+    group.bench_function("graphql_1k", |bencher| {
+        bencher.iter(|| decide(post(black_box(&policy)), &context));
+    });
+    group.bench_function("parser_alone", |bencher| {
+        bencher.iter(|| apollo_parser::Parser::new(black_box(document)).parse());
+    });
+    group.finish();
+}
+
+criterion_group!(stages, message, inspection, decision, whole);
 criterion_main!(stages);

@@ -1,6 +1,7 @@
 //! The commands beside `serve` and `run`: what they print, as text and as JSON, and how they end.
 
 mod approvals;
+mod catalog;
 
 use crate::support::mock::{PRODUCTION_VOLUME, STAGING_TOKEN, STAGING_VOLUME};
 use crate::support::policy::Edit;

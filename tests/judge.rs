@@ -2,6 +2,7 @@
 
 use crate::support::client::{Client, full};
 use crate::support::mock::{Options, PRODUCTION_VOLUME, STAGING_TOKEN, STAGING_VOLUME};
+use crate::support::socket::Socket;
 use crate::support::{FOREIGN, Gate, delete_volume, until};
 use serde_json::json;
 
@@ -274,4 +275,47 @@ async fn an_issued_credential_covers_no_other_in_its_slot() {
         assert_eq!(answer.reason(), "foreign_credential", "{case:?}: {answer:?}");
     }
     assert_eq!(gate.mock.bytes_received(), 0);
+}
+
+/// J-01, J-07, J-09: the incident in six disguises, on a volume of staging, of production, and of nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_incident_has_one_verdict_in_whatever_disguise() {
+    let gate =
+        Gate::with(Options::default(), |policy| policy.replace("wait: 20s", "wait: 1s")).await;
+    let disguises = |volume: &str| {
+        [
+            delete_volume(volume),
+            json!({"query": "mutation D($id: String!) { volumeDelete(volumeId: $id) }", "variables": {"id": volume}}),
+            json!({"query": format!("mutation {{ harmless: volumeDelete(volumeId: \"{volume}\") }}")}),
+            json!({"query": format!("mutation {{ ...F }} fragment F on Mutation {{ volumeDelete(volumeId: \"{volume}\") }}")}),
+            json!([{"query": "{ me { email } }"}, delete_volume(volume)]),
+        ]
+    };
+    let expected = [
+        (STAGING_VOLUME, "hold", "destructive"),
+        (PRODUCTION_VOLUME, "deny", "credential_out_of_scope"),
+        (UNDECLARED, "hold", "unknown_target"),
+    ];
+    for (volume, verdict, reason) in expected {
+        for body in disguises(volume) {
+            let told = gate.graphql_file(STAGING_TOKEN, &body).json();
+            assert_eq!(
+                (&told["verdict"], &told["reason"]),
+                (&json!(verdict), &json!(reason)),
+                "{body}"
+            );
+            assert_eq!(told["operation"], "mutation volumeDelete", "{body}");
+        }
+        let mut socket = Socket::railway(&gate, "graphql-transport-ws", Some(STAGING_TOKEN)).await;
+        socket.begin(&json!({})).await;
+        let subscribe = json!({"type": "subscribe", "id": "1", "payload": delete_volume(volume)});
+        socket.say(&subscribe).await;
+        let told = &socket.hear().await["payload"][0]["extensions"];
+        assert_eq!((&told["verdict"], &told["reason"]), (&json!(verdict), &json!(reason)));
+        assert_eq!(told["operation"], "mutation volumeDelete");
+    }
+    assert!(gate.mock.deletions().is_empty());
+    assert!(gate.mock.volume_exists(PRODUCTION_VOLUME) && gate.mock.volume_exists(STAGING_VOLUME));
+    let subscribed = |text: &String| text.contains("volumeDelete");
+    assert!(!gate.mock.messages().iter().any(subscribed), "{:?}", gate.mock.messages());
 }
