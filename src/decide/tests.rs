@@ -1,6 +1,7 @@
 //! The verdicts, case by case, under the example policy.
 
 mod conditions;
+mod digests;
 mod evasions;
 mod properties;
 
