@@ -9,12 +9,15 @@ pub mod condition;
 mod example;
 mod file;
 mod hosts;
+mod learns;
 pub mod lint;
 mod operation;
+pub mod schema;
 
 pub use arguments::{Arguments, At, Found};
 pub use example::Example;
 pub use hosts::HostPattern;
+pub use learns::{Learns, Named, Teaching};
 pub use operation::{Clause, Effect, Identifier, OperationSpec, Reveal, Reversibility};
 
 use crate::policy::path::Index;
@@ -148,6 +151,8 @@ pub struct Graphql {
     pub reveals: Vec<Reveal>,
     /// Documents that the policy says are registered with the service, by the SHA-256 of their text.
     pub documents: HashMap<String, String>,
+    /// What its answers teach of what belongs to what.
+    pub learns: Option<Arc<Learns>>,
 }
 
 /// Why a catalog did not load; the fault is the catalog author's.
@@ -160,6 +165,16 @@ pub enum Error {
     #[error("the catalog does not load: {message}")]
     Form {
         /// What the reader found, with its place.
+        message: String,
+    },
+    /// What its answers should teach cannot be learned from them.
+    #[error("catalog `{service}`, `learns:` of `{name}`: {message}")]
+    Learns {
+        /// The catalog's name.
+        service: String,
+        /// The type or field.
+        name: String,
+        /// What is wrong.
         message: String,
     },
     /// An operation contradicts itself.

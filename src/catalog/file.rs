@@ -5,6 +5,8 @@
 
 use super::condition::{self, Pattern};
 use super::hosts::HostPattern;
+use super::learns::{Learns, LearnsFile};
+use super::schema::Schema;
 use super::{
     Catalog, Clause, Dialect, Effect, Envelope, Error, Example, Graphql, Identifier, Kind,
     NamedClause, OperationSpec, RestEntry, Reveal, Reversibility, Rule,
@@ -53,6 +55,8 @@ struct GraphqlFile {
     subscriptions: BTreeMap<String, EntryFile>,
     #[serde(default)]
     reveals: Vec<RevealFile>,
+    schema: Option<String>,
+    learns: Option<LearnsFile>,
 }
 
 /// What is said of one operation. The forms that have more keys repeat these, because unknown keys
@@ -230,7 +234,16 @@ impl Compile<'_> {
             when: reveal.when.map(Into::into),
             below: reveal.below.map(Into::into),
         });
+        let learns = file.learns.map(|learns| {
+            let error =
+                |(name, message)| Error::Learns { service: self.service.to_owned(), name, message };
+            let schema = file.schema.as_deref().and_then(Schema::embedded);
+            let why = "`schema:` names no schema that is known".to_owned();
+            let schema = schema.ok_or_else(|| error(("schema".to_owned(), why)))?;
+            Learns::compile(learns, schema, self.kinds).map(Arc::new).map_err(error)
+        });
         Ok(Graphql {
+            learns: learns.transpose()?,
             paths: file.paths,
             websocket: file.websocket,
             operations,
