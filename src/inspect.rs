@@ -3,6 +3,7 @@
 //! Takes a [`Message`] and the catalog of its host; returns [`Inspected`], the message with its
 //! [`Facts`]. Pure. What cannot be read is [`Unreadable`], a fact like any other, never "fine".
 
+pub mod answer;
 pub mod credential;
 pub mod graphql;
 pub mod multipart;
@@ -76,6 +77,7 @@ pub struct Facts {
     unreadable: Option<Unreadable>,
     overridden: Option<&'static str>,
     meaning: Meaning,
+    expected: Option<Arc<graphql::Expected>>,
 }
 
 /// The body by meaning where it has one, for the digest of a hold.
@@ -111,6 +113,10 @@ impl Facts {
     /// The body by meaning, where spacing and order make no difference.
     pub fn meaning(&self) -> Option<&str> {
         self.meaning.0.as_deref()
+    }
+    /// What the answer is read along, where that may teach what belongs to what.
+    pub const fn expected(&self) -> Option<&Arc<graphql::Expected>> {
+        self.expected.as_ref()
     }
 }
 
@@ -207,6 +213,7 @@ pub fn request<B>(
         unreadable: failed,
         overridden: None,
         meaning: Meaning::default(),
+        expected: None,
     };
     if facts.unreadable.is_none() {
         let read = match catalog {
@@ -284,7 +291,9 @@ fn rest_operation<B>(
 fn executed(request: &Value, catalog: &Catalog, facts: &mut Facts) -> Result<(), Unreadable> {
     let none = graphql::Documents::new();
     let known = catalog.graphql.as_ref().map_or(&none, |graphql| &graphql.documents);
-    let document = graphql::read(request, known)?;
+    let learns = catalog.graphql.as_ref().and_then(|graphql| graphql.learns.as_ref());
+    let document = graphql::read_to_learn(request, known, learns)?;
+    facts.expected = document.expected.map(Arc::new);
     facts.meaning = Meaning(document.meaning);
     facts.operations =
         document.calls.into_iter().map(|call| operation::of_call(call, catalog)).collect();

@@ -431,7 +431,7 @@ impl Resource {
 
 /// An id in the one form it is compared in: servers read a UUID in either case, with braces and
 /// without dashes (RFC 9562 section 4). Other ids are what they are.
-fn folded(id: &str) -> std::borrow::Cow<'_, str> {
+pub(crate) fn folded(id: &str) -> std::borrow::Cow<'_, str> {
     let bare = id.trim();
     let bare = bare.strip_prefix("urn:uuid:").unwrap_or(bare);
     let bare = bare.trim_start_matches('{').trim_end_matches('}');

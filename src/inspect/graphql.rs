@@ -5,7 +5,12 @@
 //! [`Unreadable`]: a document that does not parse, limits, cycles, definitions of types, unknown
 //! keys, names that are missing or there twice.
 
+mod expected;
+
+pub use expected::{Expected, Selected};
+
 use super::Unreadable;
+use crate::catalog::Learns;
 use crate::fingerprint::hex;
 use crate::message::{Query, path};
 use apollo_parser::{Lexer, Parser, TokenKind, cst};
@@ -13,6 +18,7 @@ use aws_lc_rs::digest;
 use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 mod envelope;
 
@@ -58,6 +64,8 @@ pub struct Document {
     /// The request by meaning: tokens of the document, sorted variables; none if a number in it is
     /// not exact, so that two different requests can never have the same meaning.
     pub meaning: Option<String>,
+    /// What its answer is read along, where that teaches anything.
+    pub expected: Option<Expected>,
 }
 
 const KEYS: &[&str] = &["query", "variables", "operationName", "extensions"];
@@ -123,6 +131,10 @@ fn unregistered(
     };
     budget.call()?;
     let field = format!("document {hash}");
+    if let Some(expected) = &mut document.expected {
+        // Nobody here knows what is asked for.
+        expected.requests.push(None);
+    }
     document.calls.push(Call { kind: "registered", field, arguments, nested: Vec::new() });
     if let Some(all) = &mut document.meaning {
         for key in ["operationName", "variables"] {
@@ -159,7 +171,24 @@ fn of_pairs(pairs: &[(String, String)]) -> Result<Value, Unreadable> {
 
 /// Reads a request, or a batch of them.
 pub fn read(request: &Value, known: &Documents) -> Result<Document, Unreadable> {
-    let mut document = Document { calls: Vec::new(), meaning: Some(String::new()) };
+    read_to_learn(request, known, None)
+}
+
+/// The same, with what the answer may teach by a catalog.
+pub fn read_to_learn(
+    request: &Value,
+    known: &Documents,
+    learns: Option<&Arc<Learns>>,
+) -> Result<Document, Unreadable> {
+    let mut document = Document {
+        calls: Vec::new(),
+        meaning: Some(String::new()),
+        expected: learns.map(|learns| Expected {
+            learns: learns.clone(),
+            requests: Vec::new(),
+            is_batch: request.is_array(),
+        }),
+    };
     let budget = Budget::default();
     match request {
         Value::Object(map) => single(map, known, &budget, &mut document)?,
@@ -176,6 +205,8 @@ pub fn read(request: &Value, known: &Documents) -> Result<Document, Unreadable> 
     if crate::message::json::has_inexact_number(request) {
         document.meaning = None;
     }
+    let teaches = |expected: &Expected| expected.requests.iter().any(Option::is_some);
+    document.expected = document.expected.filter(teaches);
     Ok(document)
 }
 
@@ -220,7 +251,7 @@ fn single(
         Some(Value::String(name)) => Some(name.as_str()),
         Some(_) => return Err(Unreadable::Graphql("its operation name is no text")),
     };
-    calls(text, variables, name, budget, &mut document.calls)?;
+    calls(text, variables, name, budget, document)?;
     let meaning = meaning(text, request)?;
     if let Some(all) = &mut document.meaning {
         all.push_str(&meaning);
@@ -233,7 +264,7 @@ fn calls(
     variables: &Map<String, Value>,
     name: Option<&str>,
     budget: &Budget,
-    calls: &mut Vec<Call>,
+    document: &mut Document,
 ) -> Result<(), Unreadable> {
     let tree = Parser::new(text).recursion_limit(DEPTH).token_limit(TOKENS).parse();
     if tree.errors().next().is_some() {
@@ -272,8 +303,16 @@ fn calls(
     if !chosen || (name.is_none() && operations.len() > 1) {
         return Err(Unreadable::Graphql("its operation name is not one of its operations"));
     }
-    for operation in &operations {
-        reader.operation(operation, variables, calls)?;
+    for (operation, known) in operations.iter().zip(&names) {
+        let first = document.calls.len();
+        reader.operation(operation, variables, &mut document.calls)?;
+        // A server executes the one that is named, or the only one.
+        if let Some(expected) =
+            document.expected.as_mut().filter(|_| name.is_none() || name == known.as_deref())
+        {
+            let calls = document.calls.get(first..).unwrap_or_default();
+            expected.requests.push(expected::of(&reader, operation, calls, &expected.learns));
+        }
     }
     Ok(())
 }

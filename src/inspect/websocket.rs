@@ -95,6 +95,7 @@ impl Conversation {
             unreadable: None,
             overridden: None,
             meaning: Meaning::default(),
+            expected: None,
         };
         facts.credentials.extend(self.presented.iter().flatten().cloned());
         let mut envelope = Envelope::default();
