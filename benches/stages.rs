@@ -10,6 +10,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use holdgate::decide::{Context, Standing, decide};
 use holdgate::fingerprint::FingerprintKey;
 use holdgate::inspect::{self, Inspected};
+use holdgate::inventory::View;
 use holdgate::message::{Body, Head, Message, Target};
 use holdgate::policy::{Policy, Secrets, compile};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
@@ -146,7 +147,8 @@ fn decision(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide");
     let one = policy(1);
     let (_, agent) = one.agent("bench").expect("the agent");
-    let context = Context { policy: &one, agent, standing: &standing, grant: None };
+    let context =
+        Context { policy: &one, agent, standing: &standing, inventory: View::NOTHING, grant: None };
     group.bench_function("graphql_1k", |bencher| {
         bencher.iter_batched(
             || post(&one),
@@ -157,7 +159,13 @@ fn decision(criterion: &mut Criterion) {
     for count in [1, 10, 100, 1_000] {
         let policy = policy(count);
         let (_, agent) = policy.agent("bench").expect("the agent");
-        let context = Context { policy: &policy, agent, standing: &standing, grant: None };
+        let context = Context {
+            policy: &policy,
+            agent,
+            standing: &standing,
+            inventory: View::NOTHING,
+            grant: None,
+        };
         group.bench_function(BenchmarkId::new("rules", count * 10), |bencher| {
             bencher.iter_batched(
                 || get(&policy),
@@ -174,7 +182,7 @@ fn whole(criterion: &mut Criterion) {
     let policy = policy(1);
     let standing = Standing::default();
     let (_, agent) = policy.agent("bench").expect("the agent");
-    let context = Context { policy: &policy, agent, standing: &standing, grant: None };
+    let context = Context { policy: &policy, agent, standing: &standing, inventory: View::NOTHING, grant: None };
     let body: serde_json::Value = serde_json::from_slice(GRAPHQL).expect("the body is JSON");
     let document = body["query"].as_str().expect("the body has a document");
     let mut group = criterion.benchmark_group("whole");

@@ -9,15 +9,19 @@ mod credentials;
 mod digest;
 mod finding;
 mod opinion;
+mod owners;
 mod plain;
 mod reason;
 mod scope;
 
 pub use finding::{Finding, Severity};
+pub use owners::Learned;
 pub use reason::Reason;
 
 use crate::fingerprint::Fingerprint;
+use crate::inspect::graphql::Expected;
 use crate::inspect::{Facts, Inspected, Operation, Presented, Protocol};
+use crate::inventory::View;
 use crate::message::{Head, Message};
 use crate::policy::{Agent, Ix, Policy, Resource, Word};
 use crate::trajectory::Stage;
@@ -108,6 +112,8 @@ pub struct Context<'a> {
     pub agent: &'a Agent,
     /// What is remembered of the agent.
     pub standing: &'a Standing,
+    /// What was learned of what belongs to what, as it is now.
+    pub inventory: View<'a>,
     /// What an approval left, if the request redeems one.
     pub grant: Option<&'a Grant>,
 }
@@ -123,6 +129,8 @@ pub struct Target {
     pub environment: Option<Arc<str>>,
     /// That resource.
     pub resource: Option<Arc<str>>,
+    /// Where it was learned that it does; none if it is declared, or nobody owns it.
+    pub learned: Option<Learned>,
 }
 
 /// Everything about a verdict that is told, shown or recorded.
@@ -215,6 +223,7 @@ impl<B> Verdict<B> {
 pub struct Permit<B> {
     message: Message<B>,
     websocket: bool,
+    expected: Option<Arc<Expected>>,
     ruling: Box<Ruling>,
 }
 
@@ -233,6 +242,10 @@ impl<B> Permit<B> {
     /// Whether a WebSocket upgrade may follow.
     pub const fn allows_websocket(&self) -> bool {
         self.websocket
+    }
+    /// What its answer is read along, where that may teach anything.
+    pub const fn expected(&self) -> Option<&Arc<Expected>> {
+        self.expected.as_ref()
     }
     /// Why it is allowed.
     pub const fn ruling(&self) -> &Ruling {
@@ -347,8 +360,9 @@ pub fn decide<B>(request: Inspected<B>, context: &Context<'_>) -> Verdict<B> {
     }
     match ruling.word {
         Word::Allow => {
-            let (message, _facts) = request.into_parts();
-            Verdict::Allow(Permit { message, websocket, ruling: Box::new(ruling) })
+            let (message, facts) = request.into_parts();
+            let expected = facts.expected().cloned();
+            Verdict::Allow(Permit { message, websocket, expected, ruling: Box::new(ruling) })
         }
         Word::Hold => Verdict::Hold(Held { request, ruling: Box::new(ruling) }),
         Word::Deny => {

@@ -9,6 +9,7 @@ use crate::catalog::Catalog;
 use crate::decide::{Context, Ruling, Standing, Verdict, decide};
 use crate::fingerprint::FingerprintKey;
 use crate::inspect::{self, Inspected};
+use crate::inventory::View;
 use crate::message::{Body, Head, Message, Refused, Target};
 use crate::policy::{Agent, Policy, Word};
 use bytes::Bytes;
@@ -72,7 +73,8 @@ pub fn explain(policy: &Policy, agent: &Agent, text: &str) -> Result<Explained, 
     let asked = candidates.iter().any(|(_, resource)| resource.reads_body);
     let inspected = inspected(head, body, catalog, asked, &policy.fingerprints, limit);
     let standing = Standing::default();
-    let context = Context { policy, agent, standing: &standing, grant: None };
+    let context =
+        Context { policy, agent, standing: &standing, inventory: View::NOTHING, grant: None };
     Ok(Explained::Ruled(match decide(inspected, &context) {
         Verdict::Allow(permit) => permit.into_message().1,
         Verdict::Hold(held) => held.into_request().1,

@@ -25,6 +25,7 @@ pub mod forward;
 pub mod hold;
 pub mod identity;
 pub mod inspect;
+pub mod inventory;
 pub mod kit;
 pub mod listen;
 pub mod load;

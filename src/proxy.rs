@@ -7,6 +7,7 @@
 mod answer;
 mod held;
 mod intake;
+mod learn;
 mod relay;
 mod revoke;
 
@@ -14,17 +15,18 @@ pub use answer::AnswerBody;
 
 use crate::audit::Log;
 use crate::catalog::Catalog;
-use crate::decide::{Permit, Reason, Ruling, Verdict};
+use crate::decide::{Grant, Permit, Reason, Ruling, Verdict};
 use crate::forward;
 use crate::forward::{Coming, ResponseBody, Upstream, strip_hop_by_hop};
 use crate::hold::Holds;
 use crate::inspect;
+use crate::inventory::keeper::{self, Keeper};
 use crate::listen::Slot;
 use crate::message::{Body, Target};
 use crate::policy::{Agent, Policy, Proof};
 use crate::record::Exchange;
 use crate::respond::{self, Refusal};
-use crate::session::{AgentState, Agents, Place};
+use crate::session::{AgentState, Agents, Changes, Place};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::tls::leaf::Leaves;
@@ -32,6 +34,7 @@ use arc_swap::ArcSwap;
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
+use learn::Attentive;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +58,8 @@ pub struct Proxy {
     pub agents: Agents,
     /// The calls that wait.
     pub holds: Holds,
+    /// What was learned of what belongs to what.
+    pub inventory: Keeper,
     /// The audit log.
     pub log: Log,
     /// What outlives the process.
@@ -169,8 +174,7 @@ impl Proxy {
         let streams = matches!(message.body(), Body::Stream(_));
         let manner = respond::Manner::of(message.head(), catalog);
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
-        let (verdict, changes) =
-            caller.state.judge(inspected, policy, agent, None, self.started.elapsed());
+        let (verdict, changes) = self.judge(&caller.state, inspected, policy, agent, None);
         if !changes.is_empty() {
             Box::pin(self.remember(&caller.state, changes)).await?;
         }
@@ -214,6 +218,8 @@ impl Proxy {
             ))
         })?;
         self.metrics.allowed(permit.ruling());
+        let touching = self.touching(permit.ruling(), caller, policy).await;
+        let lesson = self.asked(&permit, caller, policy, exchange);
         let asked = permit.allows_websocket().then(|| Box::new(permit.head().clone()));
         let head_only = permit.head().method() == http::Method::HEAD;
         let awaiting = exchange.awaiting();
@@ -263,11 +269,26 @@ impl Proxy {
                 )));
             }
         }
+        let watch = Attentive::new(outcome, lesson, touching, &response);
         Ok(response.map(|body| {
-            let body = ResponseBody::new(body, outcome, may_follow);
+            let body = ResponseBody::new(body, watch, may_follow);
             let terms = revoke::Terms::new(self, caller, snapshot);
             AnswerBody::Upstream(Box::new(revoke::Revocable::new(body, terms)))
         }))
+    }
+
+    /// Judges a request by what is known now.
+    fn judge<B>(
+        &self,
+        state: &AgentState,
+        request: inspect::Inspected<B>,
+        policy: &Policy,
+        agent: &Agent,
+        grant: Option<&Grant>,
+    ) -> (Verdict<B>, Changes) {
+        let inventory = self.inventory.current();
+        let view = inventory.at(keeper::now());
+        state.judge(request, policy, agent, grant, view, self.started.elapsed())
     }
 
     /// The catalog of the host, where the agent's resources there have one.

@@ -9,6 +9,7 @@ use crate::decide::{Context, Grant, Reason, Standing, Verdict, decide};
 use crate::fingerprint::Fingerprint;
 use crate::forward::Pool;
 use crate::inspect::Inspected;
+use crate::inventory::View;
 use crate::policy::{Agent, Policy, Then};
 use crate::trajectory::{Completed, Trajectory};
 use arc_swap::ArcSwap;
@@ -29,6 +30,9 @@ const UNDECLARED_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// How much of bodies that are read whole one agent may have in memory, in KiB.
 const BODIES_KIB: usize = 64 << 10;
 
+/// How much of answers that are read for what they teach one agent may have in memory, in KiB.
+const LESSONS_KIB: usize = 16 << 10;
+
 /// How many of one agent's clients may be kept waiting.
 const SEATS: usize = 256;
 
@@ -42,6 +46,8 @@ pub struct AgentState {
     pub bodies: Arc<Semaphore>,
     /// Places for clients that are kept waiting for a person; who finds none is handed the hold at once.
     pub seats: Arc<Semaphore>,
+    /// Room for answers that are read for what they teach, in KiB; one that finds none teaches nothing.
+    pub lessons: Arc<Semaphore>,
     /// Bounds the certificates minted for hosts that no resource declares.
     pub undeclared: DefaultDirectRateLimiter,
     standing: ArcSwap<Standing>,
@@ -77,6 +83,7 @@ impl AgentState {
             pool: Arc::new(Pool::default()),
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
             seats: Arc::new(Semaphore::new(SEATS)),
+            lessons: Arc::new(Semaphore::new(LESSONS_KIB)),
             undeclared: RateLimiter::direct(Quota::per_second(UNDECLARED_PER_SECOND)),
             standing: ArcSwap::from_pointee(standing),
             at_large: ArcSwap::from_pointee(at_large),
@@ -161,12 +168,13 @@ impl AgentState {
         policy: &Policy,
         agent: &Agent,
         grant: Option<&Grant>,
+        inventory: View<'_>,
         at: Duration,
     ) -> (Verdict<B>, Changes) {
         let reads = request.facts().operations().iter().all(|o| o.effect == Effect::Read);
         if reads {
             let standing = self.standing();
-            let context = Context { policy, agent, standing: &standing, grant };
+            let context = Context { policy, agent, standing: &standing, inventory, grant };
             let verdict = decide(request, &context);
             let ruling = verdict.ruling();
             if ruling.stages.is_empty() && ruling.pins.is_empty() {
@@ -177,7 +185,7 @@ impl AgentState {
             });
         }
         self.critically(|standing, trajectory| {
-            let context = Context { policy, agent, standing, grant };
+            let context = Context { policy, agent, standing, inventory, grant };
             let verdict = decide(request, &context);
             note(verdict, policy, standing, trajectory, at)
         })

@@ -8,6 +8,7 @@ use crate::admin::Admin;
 use crate::audit::{self, Entry, Kind, Log, Options, Retain, Text};
 use crate::forward::{self, Names, Reach, Upstream};
 use crate::hold::Holds;
+use crate::inventory::keeper::Keeper;
 use crate::listen;
 use crate::load::{self, Origin};
 use crate::notify;
@@ -129,6 +130,7 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
     let stop = CancellationToken::new();
     let proxy = Arc::new(Proxy {
         agents: Agents::new(store.standing().await?),
+        inventory: Keeper::open(store.clone()).await?,
         holds: Holds::new(store.clone(), log.clone()),
         current: ArcSwap::from_pointee(snapshot),
         log,

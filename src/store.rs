@@ -1,10 +1,11 @@
-//! What outlives the process: holds, standings, and the head of the audit log.
+//! What outlives the process: holds, standings, the inventory, and the head of the audit log.
 //!
 //! Takes a state folder; returns a [`Store`] over SQLite (WAL, every commit on disk before it is
 //! answered). Refuses a schema newer than it knows. Statements are short; none holds a lock across
 //! a wait for a person.
 
 mod holds;
+mod inventory;
 
 pub use holds::{Opened, StoredApproval, StoredHold};
 
@@ -68,6 +69,13 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT;
     CREATE TABLE audit_head (
         one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash BLOB NOT NULL
+    ) STRICT;
+", "
+    CREATE TABLE learned (
+        service TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, owner_kind TEXT NOT NULL,
+        owner TEXT NOT NULL, shared INTEGER NOT NULL, agent TEXT NOT NULL, request_id TEXT NOT NULL,
+        operation TEXT NOT NULL, host TEXT NOT NULL, at INTEGER NOT NULL,
+        PRIMARY KEY (service, kind, id, owner_kind, owner, shared)
     ) STRICT;
 "];
 

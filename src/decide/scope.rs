@@ -6,13 +6,14 @@
 
 use super::credentials::{credentials, missing};
 use super::opinion::Opinions;
+use super::owners;
 use super::plain::judge_plain;
 use super::{Reason, Target};
 use crate::catalog::{Catalog, Effect, Kind, Reversibility};
 use crate::inspect::websocket::is_graphql_handshake;
-use crate::inspect::{Identity, Inspected, Operation};
+use crate::inspect::{Inspected, Operation};
 use crate::message::Head;
-use crate::policy::{Call, Entry, Ix, Judge, Lists, Place, Policy, Resource, Word};
+use crate::policy::{Call, Entry, Ix, Judge, Lists, Place, Resource, Word};
 use std::sync::Arc;
 
 pub(super) type Candidate<'a> = (Ix, &'a Resource);
@@ -76,8 +77,9 @@ fn judge_catalogued<'a>(
     let mut judges: Vec<Candidate<'a>> = Vec::new();
     let mut unknown = false;
     let mut owned = false;
+    let mut held: Vec<Ix> = Vec::new();
     for identity in &operation.decides {
-        let owners = owners(identity, head, catalog, opinions.context.policy);
+        let owners = owners::of(identity, head, catalog, opinions.context);
         if owners.is_empty() {
             if let Some(kind) = &identity.kind {
                 unknown = true;
@@ -86,20 +88,19 @@ fn judge_catalogued<'a>(
                     id: shown(&identity.value),
                     environment: None,
                     resource: None,
+                    learned: None,
                 });
             }
             continue;
         }
-        for (kind, ix) in owners {
-            owned = true;
-            let resource = opinions.context.policy.resources.get(ix);
-            opinions.target(Target {
-                kind,
-                id: shown(&identity.value),
-                environment: resource.and_then(|resource| resource.environment.clone()),
-                resource: resource.map(|resource| resource.name.clone()),
-            });
-            match candidates.iter().find(|(candidate, _)| *candidate == ix) {
+        if owners::too_little(&owners, operation.effect) {
+            held.extend(owners.iter().map(|owner| owner.resource));
+        }
+        for owner in owners {
+            // What nobody knows the effect of is confined by what is declared only.
+            owned |= owner.learned.is_none();
+            opinions.target(owner.target(shown(&identity.value), opinions.context));
+            match candidates.iter().find(|(candidate, _)| *candidate == owner.resource) {
                 Some(judge) => push(&mut judges, *judge),
                 None => opinions.deny(Reason::ScopeViolation, None),
             }
@@ -108,6 +109,14 @@ fn judge_catalogued<'a>(
     let read = operation.effect == Effect::Read;
     for (_, resource) in &judges {
         by_lists(operation, head, resource, false, opinions);
+    }
+    for (_, resource) in judges.iter().filter(|(ix, _)| held.contains(ix)) {
+        // That a thing is where it was seen is not enough for this.
+        let reason = match operation.effect {
+            Effect::Write => Reason::UnknownTarget,
+            effect => held_reason(effect),
+        };
+        opinions.word(Word::Hold, reason, Some(resource), Some(resource.place), None);
     }
     // An operation nobody knows acts on the declared ids it names; without one, on everything. A
     // conversation with a model acts on nothing that has an owner.
@@ -153,35 +162,6 @@ fn judge_catalogued<'a>(
     (judges, !read)
 }
 
-/// The resources that own an id, each with the kind it owns it as.
-fn owners(
-    identity: &Identity,
-    head: &Head,
-    catalog: &Arc<Catalog>,
-    policy: &Policy,
-) -> Vec<(String, Ix)> {
-    let found: Vec<(String, Ix)> = match &identity.kind {
-        Some(kind) => {
-            let owners = policy.owners(&catalog.service, kind, &identity.value).iter();
-            owners.map(|ix| (kind.to_string(), *ix)).collect()
-        }
-        None => policy
-            .owners_of_any_kind(&catalog.service, &identity.value)
-            .into_iter()
-            .flat_map(|(kind, owners)| owners.iter().map(move |ix| (kind.to_owned(), *ix)))
-            .collect(),
-    };
-    if !catalog.has_declared_hosts() {
-        return found;
-    }
-    // Each host is a world of its own: one cluster's `default` is not another's.
-    let host = head.target().host().as_str();
-    let here = |ix: Ix| {
-        policy.resources.get(ix).is_some_and(|r| r.hosts.iter().any(|pattern| pattern.fits(host)))
-    };
-    found.into_iter().filter(|(_, ix)| here(*ix)).collect()
-}
-
 /// Where a deciding id is left out, an id that only names has an owner all the same.
 fn named_owners<'a>(
     operation: &Operation,
@@ -195,7 +175,8 @@ fn named_owners<'a>(
         if identity.kind.is_none() {
             continue;
         }
-        for (_, ix) in owners(identity, head, catalog, opinions.context.policy) {
+        for owner in owners::of(identity, head, catalog, opinions.context) {
+            let ix = owner.resource;
             match candidates.iter().find(|(candidate, _)| *candidate == ix) {
                 Some(judge) if judges.iter().all(|(known, _)| *known != ix) => {
                     judges.push(*judge);

@@ -432,7 +432,8 @@ fn standing_bars_and_excuses() {
             crate::message::tests::head("GET", "https://docs.railway.com/x", headers).unwrap();
         let message = Message::<()>::new(head, crate::message::Body::Empty);
         let inspected = crate::inspect::request(message, None, &policy.fingerprints, None);
-        let context = Context { policy: &policy, agent, standing, grant: None };
+        let context =
+            Context { policy: &policy, agent, standing, inventory: View::NOTHING, grant: None };
         let verdict = decide(inspected, &context);
         (verdict.ruling().word, verdict.ruling().reason)
     };
@@ -480,7 +481,16 @@ fn a_grant_covers_its_terms_and_no_more() {
     };
     let standing = Standing::default();
     let judge = |grant: Option<&Grant>| {
-        decide(request(), &Context { policy: &policy, agent, standing: &standing, grant })
+        decide(
+            request(),
+            &Context {
+                policy: &policy,
+                agent,
+                standing: &standing,
+                inventory: View::NOTHING,
+                grant,
+            },
+        )
     };
     let Verdict::Hold(held) = judge(None) else { panic!("not held") };
     let terms = held.ruling().terms.clone();

@@ -4,7 +4,7 @@
 //! the agent says of itself is marked so. Every string is shown escaped, so that no text can hide,
 //! reorder or imitate another.
 
-use crate::decide::{Held, Reason};
+use crate::decide::{Held, Learned, Reason};
 use crate::inspect::{shown_path, shown_query};
 use crate::message::Body;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,9 @@ pub struct CardTarget {
     pub environment: Option<String>,
     /// The resource that owns it.
     pub resource: Option<String>,
+    /// Where and when it was learned that it does; none if it is declared.
+    #[serde(default)]
+    pub learned: Option<String>,
 }
 
 /// One credential on a card.
@@ -115,6 +118,7 @@ impl Card {
                     id: target.id.clone(),
                     environment: target.environment.as_ref().map(ToString::to_string),
                     resource: target.resource.as_ref().map(ToString::to_string),
+                    learned: target.learned.as_ref().map(learned),
                 })
                 .collect(),
             reason: ruling.reason.map_or("", Reason::as_str).to_owned(),
@@ -194,6 +198,9 @@ impl Card {
                 "target",
                 &format!("{} {} in {}", escaped(&target.kind), escaped(&target.id), escaped(place)),
             );
+            if let Some(learned) = &target.learned {
+                row("", &escaped(learned));
+            }
         }
         if self.targets.len() > MOST_ROWS {
             row(
@@ -223,6 +230,13 @@ impl Card {
         }
         out
     }
+}
+
+/// How it came to be known whose a target is.
+fn learned(learned: &Learned) -> String {
+    let ago = crate::inventory::told(learned.ago);
+    let others = if learned.shared { "; it may belong elsewhere as well" } else { "" };
+    format!("learned {ago} ago from `{}` ({}){others}", learned.operation, learned.request_id)
 }
 
 /// Text as it may be shown: printable ASCII as it is, everything else as an escape, long text cut.

@@ -194,8 +194,7 @@ impl Proxy {
                 return Err(refusal);
             }
         };
-        let now = self.started.elapsed();
-        let (verdict, changes) = caller.state.judge(request, policy, agent, Some(&grant), now);
+        let (verdict, changes) = self.judge(&caller.state, request, policy, agent, Some(&grant));
         self.remember(&caller.state, changes).await?;
         let ruling = match verdict {
             Verdict::Allow(permit) => return Ok(Granted { permit, snapshot, ruling }),

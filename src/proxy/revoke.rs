@@ -4,9 +4,9 @@
 //! that no longer holds: the agent is in quarantine, or the policy no longer gives it the host, or
 //! its token changed. Streams may last for hours, and judging a request once is not for ever.
 
+use super::learn::Attentive;
 use super::{Caller, Proxy, Snapshot};
 use crate::forward::{Cut, ResponseBody};
-use crate::record::Outcome;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use std::pin::Pin;
@@ -22,7 +22,7 @@ const PIECES: u32 = 64;
 
 /// The body of an upstream's answer on its way to the client.
 pub struct Revocable {
-    body: ResponseBody<Outcome>,
+    body: ResponseBody<Attentive>,
     terms: Option<Terms>,
     over: Option<Pin<Box<dyn Future<Output = &'static str> + Send + Sync>>>,
     pieces: u32,
@@ -77,7 +77,7 @@ impl Terms {
 
 impl Revocable {
     /// A body, and what may end it.
-    pub(super) const fn new(body: ResponseBody<Outcome>, terms: Terms) -> Self {
+    pub(super) const fn new(body: ResponseBody<Attentive>, terms: Terms) -> Self {
         Self { body, terms: Some(terms), over: None, pieces: 0 }
     }
 

@@ -66,7 +66,10 @@ impl Asked {
 
 fn judge(request: Inspected<()>, policy: &Policy, grant: Option<&Grant>) -> Verdict<()> {
     let (_, agent) = policy.agent("staging-fixer").unwrap();
-    decide(request, &Context { policy, agent, standing: &Standing::default(), grant })
+    decide(
+        request,
+        &Context { policy, agent, standing: &Standing::default(), inventory: View::NOTHING, grant },
+    )
 }
 
 fn example() -> &'static Policy {

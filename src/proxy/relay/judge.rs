@@ -68,8 +68,7 @@ impl Socket {
             &policy.fingerprints,
         );
         let said = Said { exchange: &exchange, envelope, manner, is_text };
-        let now = proxy.started.elapsed();
-        let (verdict, changes) = caller.state.judge(inspected, policy, agent, None, now);
+        let (verdict, changes) = proxy.judge(&caller.state, inspected, policy, agent, None);
         let passed = async {
             if !changes.is_empty() {
                 proxy.remember(&caller.state, changes).await?;
@@ -116,6 +115,9 @@ impl Socket {
             })?;
             self.terms.proxy().metrics.allowed(permit.ruling());
         }
+        // What comes back is not read, so the second time is when it was sent.
+        let caller = self.terms.caller();
+        let touching = self.terms.proxy().touching(permit.ruling(), caller, policy).await;
         let (message, _ruling) = permit.into_message();
         let (_head, body) = message.into_parts();
         let bytes = match body {
@@ -131,6 +133,7 @@ impl Socket {
             Message::Binary(bytes)
         };
         let sent = self.upstream.send(message).await;
+        drop(touching);
         sent.map_err(|error| Stop::Ended(Ended::upstream_fault(&error)))
     }
 

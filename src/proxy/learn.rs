@@ -1,0 +1,293 @@
+//! What is learned of an answer on its way to the client, and forgotten because of a write.
+//!
+//! Takes permits and the answers to them; hands what they teach to the inventory. An answer is read as
+//! it passes, up to a limit, and learned when all of it is there, before its end is told: the client's
+//! next call finds it known. No byte waits for it and none is changed. Only a 200 in JSON from a host
+//! that proved who it is teaches anything.
+
+use super::{Caller, Proxy};
+use crate::audit::NotRecorded;
+use crate::catalog::Effect;
+use crate::decide::{Permit, Ruling};
+use crate::forward::{Coming, Watch};
+use crate::inspect::graphql::Expected;
+use crate::inspect::{Identity, answer};
+use crate::inventory::{Lesson, keeper};
+use crate::message::coding;
+use crate::policy::Policy;
+use crate::record::{Exchange, Outcome};
+use crate::session::AgentState;
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName};
+use http::{Response, StatusCode};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A longer answer teaches nothing, as it comes or decoded.
+const LONGEST: usize = 1 << 20;
+/// Room is taken in pieces of so many KiB.
+const PIECE_KIB: u32 = 64;
+
+/// An answer that is awaited, and may teach something.
+pub(super) struct Asked {
+    proxy: Arc<Proxy>,
+    state: Arc<AgentState>,
+    expected: Arc<Expected>,
+    service: Arc<str>,
+    operation: Arc<str>,
+    request_id: Arc<str>,
+    host: Arc<str>,
+    /// The moment it was asked for, among writes.
+    moment: u64,
+}
+
+/// An answer that is read while it passes.
+struct Reader {
+    asked: Asked,
+    codings: Option<String>,
+    bytes: Vec<u8>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+/// Ids that a write touches: what is known of them is forgotten before it is sent, and again when it is
+/// over, as somebody may have looked meanwhile.
+pub(super) struct Touching {
+    proxy: Arc<Proxy>,
+    service: Arc<str>,
+    ids: Vec<Identity>,
+}
+
+/// What watches an answer: its record, and what it teaches.
+pub(super) struct Attentive {
+    outcome: Outcome,
+    reader: Option<Box<Reader>>,
+    _touching: Option<Touching>,
+}
+
+impl Proxy {
+    /// What the answer to a permit is to be read along.
+    pub(super) fn asked(
+        self: &Arc<Self>,
+        permit: &Permit<Coming>,
+        caller: &Caller,
+        policy: &Policy,
+        exchange: &Exchange,
+    ) -> Option<Box<Asked>> {
+        let expected = permit.expected()?.clone();
+        let catalog = Self::catalog(policy, &caller.state.name, &caller.target)?;
+        // Where the policy says what the hosts are, two of them may call different things the same.
+        if catalog.has_declared_hosts() || caller.target.is_cleartext() {
+            return None;
+        }
+        Some(Box::new(Asked {
+            proxy: self.clone(),
+            state: caller.state.clone(),
+            expected,
+            service: catalog.service.clone(),
+            operation: permit.ruling().operation()?.clone(),
+            request_id: exchange.request_id.clone(),
+            host: caller.target.host().shared().clone(),
+            moment: self.inventory.moment(),
+        }))
+    }
+
+    /// Forgets what a write touches, before it is sent.
+    pub(super) async fn touching(
+        self: &Arc<Self>,
+        ruling: &Ruling,
+        caller: &Caller,
+        policy: &Policy,
+    ) -> Option<Touching> {
+        let writes = || ruling.operations.iter().filter(|one| one.effect != Effect::Read);
+        writes().next()?;
+        let catalog = Self::catalog(policy, &caller.state.name, &caller.target)?;
+        let ids = writes().flat_map(|one| one.decides.iter().chain(&one.names)).cloned().collect();
+        let touching = Touching { proxy: self.clone(), service: catalog.service.clone(), ids };
+        if self.inventory.touch(&touching.service, &touching.ids)
+            && let Err(error) = self.inventory.write().await
+        {
+            tracing::warn!(%error, "what was forgotten may come back with the next start");
+        }
+        Some(touching)
+    }
+
+    /// Has the store follow the inventory.
+    fn write_inventory(self: &Arc<Self>) {
+        let proxy = self.clone();
+        let writing = async move {
+            if let Err(error) = proxy.inventory.write().await {
+                tracing::warn!(%error, "what was learned could not be kept beyond this run");
+            }
+        };
+        // A body may be dropped when its runtime is gone; the next change is kept with this one.
+        if let Ok(handle) = Handle::try_current() {
+            self.tasks.spawn_on(writing, &handle);
+        }
+    }
+}
+
+impl Drop for Touching {
+    fn drop(&mut self) {
+        if self.proxy.inventory.touch(&self.service, &self.ids) {
+            self.proxy.write_inventory();
+        }
+    }
+}
+
+impl Asked {
+    /// The answer has begun; a reader of it, if it may teach anything.
+    fn answered<B>(self: Box<Self>, response: &Response<B>) -> Option<Box<Reader>> {
+        if response.status() != StatusCode::OK || !is_json(response.headers()) {
+            return None;
+        }
+        let codings = match single(response.headers(), &header::CONTENT_ENCODING) {
+            Ok(codings) => codings.map(str::to_owned),
+            Err(Ambiguous) => return None,
+        };
+        Some(Box::new(Reader { asked: *self, codings, bytes: Vec::new(), room: None }))
+    }
+}
+
+impl Reader {
+    /// Keeps bytes that pass; whether there was room for them.
+    fn keep(&mut self, bytes: &Bytes) -> bool {
+        let needed = self.bytes.len().saturating_add(bytes.len());
+        if needed > LONGEST {
+            return false;
+        }
+        let held = self.room.as_ref().map_or(0, |room| room.num_permits() << 10);
+        let missing =
+            u32::try_from(needed.saturating_sub(held).div_ceil(1 << 10)).unwrap_or(u32::MAX);
+        if missing > 0 {
+            let piece = missing.next_multiple_of(PIECE_KIB);
+            let lessons: Arc<Semaphore> = self.asked.state.lessons.clone();
+            let Ok(more) = lessons.try_acquire_many_owned(piece) else { return false };
+            match &mut self.room {
+                Some(room) => room.merge(more),
+                room @ None => *room = Some(more),
+            }
+        }
+        self.bytes.extend_from_slice(bytes);
+        true
+    }
+
+    /// All of it is there.
+    fn learn(self) {
+        let Asked { proxy, state, expected, service, operation, request_id, host, moment } =
+            self.asked;
+        let body = Bytes::from(self.bytes);
+        let body = match &self.codings {
+            None => Ok(body),
+            Some(codings) => coding::decode(codings, &body, LONGEST),
+        };
+        let Ok(body) = body else { return };
+        let taught = answer::taught(&body, &expected);
+        if taught.is_empty() {
+            return;
+        }
+        let agent = state.name.clone();
+        let lesson = Arc::new(Lesson { request_id, operation, host, agent, at: keeper::now() });
+        if proxy.inventory.learn(&service, taught, &lesson, moment) {
+            proxy.write_inventory();
+        }
+    }
+}
+
+impl Attentive {
+    /// Watches an answer that has begun.
+    pub(super) fn new<B>(
+        outcome: Outcome,
+        asked: Option<Box<Asked>>,
+        touching: Option<Touching>,
+        response: &Response<B>,
+    ) -> Self {
+        let reader = asked.and_then(|asked| asked.answered(response));
+        Self { outcome, reader, _touching: touching }
+    }
+}
+
+impl Watch for Attentive {
+    fn passed(&mut self, bytes: &Bytes) {
+        if self.reader.as_mut().is_some_and(|reader| !reader.keep(bytes)) {
+            self.reader = None;
+        }
+        self.outcome.passed(bytes);
+    }
+
+    fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>> {
+        if let Some(reader) = self.reader.take() {
+            reader.learn();
+        }
+        self.outcome.poll_may_end(cx)
+    }
+
+    fn ended(&mut self) {
+        self.outcome.ended();
+    }
+
+    fn cut(&mut self, why: &'static str) {
+        self.reader = None;
+        self.outcome.cut(why);
+    }
+}
+
+impl std::fmt::Debug for Attentive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attentive").field("outcome", &self.outcome).finish_non_exhaustive()
+    }
+}
+
+/// A header stands there more than once, or is no text.
+struct Ambiguous;
+
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Ambiguous> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    match (value.to_str(), values.next()) {
+        (Ok(value), None) => Ok(Some(value)),
+        _ => Err(Ambiguous),
+    }
+}
+
+/// Whether an answer says that it is JSON in UTF-8.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Ok(Some(kind)) = single(headers, &header::CONTENT_TYPE) else { return false };
+    let mut parts = kind.split(';').map(str::trim);
+    let media = parts.next().unwrap_or_default();
+    let known = ["application/json", "application/graphql-response+json"];
+    known.iter().any(|known| media.eq_ignore_ascii_case(known))
+        && parts.all(|parameter| {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            !name.trim().eq_ignore_ascii_case("charset")
+                || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_json_in_utf8_is_read() {
+        for (values, read) in [
+            (&["application/json"][..], true),
+            (&["Application/JSON; charset=UTF-8"], true),
+            (&["application/graphql-response+json; charset=\"utf-8\""], true),
+            (&["application/json; charset=utf-16"], false),
+            (&["application/json, text/html"], false),
+            (&["application/json", "application/json"], false),
+            (&["multipart/mixed; boundary=a"], false),
+            (&["text/event-stream"], false),
+            (&["text/plain"], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::CONTENT_TYPE, value.parse().unwrap());
+            }
+            assert_eq!(is_json(&headers), read, "{values:?}");
+        }
+    }
+}
