@@ -6,6 +6,7 @@
 
 mod api;
 mod auth;
+mod inventory;
 
 use crate::listen::http1_builder;
 use crate::proxy::Proxy;
@@ -46,6 +47,9 @@ impl Admin {
             .route("/v1/events", get(api::events))
             .route("/v1/agents", get(api::agents))
             .route("/v1/agents/{name}/release", post(api::release))
+            .route("/v1/inventory", get(inventory::list))
+            .route("/v1/inventory/about", get(inventory::why))
+            .route("/v1/inventory/forget", post(inventory::forget))
             .route_layer(axum::middleware::from_fn_with_state(self.clone(), auth::approver));
         Router::new()
             .route("/healthz", get(api::health))

@@ -9,6 +9,7 @@ mod ca;
 mod catalog;
 mod credential;
 mod env;
+mod inventory;
 mod policy;
 mod run;
 mod serve;
@@ -42,6 +43,8 @@ enum Command {
     Run(run::Run),
     /// Lists, shows, answers and watches the calls that wait.
     Approvals(approvals::Approvals),
+    /// Shows what was learned of which id belongs where, and forgets it.
+    Inventory(inventory::Inventory),
     /// Prints the variables that make a client use the proxy and trust it.
     Env(env::Env),
     /// Checks, explains and tests the policy.
@@ -74,6 +77,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Serve(command) => serve::run(&command, &origin, json),
         Command::Run(command) => run::run(&command, &origin),
         Command::Approvals(command) => approvals::run(command, &origin, json),
+        Command::Inventory(command) => inventory::run(command, &origin, json),
         Command::Env(command) => env::run(&command, &origin),
         Command::Policy(command) => policy::run(command, &origin, json),
         Command::Audit(command) => audit::run(command, &origin, json),

@@ -187,14 +187,14 @@ pub(super) async fn release(
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|value| {
         let media = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
         media.trim_ascii().eq_ignore_ascii_case(b"application/json")
     })
 }
 
-fn broken(error: &dyn std::error::Error) -> Response {
+pub(super) fn broken(error: &dyn std::error::Error) -> Response {
     tracing::error!(%error, "an approver could not be answered");
     refuse(
         StatusCode::SERVICE_UNAVAILABLE,

@@ -75,7 +75,7 @@ pub(super) fn run(command: Approvals, origin: &Origin, json: bool) -> anyhow::Re
         Some(address) => vec![address],
         None => listeners(origin)?,
     };
-    let client = Client { token: approver_token()? };
+    let client = Client::new(approver_token()?);
     runtime()?.block_on(async {
         match command.command {
             ApprovalsCommand::List { all } => list(&client, &addresses, all, json).await,
@@ -115,7 +115,7 @@ fn token(name: &str, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 /// The listener of the policy's `serve`, and those of its `run`s that live.
-fn listeners(origin: &Origin) -> anyhow::Result<Vec<SocketAddr>> {
+pub(super) fn listeners(origin: &Origin) -> anyhow::Result<Vec<SocketAddr>> {
     let policy = load::load(origin, false)?;
     let mut addresses = Vec::new();
     // The policy's own word comes first: a file in the state folder could lead the token elsewhere.
@@ -150,7 +150,7 @@ fn is_locked(folder: &Path) -> bool {
     lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
-fn approver_token() -> anyhow::Result<Zeroizing<String>> {
+pub(super) fn approver_token() -> anyhow::Result<Zeroizing<String>> {
     if let Ok(token) = std::env::var("HOLDGATE_APPROVER_TOKEN")
         && !token.is_empty()
     {
@@ -309,22 +309,27 @@ fn shown(view: &Value, json: bool) -> anyhow::Result<String> {
     ))
 }
 
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+pub(super) fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn refusal(status: u16, body: &Value) -> anyhow::Error {
+pub(super) fn refusal(status: u16, body: &Value) -> anyhow::Error {
     match text(body, "detail") {
         "" => anyhow!("the approvals listener answered {status}"),
         detail => anyhow!("{detail} ({status})"),
     }
 }
 
-struct Client {
+/// A way to the approvals listener.
+pub(super) struct Client {
     token: Zeroizing<String>,
 }
 
 impl Client {
+    pub(super) const fn new(token: Zeroizing<String>) -> Self {
+        Self { token }
+    }
+
     /// The listener that has a hold, and the hold.
     async fn find(
         &self,
@@ -345,7 +350,7 @@ impl Client {
         Err(failed.unwrap_or_else(|| anyhow!("there is no hold `{id}`")))
     }
 
-    async fn json(
+    pub(super) async fn json(
         &self,
         address: SocketAddr,
         method: Method,

@@ -3,6 +3,7 @@
 mod conditions;
 mod digests;
 mod evasions;
+mod learned;
 mod properties;
 
 use super::*;

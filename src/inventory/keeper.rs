@@ -186,3 +186,6 @@ impl Changes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 //! that proved who it is teaches anything.
 
 use super::{Caller, Proxy};
-use crate::audit::NotRecorded;
+use crate::audit::{Entry, Kind, NotRecorded, Text};
 use crate::catalog::Effect;
 use crate::decide::{Permit, Ruling};
 use crate::forward::{Coming, Watch};
@@ -20,6 +20,7 @@ use crate::session::AgentState;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Response, StatusCode};
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::runtime::Handle;
@@ -111,6 +112,20 @@ impl Proxy {
             tracing::warn!(%error, "what was forgotten may come back with the next start");
         }
         Some(touching)
+    }
+
+    /// Forgets what was learned of an id, once it is recorded who asked for that; how many facts.
+    pub async fn forget(&self, id: &str, by: &str) -> Result<usize, NotRecorded> {
+        let mut entry = Entry::new(Kind::Session, Timestamp::now());
+        entry.approver = Some(Text::from(by.to_owned()));
+        let shown: String = id.chars().filter(|c| !c.is_control()).take(128).collect();
+        entry.detail = Some(Text::from(format!("forgot what was learned of `{shown}`")));
+        self.log.commit(entry).await?;
+        let forgotten = self.inventory.forget(id);
+        if let Err(error) = self.inventory.write().await {
+            tracing::warn!(%error, "what was forgotten may come back with the next start");
+        }
+        Ok(forgotten)
     }
 
     /// Has the store follow the inventory.
