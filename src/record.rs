@@ -309,6 +309,7 @@ fn target(target: &crate::decide::Target) -> Target {
         id: Some(Text::from(target.id.clone())),
         environment: target.environment.as_ref().map(Text::from),
         resource: target.resource.as_ref().map(Text::from),
+        learned: target.learned.as_ref().map(|learned| Text::from(&learned.request_id)),
     }
 }
 

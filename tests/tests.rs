@@ -24,6 +24,7 @@ mod exhaustion;
 mod holds;
 mod http2;
 mod intercept;
+mod inventory;
 mod judge;
 mod limits;
 mod normalization;

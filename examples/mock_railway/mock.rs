@@ -127,6 +127,14 @@ impl Mock {
         self.server.with_state(|state| state.volume(id).is_some())
     }
 
+    /// Gives a volume another name, as its owner may at any time.
+    pub fn name_volume(&self, id: &str, name: &str) {
+        self.server.with_state(|state| {
+            let volumes = state.volumes.iter_mut().filter(|volume| volume.id == id);
+            volumes.for_each(|volume| name.clone_into(&mut volume.name));
+        });
+    }
+
     /// How many backups a volume has; none, when it is gone.
     pub fn backups(&self, volume: &str) -> usize {
         self.server.with_state(|state| state.volume(volume).map_or(0, |it| it.backups.len()))

@@ -136,6 +136,8 @@ pub struct Target {
     pub environment: Option<Text>,
     /// The declared resource, if known.
     pub resource: Option<Text>,
+    /// The request whose answer said whose it is, where that is not declared.
+    pub learned: Option<Text>,
 }
 
 /// One credential in a request.
@@ -314,6 +316,7 @@ impl Entry {
             object.text("environment", target.environment.as_deref());
             object.text("id", target.id.as_deref());
             object.text("kind", Some(&target.kind));
+            object.text("learned", target.learned.as_deref());
             object.text("resource", target.resource.as_deref());
             object.end();
         });

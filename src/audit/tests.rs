@@ -76,6 +76,7 @@ fn full() -> Entry {
             id: text("v1"),
             environment: text("production"),
             resource: None,
+            learned: text("r0"),
         }],
         verdict: text("hold"),
     }
