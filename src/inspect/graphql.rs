@@ -5,8 +5,11 @@
 //! [`Unreadable`]: a document that does not parse, limits, cycles, definitions of types, unknown
 //! keys, names that are missing or there twice.
 
+mod budget;
+mod envelope;
 mod expected;
 
+pub(super) use envelope::of_body;
 pub use expected::{Expected, Selected};
 
 use super::Unreadable;
@@ -15,22 +18,14 @@ use crate::fingerprint::hex;
 use crate::message::{Query, path};
 use apollo_parser::{Lexer, Parser, TokenKind, cst};
 use aws_lc_rs::digest;
+use budget::Budget;
 use serde_json::{Map, Value};
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-mod envelope;
-
-pub(super) use envelope::of_body;
-
 const TOKENS: usize = 20_000;
 const DEPTH: usize = 100;
-const FIELDS: usize = 10_000;
 const BATCH: usize = 50;
-const CALLS: usize = 500;
-/// What all values may come to, each counted where it is put in.
-const BYTES: usize = 8 << 20;
 
 /// One root field.
 #[derive(Debug)]
@@ -318,69 +313,6 @@ fn calls(
 }
 
 const SYNTAX: Unreadable = Unreadable::Graphql("syntax");
-
-/// What one request, or one batch of them, may make of itself.
-#[derive(Default)]
-struct Budget {
-    calls: Cell<usize>,
-    fields: Cell<usize>,
-    bytes: Cell<usize>,
-    depth: Cell<usize>,
-}
-
-/// One level of what goes into each other, until it is left.
-struct Level<'b>(&'b Cell<usize>);
-
-impl Drop for Level<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
-    }
-}
-
-impl Budget {
-    /// Goes one level deeper: each takes stack, whatever it is made of.
-    fn level(&self) -> Result<Level<'_>, Unreadable> {
-        let depth = self.depth.get() + 1;
-        if depth > DEPTH {
-            return Err(Unreadable::Graphql("more than 100 levels"));
-        }
-        self.depth.set(depth);
-        Ok(Level(&self.depth))
-    }
-
-    fn call(&self) -> Result<(), Unreadable> {
-        spend(&self.calls, 1, CALLS, "more than 500 root fields")
-    }
-
-    fn field(&self) -> Result<(), Unreadable> {
-        spend(&self.fields, 1, FIELDS, "more than 10,000 fields")
-    }
-
-    /// For the value of a variable, each time it is put in.
-    fn value(&self, value: &Value) -> Result<(), Unreadable> {
-        const WHY: &str = "its variables come to more than 8 MiB where they are used";
-        spend(&self.bytes, 32, BYTES, WHY)?;
-        match value {
-            Value::String(text) => spend(&self.bytes, text.len(), BYTES, WHY),
-            Value::Array(members) => members.iter().try_for_each(|member| self.value(member)),
-            Value::Object(map) => map.iter().try_for_each(|(key, value)| {
-                spend(&self.bytes, key.len(), BYTES, WHY)?;
-                self.value(value)
-            }),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn spend(
-    spent: &Cell<usize>,
-    cost: usize,
-    most: usize,
-    why: &'static str,
-) -> Result<(), Unreadable> {
-    spent.set(spent.get().saturating_add(cost));
-    if spent.get() > most { Err(Unreadable::Graphql(why)) } else { Ok(()) }
-}
 
 struct Reader<'a> {
     fragments: HashMap<String, cst::FragmentDefinition>,

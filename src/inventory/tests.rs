@@ -22,7 +22,7 @@ impl Secrets for Nothing {
     fn file(&self, _path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
         Err("no file".to_owned())
     }
-    fn catalog(&self, _path: &Path) -> Result<String, String> {
+    fn law(&self, _path: &Path) -> Result<String, String> {
         Err("no file".to_owned())
     }
 }
