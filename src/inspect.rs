@@ -4,8 +4,11 @@
 //! [`Facts`]. Pure. What cannot be read is [`Unreadable`], a fact like any other, never "fine".
 
 pub mod answer;
+pub mod annotations;
 pub mod credential;
 pub mod graphql;
+pub mod jsonrpc;
+mod mirrored;
 pub mod multipart;
 pub mod operation;
 pub mod overriding;
@@ -44,6 +47,9 @@ pub enum Unreadable {
     /// The document is not GraphQL, or is more than the limits allow.
     #[error("the GraphQL document does not parse: {0}")]
     Graphql(&'static str),
+    /// The body is no JSON-RPC message, or more than the limits allow.
+    #[error("the JSON-RPC message does not parse: {0}")]
+    Jsonrpc(&'static str),
     /// The form is not one that can be read.
     #[error("the form does not parse")]
     Form,

@@ -237,7 +237,7 @@ pub(super) fn fields(pairs: &[(String, String)]) -> Map<String, Value> {
 }
 
 fn literals(template: &Template) -> usize {
-    template.segments().iter().filter(|segment| matches!(segment, Segment::Literal(_))).count()
+    template.segments().iter().filter(|segment| matches!(segment, Segment::Literal(_) | Segment::Verb(..))).count()
 }
 
 fn name(head: &Head) -> Arc<str> {

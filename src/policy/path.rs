@@ -1,8 +1,9 @@
 //! Path templates, and an index whose look-up does not grow with the number of rules.
 //!
 //! Takes templates such as `/volumes/{id}` or `/admin/**` and decoded path segments; returns every
-//! entry that matches. `{name}` and `*` are exactly one segment, `**` any number, at the end only.
-//! Refuses globs inside a segment: what looks like a pattern must be one.
+//! entry that matches. `{name}` and `*` are exactly one segment, `**` any number, at the end only;
+//! `{name}:verb` is one segment with what is done to the thing behind it. Refuses globs inside a
+//! segment: what looks like a pattern must be one.
 
 use std::collections::HashMap;
 
@@ -13,6 +14,8 @@ pub enum Segment {
     Literal(Box<str>),
     /// Any one segment, by name.
     Parameter(Box<str>),
+    /// Any text by name, with a colon and this word behind it, as in `{model}:predict`.
+    Verb(Box<str>, Box<str>),
     /// Any one segment.
     Any,
     /// Any number of segments, also none; only at the end.
@@ -39,7 +42,7 @@ pub enum Error {
     #[error("a path starts with `/`")]
     Relative,
     /// A segment is part pattern and part text.
-    #[error("`{0}` is neither a literal, `{{name}}`, `*` nor a final `**`")]
+    #[error("`{0}` is neither a literal, `{{name}}`, `{{name}}:verb`, `*` nor a final `**`")]
     Segment(String),
     /// A segment that no canonical path can have.
     #[error("`{0}` never matches: paths are matched decoded and without dot segments")]
@@ -81,7 +84,9 @@ impl Template {
                     Segment::Parameter(name.into())
                 }
                 literal if literal.contains(['*', '{', '}']) => {
-                    return Err(Error::Segment(literal.to_owned()));
+                    let (name, word) =
+                        verb(literal).ok_or_else(|| Error::Segment(literal.to_owned()))?;
+                    Segment::Verb(name.into(), word.into())
                 }
                 literal if literal.contains(['%', '?', '#', '\\', ';']) => {
                     return Err(Error::Never(literal.to_owned()));
@@ -105,7 +110,7 @@ impl Template {
     /// The names of its parameters in order.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {
-            Segment::Parameter(name) => Some(&**name),
+            Segment::Parameter(name) | Segment::Verb(name, _) => Some(&**name),
             _ => None,
         })
     }
@@ -117,12 +122,23 @@ impl Template {
 
     /// The text a parameter stands for in a path that matched.
     pub fn capture<'p>(&self, name: &str, path: &[&'p str]) -> Option<&'p str> {
-        let position = self
-            .segments
-            .iter()
-            .position(|segment| matches!(segment, Segment::Parameter(n) if **n == *name))?;
-        path.get(position).copied()
+        self.segments.iter().zip(path).find_map(|(segment, text)| match segment {
+            Segment::Parameter(known) if **known == *name => Some(*text),
+            Segment::Verb(known, word) if **known == *name => {
+                Some(text.get(..text.len().checked_sub(word.len() + 1)?)?)
+            }
+            _ => None,
+        })
     }
+}
+
+/// The parts of `{name}:verb`.
+fn verb(segment: &str) -> Option<(&str, &str)> {
+    let (name, word) = segment.strip_prefix('{')?.split_once("}:")?;
+    let plain = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    (plain(name) && plain(word)).then_some((name, word))
 }
 
 /// A segment as many servers take it: without white space and invisible characters around it, a dot at
@@ -170,6 +186,8 @@ pub struct Index<T> {
 #[derive(Debug, Default)]
 struct Node {
     literals: HashMap<Box<str>, usize>,
+    /// By the word behind the last colon.
+    verbs: HashMap<Box<str>, usize>,
     any: Option<usize>,
     ends: Vec<usize>,
     rests: Vec<usize>,
@@ -210,6 +228,20 @@ impl<T> Index<T> {
                         |node| node.literals.get(&key).copied(),
                         |node, new| {
                             node.literals.insert(key.clone(), new);
+                        },
+                    )
+                }
+                Segment::Verb(_, word) => {
+                    let key: Box<str> = if self.fold_case {
+                        word.to_ascii_lowercase().into()
+                    } else {
+                        word.clone()
+                    };
+                    self.child(
+                        at,
+                        |node| node.verbs.get(&key).copied(),
+                        |node, new| {
+                            node.verbs.insert(key.clone(), new);
                         },
                     )
                 }
@@ -269,6 +301,17 @@ impl<T> Index<T> {
         if let Some(next) = literal {
             self.walk(*next, rest, found);
         }
+        let verb = segment.rsplit_once(':').filter(|(thing, _)| !thing.is_empty());
+        let verb = verb.filter(|_| !node.verbs.is_empty()).and_then(|(_, word)| {
+            if self.fold_case {
+                node.verbs.get(word.to_ascii_lowercase().as_str())
+            } else {
+                node.verbs.get(word)
+            }
+        });
+        if let Some(next) = verb {
+            self.walk(*next, rest, found);
+        }
         if let Some(next) = node.any.filter(|_| !segment.is_empty()) {
             self.walk(next, rest, found);
         }
@@ -307,10 +350,28 @@ mod tests {
             ("/repos/*/issues", "/repos/a/b/issues", false),
             ("/a", "/a/", false),
             ("/A", "/a", false),
+            ("/models/{m}:predict", "/models/x:predict", true),
+            ("/models/{m}:predict", "/models/ns:x:predict", true),
+            ("/models/{m}:predict", "/models/x", false),
+            ("/models/{m}:predict", "/models/:predict", false),
+            ("/models/{m}:predict", "/models/x:Predict", false),
+            ("/models/{m}:predict", "/models/x:predict:y", false),
+            ("/models/{m}:predict/x", "/models/x:predict/x", true),
         ];
         for (template, path, expected) in cases {
             assert_eq!(!matching(&[template], path).is_empty(), *expected, "{template} {path}");
         }
+    }
+
+    #[test]
+    fn a_word_behind_a_colon_is_no_part_of_the_name_before_it() {
+        let template = Template::parse("/{v}/models/{m}:predict").unwrap();
+        let path = ["v1", "models", "ns:x:predict"];
+        assert_eq!(template.parameters().collect::<Vec<_>>(), ["v", "m"]);
+        assert_eq!(template.capture("m", &path), Some("ns:x"));
+        let mut restricting = Index::folding_case();
+        restricting.insert(&template, ());
+        assert_eq!(restricting.matches(&["v1", "models", "x:PREDICT"]).len(), 1);
     }
 
     #[test]
@@ -322,7 +383,10 @@ mod tests {
     /// B-08.
     #[test]
     fn half_patterns_are_refused() {
-        for text in ["/a*", "/{x}y", "/a/**/b", "a", "/a/../b", "/a%2fb", "/a//b", "/{}"] {
+        for text in [
+            "/a*", "/{x}y", "/a/**/b", "a", "/a/../b", "/a%2fb", "/a//b", "/{}", "/{x}:", "/{}:y", "/{x}:*",
+            "/{x}:{y}", "/x:{y}", "/{x}:a:b",
+        ] {
             assert!(Template::parse(text).is_err(), "{text}");
         }
     }

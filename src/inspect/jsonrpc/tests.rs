@@ -1,0 +1,201 @@
+//! What a body is read as, and what is refused rather than guessed.
+
+use super::*;
+use crate::message::tests::head;
+use serde_json::json;
+
+fn post(headers: &[(&str, &str)]) -> Head {
+    let mut all = vec![("content-type", "application/json")];
+    all.extend_from_slice(headers);
+    head("POST", "https://mcp.example.com/mcp", &all).unwrap()
+}
+
+fn calls(body: &str) -> Result<Calls, Error> {
+    read(&post(&[]), body.as_bytes())
+}
+
+fn names(body: &str) -> Vec<String> {
+    calls(body).unwrap().calls.iter().map(|call| call.name.to_string()).collect()
+}
+
+fn delete(id: &Value, volume: &str, meta: &Value) -> String {
+    let params =
+        json!({"name": "volume_delete", "arguments": {"volumeId": volume}, "_meta": meta});
+    json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).to_string()
+}
+
+#[test]
+fn a_tool_is_named_and_its_arguments_are_those_of_the_call() {
+    let read = calls(&delete(&json!(7), "v", &json!({"progressToken": "p1"}))).unwrap();
+    let arguments = json!({"volumeId": "v"}).as_object().unwrap().clone();
+    assert_eq!(read.calls, [Call { name: Arc::from("tools/call volume_delete"), arguments }]);
+    let asked = Asked { requests: vec![(json!(7), true)], batch: false, typed: false };
+    assert_eq!(read.asked, Some(asked));
+    let stateless = json!({VERSION_KEY: "2026-07-28"});
+    let read = calls(&delete(&json!("a"), "v", &stateless)).unwrap();
+    let asked = Asked { requests: vec![(json!("a"), true)], batch: false, typed: true };
+    assert_eq!(read.asked, Some(asked));
+}
+
+#[test]
+fn every_kind_of_message_has_a_name_of_its_own() {
+    let cases = [
+        (r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#, "initialize", true),
+        (r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, "notifications/initialized", false),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"Tools/Call","params":{"name":"x"}}"#, "Tools/Call", true),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":["0x1",{"to":"0x2"}]}"#, "eth_call", true),
+        (r#"{"jsonrpc":"2.0","id":1,"result":{"roots":[]}}"#, ANSWER, false),
+        (r#"{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"no"}}"#, ANSWER, false),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a b","arguments":null}}"#, "tools/call a b", true),
+    ];
+    for (body, name, waits) in cases {
+        assert_eq!(names(body), [name], "{body}");
+        assert_eq!(calls(body).unwrap().asked.is_some(), waits, "{body}");
+    }
+    let listed = calls(r#"{"jsonrpc":"2.0","id":1,"method":"m","params":["vol-1"]}"#).unwrap();
+    assert_eq!(listed.calls[0].arguments["params"][0], "vol-1");
+}
+
+#[test]
+fn a_batch_is_all_of_its_messages() {
+    let body = r#"[
+        {"jsonrpc":"2.0","id":1,"method":"tools/list"},
+        {"jsonrpc":"2.0","method":"notifications/progress","params":{}},
+        {"jsonrpc":"2.0","id":"1","method":"tools/call","params":{"name":"x"}},
+        {"jsonrpc":"2.0","id":1,"result":{}}
+    ]"#;
+    let read = calls(body).unwrap();
+    assert_eq!(names(body), ["tools/list", "notifications/progress", "tools/call x", ANSWER]);
+    let requests = vec![(json!(1), false), (json!("1"), true)];
+    assert_eq!(read.asked, Some(Asked { requests, batch: true, typed: false }));
+    let many = |count: usize| {
+        let one = |id| json!({"jsonrpc": "2.0", "id": id, "method": "ping"});
+        Value::Array((0..count).map(one).collect()).to_string()
+    };
+    assert_eq!(names(&many(MESSAGES)).len(), MESSAGES);
+    assert!(calls(&many(MESSAGES + 1)).is_err());
+}
+
+#[test]
+fn what_has_two_readings_is_refused() {
+    let long = "x".repeat(NAME + 1);
+    let call = |name: &str| {
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name}})
+            .to_string()
+    };
+    let bodies = [
+        "[]".to_owned(),
+        "[[]]".to_owned(),
+        "7".to_owned(),
+        r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","id":1,"method":"b"}]"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"a","method":"b"}"#.to_owned(),
+        r#"{"id":1,"method":"a"}"#.to_owned(),
+        r#"{"jsonrpc":"1.0","id":1,"method":"a"}"#.to_owned(),
+        r#"{"jsonrpc":2.0,"id":1,"method":"a"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"a","extra":1}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"a","_method":"DELETE"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":null,"method":"a"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1.5,"method":"a"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1.0,"method":"a"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":{},"method":"a"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":99999999999999999999999,"method":"a"}"#.to_owned(),
+        json!({"jsonrpc": "2.0", "id": "x".repeat(ID + 1), "method": "a"}).to_string(),
+        r#"{"jsonrpc":"2.0","id":1,"method":7}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":""}"#.to_owned(),
+        // Else a method could pass for a tool, or for what has no body.
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call list_volumes"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"client response"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"a","params":"x"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"a","result":{}}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"params":{}}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","result":{}}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["x"]}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":7}}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":[1]}}"#.to_owned(),
+        call(""),
+        call(" x"),
+        call("x\ny"),
+        call("list\u{202e}eteled"),
+        call("x\u{200b}"),
+        call(&long),
+    ];
+    for body in bodies {
+        assert!(matches!(calls(&body), Err(Error::Unreadable(_))), "{body}");
+    }
+    let good = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let heads: &[&[(&str, &str)]] = &[
+        &[("content-encoding", "compress")],
+        &[("content-type", "application/json; charset=utf-16")],
+        &[("content-type", "application/json, text/plain")],
+    ];
+    for headers in heads {
+        let head = head("POST", "https://mcp.example.com/mcp", headers).unwrap();
+        assert!(matches!(read(&head, good.as_bytes()), Err(Error::Unreadable(_))), "{headers:?}");
+    }
+}
+
+#[test]
+fn a_header_that_says_another_call_is_told_apart_from_what_cannot_be_read() {
+    let body = delete(&json!(1), "v", &json!({}));
+    let mirrors = [("mcp-method", "tools/call"), ("mcp-name", "volume_delete")];
+    assert!(read(&post(&mirrors), body.as_bytes()).is_ok());
+    for wrong in [("mcp-method", "tools/list"), ("mcp-name", "list_volumes")] {
+        let read = read(&post(&[wrong]), body.as_bytes());
+        assert!(matches!(read, Err(Error::Contradiction(_))), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_try_has_the_meaning_of_another_whose_id_and_tokens_differ() {
+    let meaning = |body: &str| calls(body).unwrap().meaning.unwrap();
+    let first = meaning(&delete(&json!(1), "v", &json!({"progressToken": 1})));
+    let again = json!({"progressToken": "two", "traceparent": "00-1", VERSION_KEY: "2026-07-28"});
+    assert_eq!(first, meaning(&delete(&json!("b"), "v", &again)));
+    assert_eq!(first, meaning(&delete(&json!(2), "v", &json!({}))));
+    let spaced = delete(&json!(3), "v", &json!({})).replace(',', " ,\n");
+    assert_eq!(first, meaning(&spaced));
+    // Whether any of this changes what is done only the server knows, so it is taken to.
+    let others = [
+        delete(&json!(1), "w", &json!({"progressToken": 1})),
+        delete(&json!(1), "v", &json!({"com.example/tenant": "production"})),
+        delete(&json!(1), "v", &json!({})).replace("tools/call", "tools/Call"),
+        delete(&json!(1), "v", &json!({})).replace(r#""id":1,"#, ""),
+        format!("[{0},{1}]", delete(&json!(1), "v", &json!({})), delete(&json!(2), "v", &json!({}))),
+    ];
+    for other in others {
+        assert_ne!(first, meaning(&other), "{other}");
+    }
+    assert_eq!(calls(&delete(&json!(1), "v", &json!({"x": 0.1}))).unwrap().meaning, None);
+    let answer = |id: u8| meaning(&json!({"jsonrpc": "2.0", "id": id, "result": {}}).to_string());
+    assert_ne!(answer(1), answer(2), "an answer belongs to the question with its id");
+}
+
+#[test]
+fn a_head_says_what_kind_of_request_it_is() {
+    let events = ("accept", "application/json, text/event-stream");
+    let session = ("mcp-session-id", "s-1");
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let cases: &[(&str, &str, &[(&str, &str)], Option<Shape>)] = &[
+        ("POST", "/mcp", &[("content-type", "application/json")], Some(Shape::Messages)),
+        ("POST", "/messages?sessionId=7", &[("content-type", "text/plain")], Some(Shape::Messages)),
+        ("POST", "/mcp", &[], Some(Shape::Messages)),
+        ("POST", "/token", &[form], None),
+        ("GET", "/mcp", &[events], Some(Shape::Stream)),
+        ("GET", "/sse", &[events], Some(Shape::Stream)),
+        ("GET", "/mcp", &[], None),
+        ("GET", "/mcp?method=volumeDelete", &[events], None),
+        ("GET", "/volumes/7/delete", &[events], None),
+        ("GET", "/mcp?action=delete", &[events], None),
+        ("DELETE", "/mcp", &[session], Some(Shape::End)),
+        ("DELETE", "/volumes/7", &[], None),
+        ("PUT", "/mcp", &[events], None),
+    ];
+    for (method, path, headers, expected) in cases {
+        let url = format!("https://mcp.example.com{path}");
+        let head = head(method, &url, headers).unwrap();
+        assert_eq!(Shape::of(&head), *expected, "{method} {path}");
+    }
+}
