@@ -191,6 +191,11 @@ pub enum Error {
 
 const EMBEDDED: &[(&str, &str)] = &[
     ("anthropic", include_str!("../catalog/anthropic.yaml")),
+    ("bedrock", include_str!("../catalog/bedrock.yaml")),
+    ("google", include_str!("../catalog/google.yaml")),
+    ("mcp", include_str!("../catalog/mcp.yaml")),
+    ("openai", include_str!("../catalog/openai.yaml")),
+    ("openrouter", include_str!("../catalog/openrouter.yaml")),
     ("railway", include_str!("../catalog/railway.yaml")),
 ];
 

@@ -16,10 +16,11 @@ pub mod rest;
 pub mod websocket;
 
 pub use credential::{Presented, shown_path, shown_query};
+pub use jsonrpc::Asked;
 pub use operation::{Identity, Operation};
 pub use overriding::{Objection, Watch};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Arguments, Catalog};
 use crate::fingerprint::FingerprintKey;
 use crate::message::{Body, Head, Message, coding};
 use http::Method;
@@ -84,6 +85,7 @@ pub struct Facts {
     overridden: Option<&'static str>,
     meaning: Meaning,
     expected: Option<Arc<graphql::Expected>>,
+    asked: Option<Box<Asked>>,
 }
 
 /// The body by meaning where it has one, for the digest of a hold.
@@ -123,6 +125,10 @@ impl Facts {
     /// What the answer is read along, where that may teach what belongs to what.
     pub const fn expected(&self) -> Option<&Arc<graphql::Expected>> {
         self.expected.as_ref()
+    }
+    /// What an answer needs, where JSON-RPC requests wait for one.
+    pub fn asked(&self) -> Option<&Asked> {
+        self.asked.as_deref()
     }
 }
 
@@ -183,6 +189,9 @@ pub fn need(head: &Head, catalog: Option<&Catalog>, asked: bool) -> Result<Need,
         let read = matches!(*head.method(), Method::GET | Method::HEAD);
         return Ok(if read { Need::Nothing } else { Need::Whole });
     }
+    if let Some(shape) = catalog.and_then(|catalog| jsonrpc::takes(head, catalog)) {
+        return Ok(shape.need());
+    }
     if asked || catalog.is_some_and(|catalog| rest::reads_body(head, catalog)) {
         return Ok(Need::Whole);
     }
@@ -220,13 +229,21 @@ pub fn request<B>(
         overridden: None,
         meaning: Meaning::default(),
         expected: None,
+        asked: None,
     };
+    let jsonrpc = catalog.and_then(|catalog| jsonrpc::takes(head, catalog));
+    if jsonrpc.is_some() {
+        facts.credentials.retain(|presented| !jsonrpc::is_session(&presented.slot));
+    }
     if facts.unreadable.is_none() {
         let read = match catalog {
             Some(catalog) if catalog.is_graphql_path(head.path().as_str()) => {
                 graphql_operations(&message, catalog, &mut facts)
             }
-            Some(catalog) => rest_operation(&message, catalog, &mut facts),
+            Some(catalog) => match jsonrpc {
+                Some(shape) => jsonrpc_operations(shape, &message, catalog, &mut facts),
+                None => rest_operation(&message, catalog, &mut facts),
+            },
             None => {
                 facts.operations = Arc::from([rest::plain(head)]);
                 Ok(())
@@ -293,6 +310,37 @@ fn rest_operation<B>(
     too_many(&facts.operations)
 }
 
+fn jsonrpc_operations<B>(
+    shape: jsonrpc::Shape,
+    message: &Message<B>,
+    catalog: &Catalog,
+    facts: &mut Facts,
+) -> Result<(), Unreadable> {
+    let of = |name, arguments| Operation::named(name, Arguments::new(arguments), catalog);
+    if let Some(name) = shape.name() {
+        if !matches!(message.body(), Body::Empty) {
+            return Err(Unreadable::Jsonrpc("a body stands where there is none"));
+        }
+        facts.operations = Arc::from([of(Arc::from(name), serde_json::Map::new())]);
+        return Ok(());
+    }
+    let bytes = message.whole().map_or(&b""[..], |bytes| bytes);
+    match jsonrpc::read(message.head(), bytes) {
+        Ok(read) => {
+            facts.meaning = Meaning(read.meaning);
+            facts.asked = read.asked.map(Box::new);
+            facts.operations =
+                read.calls.into_iter().map(|call| of(call.name, call.arguments)).collect();
+            too_many(&facts.operations)
+        }
+        Err(jsonrpc::Error::Unreadable(unreadable)) => Err(unreadable),
+        Err(jsonrpc::Error::Contradiction(place)) => {
+            facts.overridden = Some(place);
+            Ok(())
+        }
+    }
+}
+
 /// Reads what a GraphQL server executes.
 fn executed(request: &Value, catalog: &Catalog, facts: &mut Facts) -> Result<(), Unreadable> {
     let none = graphql::Documents::new();
@@ -323,7 +371,10 @@ fn method<B>(
 ) -> Result<(), Unreadable> {
     let head = message.head();
     // The published call is JSON labelled as a form; it has been read as what it is.
-    if catalog.is_some_and(|catalog| catalog.is_graphql_path(head.path().as_str())) {
+    let read = |catalog: &Catalog| {
+        catalog.is_graphql_path(head.path().as_str()) || jsonrpc::takes(head, catalog).is_some()
+    };
+    if catalog.is_some_and(read) {
         return Ok(());
     }
     let bytes = match message.body() {

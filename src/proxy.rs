@@ -174,11 +174,13 @@ impl Proxy {
         let streams = matches!(message.body(), Body::Stream(_));
         let manner = respond::Manner::of(message.head(), catalog);
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
+        let asked = inspected.facts().asked().cloned().map(Box::new);
         let (verdict, changes) = self.judge(&caller.state, inspected, policy, agent, None);
         if !changes.is_empty() {
-            Box::pin(self.remember(&caller.state, changes)).await?;
+            let remembered = Box::pin(self.remember(&caller.state, changes)).await;
+            remembered.map_err(|refusal| refusal.to(asked.clone()))?;
         }
-        match verdict {
+        let answered = match verdict {
             Verdict::Allow(permit) => {
                 let way = Way { http2, manner, upgrade };
                 let sent = self.send(permit, caller, snapshot, exchange, None, way).await;
@@ -194,7 +196,8 @@ impl Proxy {
                     Box::pin(self.refuse(denied, snapshot, exchange, manner, failed)).await;
                 Err(Refusal { unread: refusal.unread | streams, ..refusal })
             }
-        }
+        };
+        answered.map_err(|refusal| refusal.to(asked))
     }
 
     /// Records and sends a permitted request.

@@ -1,13 +1,15 @@
 //! Refusals as answers, in the client's own protocol.
 //!
 //! Takes a ruling; returns a response: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209),
-//! GraphQL-shaped where the request was GraphQL, text for git. Never a success, never cacheable,
-//! nothing secret and nothing of the inside in it.
+//! GraphQL-shaped where the request was GraphQL, text for git. Never a success but for JSON-RPC,
+//! never cacheable, nothing secret and nothing of the inside in it.
+
+mod jsonrpc;
 
 use crate::catalog::{Catalog, Dialect};
 use crate::decide::{Reason, Ruling};
 use crate::hold::{State, View};
-use crate::inspect::Protocol;
+use crate::inspect::{Asked, Protocol};
 use crate::message::Head;
 use crate::policy::Word;
 use bytes::Bytes;
@@ -32,6 +34,8 @@ pub struct Refusal {
     pub unread: bool,
     /// A status of its own, where the reason's does not say enough.
     pub status: Option<u16>,
+    /// The JSON-RPC requests that wait for an answer.
+    pub asked: Option<Box<Asked>>,
 }
 
 impl Refusal {
@@ -44,7 +48,14 @@ impl Refusal {
             graphql_media_type: false,
             unread: false,
             status: None,
+            asked: None,
         }
+    }
+
+    /// The same, told to those who asked.
+    #[must_use]
+    pub fn to(self, asked: Option<Box<Asked>>) -> Self {
+        Self { asked, ..self }
     }
 
     /// A refusal for one reason, before there was a request to judge.
@@ -95,7 +106,13 @@ pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Full<Bytes>> {
     let reason = ruling.reason.unwrap_or(Reason::ScopeViolation);
     let status = refusal.status.unwrap_or_else(|| reason.status());
     let waits = refusal.hold.as_ref().is_some_and(|hold| !hold.is_over());
+    // Clients of JSON-RPC read nothing but a success.
+    let asked = refusal.asked.as_ref().filter(|_| jsonrpc::is_told(reason));
+    let status = if asked.is_some() { 200 } else { status };
     let (media, body) = match refusal.protocol {
+        _ if let Some(asked) = asked => {
+            ("application/json", jsonrpc::answer(refusal, asked, reason, request_id).to_string())
+        }
         Protocol::Git => ("text/plain; charset=utf-8", text(refusal, reason)),
         Protocol::Http => {
             ("application/problem+json", problem(refusal, reason, status, request_id).to_string())

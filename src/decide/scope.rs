@@ -119,9 +119,15 @@ fn judge_catalogued<'a>(
         opinions.word(Word::Hold, reason, Some(resource), Some(resource.place), None);
     }
     // An operation nobody knows acts on the declared ids it names; without one, on everything. A
-    // conversation with a model acts on nothing that has an owner.
+    // conversation with a model acts on nothing that has an owner, nor does talk with a server of
+    // tools before one is called.
     let account = if operation.known { operation.account } else { !owned };
-    if account && operation.known && catalog.kind == Kind::Conversation {
+    let talks = match catalog.kind {
+        Kind::Conversation => true,
+        Kind::Mcp => !operation.name.starts_with("tools/call "),
+        Kind::Api => false,
+    };
+    if account && operation.known && talks {
         for candidate in candidates {
             push(&mut judges, *candidate);
             by_lists(operation, head, candidate.1, false, opinions);

@@ -42,10 +42,7 @@ impl Hints {
 
     /// The graver of two, where a tool is listed twice.
     const fn or(self, other: Self) -> Self {
-        Self {
-            destroys: self.destroys || other.destroys,
-            changes: self.changes || other.changes,
-        }
+        Self { destroys: self.destroys || other.destroys, changes: self.changes || other.changes }
     }
 }
 
@@ -75,7 +72,9 @@ fn collect(bytes: &[u8], found: &mut BTreeMap<String, Hints>) {
     let listed = messages.iter().filter_map(|one| one.get("result")?.get("tools")?.as_array());
     for tool in listed.flatten() {
         let Some(name) = tool.get("name").and_then(Value::as_str) else { continue };
-        let Some(annotations) = tool.get("annotations").and_then(Value::as_object) else { continue };
+        let Some(annotations) = tool.get("annotations").and_then(Value::as_object) else {
+            continue;
+        };
         let hints = Hints::of(annotations);
         let room = found.len() < TOOLS || found.contains_key(name);
         if hints == Hints::default() || name.len() > NAME || !room {
@@ -138,7 +137,8 @@ mod tests {
         assert_eq!(json["volume_rename"], Hints { destroys: false, changes: true });
         let split = serde_json::to_string_pretty(&answer()).unwrap().replace('\n', "\r\ndata: ");
         for end in ["\n", "\r\n", "\r"] {
-            let stream = format!(": hello{end}id: 1{end}{end}event: message{end}data: {split}{end}{end}");
+            let stream =
+                format!(": hello{end}id: 1{end}{end}event: message{end}data: {split}{end}{end}");
             assert_eq!(of_answer("text/event-stream", stream.as_bytes()), json, "{end:?}");
         }
         let cut = format!("data: {body}");

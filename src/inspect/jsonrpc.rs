@@ -5,8 +5,9 @@
 //! members that JSON-RPC does not have, names that people could misread, and headers that say
 //! another call than the body.
 
-use super::Unreadable;
 use super::mirrored::{self, Mirrored, VERSION_KEY};
+use super::{Need, Unreadable, rest};
+use crate::catalog::{Catalog, Envelope};
 use crate::message::{Head, json};
 use http::{Method, header};
 use serde_json::{Map, Value};
@@ -97,9 +98,21 @@ pub(super) enum Shape {
     End,
 }
 
+/// What a request is, where it is in this envelope: what has a path of its own in the catalog, as the
+/// calls of OAuth have, is not.
+pub(super) fn takes(head: &Head, catalog: &Catalog) -> Option<Shape> {
+    let spoken = catalog.has(Envelope::Mcp) && !rest::has_entry(head, catalog);
+    spoken.then(|| Shape::of(head)).flatten()
+}
+
+/// Whether a slot carries the session that the server handed out. Servers must not take it for proof
+/// of who calls, so it is no credential.
+pub(super) fn is_session(slot: &str) -> bool {
+    matches!(slot, "header mcp-session-id" | "query sessionid" | "query session_id")
+}
+
 impl Shape {
-    /// None where it is a plain request, as those of OAuth are.
-    pub(super) fn of(head: &Head) -> Option<Self> {
+    fn of(head: &Head) -> Option<Self> {
         if head.is_upgrade() {
             return None;
         }
@@ -111,9 +124,19 @@ impl Shape {
                 });
                 (!form).then_some(Self::Messages)
             }
-            Method::GET => (takes_events(head) && !is_more_than_a_stream(head)).then_some(Self::Stream),
+            Method::GET => {
+                (takes_events(head) && !is_more_than_a_stream(head)).then_some(Self::Stream)
+            }
             Method::DELETE => head.headers().contains_key("mcp-session-id").then_some(Self::End),
             _ => None,
+        }
+    }
+
+    /// What of the body is needed.
+    pub(super) const fn need(self) -> Need {
+        match self {
+            Self::Messages => Need::Whole,
+            Self::Stream | Self::End => Need::Nothing,
         }
     }
 
@@ -136,11 +159,11 @@ fn takes_events(head: &Head) -> bool {
 /// Whether something that is no event stream may be meant: there are servers that take calls from
 /// a query, and others that delete by a path.
 fn is_more_than_a_stream(head: &Head) -> bool {
-    let call = |name: &str| ["jsonrpc", "method", "params"].iter().any(|m| name.eq_ignore_ascii_case(m));
+    let call =
+        |name: &str| ["jsonrpc", "method", "params"].iter().any(|m| name.eq_ignore_ascii_case(m));
     let query = head.query().pairs();
-    query.iter().any(|(name, value)| {
-        call(name) || super::rest::is_destructive_parameter(name, value)
-    }) || head.path().segments().iter().any(|segment| super::rest::is_destructive_word(segment))
+    query.iter().any(|(name, value)| call(name) || rest::is_destructive_parameter(name, value))
+        || head.path().segments().iter().any(|segment| rest::is_destructive_word(segment))
 }
 
 /// Reads the body of a POST.
@@ -192,7 +215,12 @@ fn refused<T, E: From<Unreadable>>(why: &'static str) -> Result<T, E> {
 /// One message.
 enum Message<'a> {
     /// A request, or without an id a notification.
-    Call { id: Option<&'a Value>, method: &'a str, tool: Option<&'a str>, params: Option<&'a Value> },
+    Call {
+        id: Option<&'a Value>,
+        method: &'a str,
+        tool: Option<&'a str>,
+        params: Option<&'a Value>,
+    },
     /// An answer to a request of the server.
     Answer { id: &'a Value, outcome: (&'static str, &'a Value) },
 }

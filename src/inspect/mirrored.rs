@@ -89,8 +89,7 @@ fn version(value: &HeaderValue, message: &Mirrored<'_>) -> Option<&'static str> 
 }
 
 fn is_named(value: &HeaderValue, message: &Mirrored<'_>) -> bool {
-    let (Some(method), Some(params), Some(name)) =
-        (message.method, message.params, decoded(value))
+    let (Some(method), Some(params), Some(name)) = (message.method, message.params, decoded(value))
     else {
         return false;
     };

@@ -105,6 +105,13 @@ pub(super) fn catalogued(head: &Head, body: Option<Value>, catalog: &Catalog) ->
     Operation::known(entry.spec.name.clone(), &entry.spec, arguments, catalog)
 }
 
+/// Whether a call has an entry.
+pub(super) fn has_entry(head: &Head, catalog: &Catalog) -> bool {
+    let segments = head.path().segments();
+    let path: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
+    entry(head, &path, catalog).is_some()
+}
+
 /// Whether the entry of a call needs its body.
 pub(super) fn reads_body(head: &Head, catalog: &Catalog) -> bool {
     let segments = head.path().segments();
@@ -237,7 +244,11 @@ pub(super) fn fields(pairs: &[(String, String)]) -> Map<String, Value> {
 }
 
 fn literals(template: &Template) -> usize {
-    template.segments().iter().filter(|segment| matches!(segment, Segment::Literal(_) | Segment::Verb(..))).count()
+    template
+        .segments()
+        .iter()
+        .filter(|segment| matches!(segment, Segment::Literal(_) | Segment::Verb(..)))
+        .count()
 }
 
 fn name(head: &Head) -> Arc<str> {

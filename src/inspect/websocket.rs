@@ -94,6 +94,7 @@ impl Conversation {
             credentials: credential::presented(&head, key),
             unreadable: None,
             overridden: None,
+            asked: None,
             meaning: Meaning::default(),
             expected: None,
         };

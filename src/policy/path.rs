@@ -384,8 +384,8 @@ mod tests {
     #[test]
     fn half_patterns_are_refused() {
         for text in [
-            "/a*", "/{x}y", "/a/**/b", "a", "/a/../b", "/a%2fb", "/a//b", "/{}", "/{x}:", "/{}:y", "/{x}:*",
-            "/{x}:{y}", "/x:{y}", "/{x}:a:b",
+            "/a*", "/{x}y", "/a/**/b", "a", "/a/../b", "/a%2fb", "/a//b", "/{}", "/{x}:", "/{}:y",
+            "/{x}:*", "/{x}:{y}", "/x:{y}", "/{x}:a:b",
         ] {
             assert!(Template::parse(text).is_err(), "{text}");
         }

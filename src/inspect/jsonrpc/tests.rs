@@ -19,8 +19,7 @@ fn names(body: &str) -> Vec<String> {
 }
 
 fn delete(id: &Value, volume: &str, meta: &Value) -> String {
-    let params =
-        json!({"name": "volume_delete", "arguments": {"volumeId": volume}, "_meta": meta});
+    let params = json!({"name": "volume_delete", "arguments": {"volumeId": volume}, "_meta": meta});
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).to_string()
 }
 
@@ -41,12 +40,28 @@ fn a_tool_is_named_and_its_arguments_are_those_of_the_call() {
 fn every_kind_of_message_has_a_name_of_its_own() {
     let cases = [
         (r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#, "initialize", true),
-        (r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, "notifications/initialized", false),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"Tools/Call","params":{"name":"x"}}"#, "Tools/Call", true),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":["0x1",{"to":"0x2"}]}"#, "eth_call", true),
+        (
+            r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+            "notifications/initialized",
+            false,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"Tools/Call","params":{"name":"x"}}"#,
+            "Tools/Call",
+            true,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":["0x1",{"to":"0x2"}]}"#,
+            "eth_call",
+            true,
+        ),
         (r#"{"jsonrpc":"2.0","id":1,"result":{"roots":[]}}"#, ANSWER, false),
         (r#"{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"no"}}"#, ANSWER, false),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a b","arguments":null}}"#, "tools/call a b", true),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a b","arguments":null}}"#,
+            "tools/call a b",
+            true,
+        ),
     ];
     for (body, name, waits) in cases {
         assert_eq!(names(body), [name], "{body}");
@@ -87,7 +102,8 @@ fn what_has_two_readings_is_refused() {
         "[]".to_owned(),
         "[[]]".to_owned(),
         "7".to_owned(),
-        r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","id":1,"method":"b"}]"#.to_owned(),
+        r#"[{"jsonrpc":"2.0","id":1,"method":"a"},{"jsonrpc":"2.0","id":1,"method":"b"}]"#
+            .to_owned(),
         r#"{"jsonrpc":"2.0","id":1,"method":"a","method":"b"}"#.to_owned(),
         r#"{"id":1,"method":"a"}"#.to_owned(),
         r#"{"jsonrpc":"1.0","id":1,"method":"a"}"#.to_owned(),
@@ -114,7 +130,8 @@ fn what_has_two_readings_is_refused() {
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#.to_owned(),
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["x"]}"#.to_owned(),
         r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":7}}"#.to_owned(),
-        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":[1]}}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":[1]}}"#
+            .to_owned(),
         call(""),
         call(" x"),
         call("x\ny"),
@@ -163,7 +180,11 @@ fn a_try_has_the_meaning_of_another_whose_id_and_tokens_differ() {
         delete(&json!(1), "v", &json!({"com.example/tenant": "production"})),
         delete(&json!(1), "v", &json!({})).replace("tools/call", "tools/Call"),
         delete(&json!(1), "v", &json!({})).replace(r#""id":1,"#, ""),
-        format!("[{0},{1}]", delete(&json!(1), "v", &json!({})), delete(&json!(2), "v", &json!({}))),
+        format!(
+            "[{0},{1}]",
+            delete(&json!(1), "v", &json!({})),
+            delete(&json!(2), "v", &json!({}))
+        ),
     ];
     for other in others {
         assert_ne!(first, meaning(&other), "{other}");
