@@ -27,6 +27,7 @@ mod intercept;
 mod inventory;
 mod judge;
 mod limits;
+mod mcp;
 mod normalization;
 mod reload;
 mod run;

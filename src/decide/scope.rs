@@ -60,6 +60,12 @@ pub(super) fn judge<'a, B>(
     websocket && head.is_upgrade()
 }
 
+/// Whether an operation is named by method and path. Names of other envelopes may have a slash too.
+fn is_path(name: &str) -> bool {
+    let plain = |method: &str| method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    name.split_once(' ').is_some_and(|(method, path)| plain(method) && path.starts_with('/'))
+}
+
 /// Judges an operation of a catalog; returns its judges, and whether a credential must be issued
 /// for all of them.
 fn judge_catalogued<'a>(
@@ -69,7 +75,7 @@ fn judge_catalogued<'a>(
     candidates: &[Candidate<'a>],
     opinions: &mut Opinions<'a>,
 ) -> (Vec<Candidate<'a>>, bool) {
-    if !operation.known && operation.name.contains('/') {
+    if !operation.known && is_path(&operation.name) {
         // A path that the catalog does not have; nobody can say what it does.
         opinions.deny(Reason::UnknownOperation, None);
         return (candidates.to_vec(), false);
@@ -261,8 +267,9 @@ fn word_of(
     if let Some(place) = first(Word::Hold, &mut hold.outright(name).chain(hold.fitting(name))) {
         return (Word::Hold, place, true);
     }
+    // Of what is unknown only a tool can be named, because nobody but its server knows it.
     if !irreversible
-        && effect != Effect::Unknown
+        && (effect != Effect::Unknown || name.starts_with("tools/call "))
         && let Some(place) = first(Word::Allow, &mut allow.outright(name))
     {
         return (Word::Allow, place, true);
