@@ -72,6 +72,8 @@ pub struct Catalog {
     pub rest: Index<RestEntry>,
     /// The forms in which other calls are carried.
     pub envelopes: Vec<Envelope>,
+    /// The paths that take JSON-RPC; none: those that are known by their names.
+    pub endpoints: Index<()>,
     /// Operations of those by name, as in `ec2:TerminateInstances`.
     pub operations: HashMap<String, Arc<OperationSpec>>,
     /// What is said of names that stand in no entry; the first that fits.

@@ -32,6 +32,8 @@ struct File {
     #[serde(default)]
     envelopes: Vec<Envelope>,
     #[serde(default)]
+    endpoints: Vec<String>,
+    #[serde(default)]
     operations: BTreeMap<String, EntryFile>,
     #[serde(default)]
     rules: Vec<RuleFile>,
@@ -192,6 +194,12 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
         HostPattern::parse(host)
             .ok_or_else(|| compile.error(host, "it is no host, `*.host` or `**.host`"))
     });
+    let mut endpoints = Index::default();
+    for path in &file.endpoints {
+        let template =
+            Template::parse(path).map_err(|error| compile.error(path, error.to_string()))?;
+        endpoints.insert(&template, ());
+    }
     Ok(Catalog {
         service: Arc::from(service),
         title: file.title,
@@ -200,6 +208,7 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
         slots: file.slots.into_iter().map(slot).collect(),
         kinds: file.kinds,
         envelopes: file.envelopes,
+        endpoints,
         graphql,
         rest,
         operations,

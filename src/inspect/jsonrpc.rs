@@ -11,6 +11,7 @@ use crate::catalog::{Catalog, Envelope};
 use crate::message::{Head, json};
 use http::{Method, header};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -67,7 +68,7 @@ pub(super) struct Call {
 
 /// What was read.
 #[derive(Debug)]
-pub(super) struct Calls {
+pub(super) struct Read {
     /// The calls, in the order they stand in the body.
     pub(super) calls: Vec<Call>,
     /// What they mean together, whatever their ids; none where two readings of a number differ.
@@ -101,8 +102,29 @@ pub(super) enum Shape {
 /// What a request is, where it is in this envelope: what has a path of its own in the catalog, as the
 /// calls of OAuth have, is not.
 pub(super) fn takes(head: &Head, catalog: &Catalog) -> Option<Shape> {
-    let spoken = catalog.has(Envelope::Mcp) && !rest::has_entry(head, catalog);
+    let spoken =
+        catalog.has(Envelope::Mcp) && is_endpoint(head, catalog) && !rest::has_entry(head, catalog);
     spoken.then(|| Shape::of(head)).flatten()
+}
+
+/// Whether a path takes JSON-RPC. Behind any other may stand a program that does not read the body,
+/// and does what the path says.
+fn is_endpoint(head: &Head, catalog: &Catalog) -> bool {
+    const WORDS: &[&str] = &["mcp", "sse", "message", "messages", "rpc", "jsonrpc", "json-rpc"];
+    let segments = head.path().segments();
+    if catalog.endpoints.iter().next().is_some() {
+        let path: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
+        return !catalog.endpoints.matches(&path).is_empty();
+    }
+    let query = head.query().pairs();
+    if query.iter().any(|(name, value)| rest::is_destructive_parameter(name, value))
+        || segments.iter().any(|segment| rest::is_destructive_word(segment))
+    {
+        return false;
+    }
+    head.target().host().as_str().split('.').any(|label| label == "mcp")
+        || segments.iter().all(|segment| segment.is_empty())
+        || segments.iter().any(|segment| WORDS.contains(&&**segment))
 }
 
 /// Whether a slot carries the session that the server handed out. Servers must not take it for proof
@@ -124,9 +146,7 @@ impl Shape {
                 });
                 (!form).then_some(Self::Messages)
             }
-            Method::GET => {
-                (takes_events(head) && !is_more_than_a_stream(head)).then_some(Self::Stream)
-            }
+            Method::GET => (takes_events(head) && !has_call(head)).then_some(Self::Stream),
             Method::DELETE => head.headers().contains_key("mcp-session-id").then_some(Self::End),
             _ => None,
         }
@@ -156,18 +176,15 @@ fn takes_events(head: &Head) -> bool {
     })
 }
 
-/// Whether something that is no event stream may be meant: there are servers that take calls from
-/// a query, and others that delete by a path.
-fn is_more_than_a_stream(head: &Head) -> bool {
-    let call =
-        |name: &str| ["jsonrpc", "method", "params"].iter().any(|m| name.eq_ignore_ascii_case(m));
+/// Whether a call may stand in the query, from which some servers take one.
+fn has_call(head: &Head) -> bool {
+    let parts = ["jsonrpc", "method", "params"];
     let query = head.query().pairs();
-    query.iter().any(|(name, value)| call(name) || rest::is_destructive_parameter(name, value))
-        || head.path().segments().iter().any(|segment| rest::is_destructive_word(segment))
+    query.iter().any(|(name, _)| parts.iter().any(|part| name.eq_ignore_ascii_case(part)))
 }
 
 /// Reads the body of a POST.
-pub(super) fn read(head: &Head, body: &[u8]) -> Result<Calls, Error> {
+pub(super) fn read(head: &Head, body: &[u8]) -> Result<Read, Error> {
     if head.headers().contains_key(header::CONTENT_TYPE) && head.media_type().is_none() {
         return Err(Unreadable::Form.into());
     }
@@ -201,7 +218,7 @@ pub(super) fn read(head: &Head, body: &[u8]) -> Result<Calls, Error> {
     }
     let typed = mirrored.iter().filter_map(|message| message.params?.get("_meta"));
     let typed = typed.into_iter().any(|meta| meta.get(VERSION_KEY).is_some());
-    Ok(Calls {
+    Ok(Read {
         meaning: meaning(&messages, &value),
         calls: messages.iter().map(Message::call).collect(),
         asked: (!requests.is_empty()).then_some(Asked { requests, batch, typed }),

@@ -10,7 +10,7 @@ fn post(headers: &[(&str, &str)]) -> Head {
     head("POST", "https://mcp.example.com/mcp", &all).unwrap()
 }
 
-fn calls(body: &str) -> Result<Calls, Error> {
+fn calls(body: &str) -> Result<Read, Error> {
     read(&post(&[]), body.as_bytes())
 }
 
@@ -194,29 +194,57 @@ fn a_try_has_the_meaning_of_another_whose_id_and_tokens_differ() {
     assert_ne!(answer(1), answer(2), "an answer belongs to the question with its id");
 }
 
+/// Method, path and what stands in the head.
+struct Asking(&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 #[test]
 fn a_head_says_what_kind_of_request_it_is() {
-    let events = ("accept", "application/json, text/event-stream");
-    let session = ("mcp-session-id", "s-1");
-    let form = ("content-type", "application/x-www-form-urlencoded");
-    let cases: &[(&str, &str, &[(&str, &str)], Option<Shape>)] = &[
-        ("POST", "/mcp", &[("content-type", "application/json")], Some(Shape::Messages)),
-        ("POST", "/messages?sessionId=7", &[("content-type", "text/plain")], Some(Shape::Messages)),
-        ("POST", "/mcp", &[], Some(Shape::Messages)),
-        ("POST", "/token", &[form], None),
-        ("GET", "/mcp", &[events], Some(Shape::Stream)),
-        ("GET", "/sse", &[events], Some(Shape::Stream)),
-        ("GET", "/mcp", &[], None),
-        ("GET", "/mcp?method=volumeDelete", &[events], None),
-        ("GET", "/volumes/7/delete", &[events], None),
-        ("GET", "/mcp?action=delete", &[events], None),
-        ("DELETE", "/mcp", &[session], Some(Shape::End)),
-        ("DELETE", "/volumes/7", &[], None),
-        ("PUT", "/mcp", &[events], None),
+    const EVENTS: (&str, &str) = ("accept", "application/json, text/event-stream");
+    const SESSION: (&str, &str) = ("mcp-session-id", "s-1");
+    const JSON: (&str, &str) = ("content-type", "application/json");
+    const TEXT: (&str, &str) = ("content-type", "text/plain");
+    const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+    let cases = [
+        (Asking("POST", "/mcp", &[JSON]), Some(Shape::Messages)),
+        (Asking("POST", "/mcp/x/issues/readonly", &[JSON]), Some(Shape::Messages)),
+        (Asking("POST", "/", &[JSON]), Some(Shape::Messages)),
+        (Asking("POST", "/messages?sessionId=7", &[TEXT]), Some(Shape::Messages)),
+        (Asking("POST", "/mcp", &[]), Some(Shape::Messages)),
+        (Asking("POST", "/mcp", &[FORM]), None),
+        // It has an entry, so it is what that says.
+        (Asking("POST", "/token", &[JSON]), None),
+        // Whoever is there may not look at the body.
+        (Asking("POST", "/volumes/7/wipe-now", &[JSON]), None),
+        (Asking("POST", "/mcp/volumes/7/delete", &[JSON]), None),
+        (Asking("POST", "/mcp?action=delete", &[JSON]), None),
+        (Asking("GET", "/mcp", &[EVENTS]), Some(Shape::Stream)),
+        (Asking("GET", "/sse", &[EVENTS]), Some(Shape::Stream)),
+        (Asking("GET", "/mcp", &[]), None),
+        (Asking("GET", "/volumes", &[EVENTS]), None),
+        (Asking("GET", "/mcp?method=volumeDelete", &[EVENTS]), None),
+        (Asking("DELETE", "/mcp", &[SESSION]), Some(Shape::End)),
+        (Asking("DELETE", "/mcp", &[]), None),
+        (Asking("DELETE", "/volumes/7", &[SESSION]), None),
+        (Asking("PUT", "/mcp", &[EVENTS]), None),
     ];
-    for (method, path, headers, expected) in cases {
-        let url = format!("https://mcp.example.com{path}");
-        let head = head(method, &url, headers).unwrap();
-        assert_eq!(Shape::of(&head), *expected, "{method} {path}");
+    let catalog = Catalog::embedded("mcp").unwrap();
+    for (Asking(method, path, headers), expected) in cases {
+        let head = head(method, &format!("https://tools.example.com{path}"), headers).unwrap();
+        assert_eq!(takes(&head, &catalog), expected, "{method} {path} {headers:?}");
     }
+    let named = head("POST", "https://mcp.example.com/team/project", &[JSON]).unwrap();
+    assert_eq!(takes(&named, &catalog), Some(Shape::Messages), "a host of its own");
+    let railway = Catalog::embedded("railway").unwrap();
+    assert_eq!(takes(&named, &railway), None);
+}
+
+#[test]
+fn a_catalog_may_say_where_calls_are_taken() {
+    let text = "{ service: x, title: X, kind: api, hosts: [], slots: [], kinds: [], envelopes: [mcp], endpoints: [/v1/*] }";
+    let catalog = Catalog::parse(text).unwrap();
+    for (path, taken) in [("/v1/ledger", true), ("/v1/delete", true), ("/mcp", false)] {
+        let head = head("POST", &format!("https://mcp.example.com{path}"), &[]).unwrap();
+        assert_eq!(takes(&head, &catalog).is_some(), taken, "{path}");
+    }
+    assert!(Catalog::parse(&text.replace("/v1/*", "v1")).is_err());
 }
