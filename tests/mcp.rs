@@ -101,6 +101,9 @@ async fn answer(
     response
 }
 
+/// A body, what stands in its head, and the status it gets.
+struct Step<'a>(&'a str, &'a [(&'a str, &'a str)], u16);
+
 fn call(id: &Value, tool: &str, arguments: &Value, meta: &Value) -> String {
     let params = json!({"name": tool, "arguments": arguments, "_meta": meta});
     json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}).to_string()
@@ -124,19 +127,23 @@ async fn an_everyday_session_passes() {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"},
     }})
     .to_string();
-    let steps: &[(&str, &[(&str, &str)], u16)] = &[
-        (&initialize, &[], 200),
-        (r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, &[session, version], 202),
-        (r#"{"method":"tools/list","jsonrpc":"2.0", "id":1}"#, &[session, version], 200),
-        (&listed, &[session, version], 200),
-        (r#"{"jsonrpc":"2.0","id":"q1","result":{"action":"accept"}}"#, &[session, version], 200),
-        (&stateless, &mirrors, 200),
+    let steps: &[Step<'_>] = &[
+        Step(&initialize, &[], 200),
+        Step(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#, &[session, version], 202),
+        Step(r#"{"method":"tools/list","jsonrpc":"2.0", "id":1}"#, &[session, version], 200),
+        Step(&listed, &[session, version], 200),
+        Step(
+            r#"{"jsonrpc":"2.0","id":"q1","result":{"action":"accept"}}"#,
+            &[session, version],
+            200,
+        ),
+        Step(&stateless, &mirrors, 200),
     ];
-    for (body, headers, status) in steps {
+    for Step(body, headers, status) in steps {
         let got = server.post(body, headers).await;
         assert_eq!(got.status, *status, "{body}\n{got:?}");
     }
-    let sent: Vec<String> = steps.iter().map(|(body, ..)| (*body).to_owned()).collect();
+    let sent: Vec<String> = steps.iter().map(|Step(body, ..)| (*body).to_owned()).collect();
     assert_eq!(server.bodies(), sent, "what is judged is sent byte for byte");
     let mut client = server.client().await;
     let request = client.request("GET", "/mcp").header("accept", "text/event-stream");
@@ -240,22 +247,31 @@ async fn what_is_no_certain_call_is_refused_in_plain_http() {
     let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     let batch = format!("[{list}]");
     let note = r#"{"jsonrpc":"2.0","method":"vendor/reset"}"#;
-    let cases: &[(&str, &[(&str, &str)], u16, &str)] = &[
-        (&listed, &[("mcp-name", "volume_purge")], 400, "malformed"),
-        (&listed, &[("mcp-method", "tools/list")], 400, "malformed"),
-        (&listed, &[("mcp-method", "tools/call"), ("mcp-method", "tools/call")], 400, "malformed"),
-        (&listed, &[("mcp-protocol-version", "2025-11-25")], 400, "malformed"),
-        (&listed, &[("mcp-param-region", "us")], 400, "malformed"),
-        (&batch, &[("mcp-method", "tools/list")], 400, "malformed"),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"a","method":"tools/list"}"#, &[], 403, "unreadable"),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","x":1}"#, &[], 403, "unreadable"),
-        (r#"{"jsonrpc":"1.0","id":1,"method":"tools/list"}"#, &[], 403, "unreadable"),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call list_volumes"}"#, &[], 403, "unreadable"),
-        ("", &[], 403, "unreadable"),
+    let cases: &[(Step<'_>, &str)] = &[
+        (Step(&listed, &[("mcp-name", "volume_purge")], 400), "malformed"),
+        (Step(&listed, &[("mcp-method", "tools/list")], 400), "malformed"),
+        (
+            Step(&listed, &[("mcp-method", "tools/call"), ("mcp-method", "tools/call")], 400),
+            "malformed",
+        ),
+        (Step(&listed, &[("mcp-protocol-version", "2025-11-25")], 400), "malformed"),
+        (Step(&listed, &[("mcp-param-region", "us")], 400), "malformed"),
+        (Step(&batch, &[("mcp-method", "tools/list")], 400), "malformed"),
+        (
+            Step(r#"{"jsonrpc":"2.0","id":1,"method":"a","method":"tools/list"}"#, &[], 403),
+            "unreadable",
+        ),
+        (Step(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","x":1}"#, &[], 403), "unreadable"),
+        (Step(r#"{"jsonrpc":"1.0","id":1,"method":"tools/list"}"#, &[], 403), "unreadable"),
+        (
+            Step(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call list_volumes"}"#, &[], 403),
+            "unreadable",
+        ),
+        (Step("", &[], 403), "unreadable"),
         // Nobody waits for an answer to a notification, so it is held in plain HTTP.
-        (note, &[], 403, "unknown_operation"),
+        (Step(note, &[], 403), "unknown_operation"),
     ];
-    for (body, headers, status, reason) in cases {
+    for (Step(body, headers, status), reason) in cases {
         let got = server.post(body, headers).await;
         assert_eq!(
             (got.status.as_u16(), got.reason().as_str()),
