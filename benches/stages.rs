@@ -182,7 +182,13 @@ fn whole(criterion: &mut Criterion) {
     let policy = policy(1);
     let standing = Standing::default();
     let (_, agent) = policy.agent("bench").expect("the agent");
-    let context = Context { policy: &policy, agent, standing: &standing, inventory: View::NOTHING, grant: None };
+    let context = Context {
+        policy: &policy,
+        agent,
+        standing: &standing,
+        inventory: View::NOTHING,
+        grant: None,
+    };
     let body: serde_json::Value = serde_json::from_slice(GRAPHQL).expect("the body is JSON");
     let document = body["query"].as_str().expect("the body has a document");
     let mut group = criterion.benchmark_group("whole");

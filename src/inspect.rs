@@ -3,8 +3,8 @@
 //! Takes a [`Message`] and the catalog of its host; returns [`Inspected`], the message with its
 //! [`Facts`]. Pure. What cannot be read is [`Unreadable`], a fact like any other, never "fine".
 
-pub mod answer;
 pub mod annotations;
+pub mod answer;
 pub mod credential;
 pub mod graphql;
 pub mod jsonrpc;
