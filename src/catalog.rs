@@ -11,6 +11,7 @@ mod file;
 mod hosts;
 mod learns;
 pub mod lint;
+pub mod lookup;
 mod operation;
 pub mod schema;
 
@@ -22,6 +23,7 @@ pub use operation::{Clause, Effect, Identifier, OperationSpec, Reveal, Reversibi
 
 use crate::policy::path::Index;
 use condition::Pattern;
+use lookup::Lookup;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -151,6 +153,8 @@ pub struct Graphql {
     pub operations: HashMap<String, Arc<OperationSpec>>,
     /// Nested fields that reveal secrets.
     pub reveals: Vec<Reveal>,
+    /// How things of a kind are looked up before a person is asked.
+    pub lookups: HashMap<String, Lookup>,
     /// Documents that the policy says are registered with the service, by the SHA-256 of their text.
     pub documents: HashMap<String, String>,
     /// What its answers teach of what belongs to what.

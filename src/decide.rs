@@ -273,6 +273,21 @@ impl<B> Held<B> {
     pub(crate) const fn again(request: Inspected<B>, ruling: Box<Ruling>) -> Self {
         Self { request, ruling }
     }
+    /// The same request by what has become known of its targets meanwhile: never less strict than before.
+    /// Whether it is to be refused now is for [`decide`] to say.
+    #[must_use]
+    pub fn by_what_is_known(self, context: &Context<'_>) -> (Self, bool) {
+        let Self { request, ruling: before } = self;
+        let (now, _websocket) = ruling(&request, context);
+        match now.word {
+            Word::Deny => (Self { request, ruling: before }, true),
+            Word::Hold => (Self { request, ruling: Box::new(now) }, false),
+            Word::Allow => {
+                let ruling = Ruling { targets: now.targets, ..*before };
+                (Self { request, ruling: Box::new(ruling) }, false)
+            }
+        }
+    }
     /// Back to the request, to judge it again.
     pub fn into_request(self) -> (Inspected<B>, Box<Ruling>) {
         (self.request, self.ruling)
@@ -333,11 +348,29 @@ impl Ruling {
 
 /// Judges a request.
 pub fn decide<B>(request: Inspected<B>, context: &Context<'_>) -> Verdict<B> {
+    let (ruling, websocket) = ruling(&request, context);
+    match ruling.word {
+        Word::Allow => {
+            let (message, facts) = request.into_parts();
+            let expected = facts.expected().cloned();
+            Verdict::Allow(Permit { message, websocket, expected, ruling: Box::new(ruling) })
+        }
+        Word::Hold => Verdict::Hold(Held { request, ruling: Box::new(ruling) }),
+        Word::Deny => {
+            let (message, _facts) = request.into_parts();
+            let head = message.into_parts().0;
+            Verdict::Deny(Denied { head, ruling: Box::new(ruling) })
+        }
+    }
+}
+
+/// What there is to say of a request, and whether a WebSocket may follow.
+fn ruling<B>(request: &Inspected<B>, context: &Context<'_>) -> (Ruling, bool) {
     let head = request.message().head();
     let candidates = context.policy.candidates(context.agent, head.target());
     let mut opinions = Opinions::new(context);
     let mut websocket = false;
-    standing(&request, &candidates, &mut opinions);
+    standing(request, &candidates, &mut opinions);
     if candidates.is_empty() {
         opinions.deny(Reason::OutOfScope, None);
         for presented in request.facts().credentials() {
@@ -352,25 +385,13 @@ pub fn decide<B>(request: Inspected<B>, context: &Context<'_>) -> Verdict<B> {
             &mut opinions,
         );
     } else {
-        websocket = scope::judge(&request, &candidates, &mut opinions);
+        websocket = scope::judge(request, &candidates, &mut opinions);
     }
     let mut ruling = opinions.into_ruling(request.facts(), head);
     if ruling.word == Word::Hold && context.grant.is_some_and(|grant| ruling.is_covered_by(grant)) {
         ruling.word = Word::Allow;
     }
-    match ruling.word {
-        Word::Allow => {
-            let (message, facts) = request.into_parts();
-            let expected = facts.expected().cloned();
-            Verdict::Allow(Permit { message, websocket, expected, ruling: Box::new(ruling) })
-        }
-        Word::Hold => Verdict::Hold(Held { request, ruling: Box::new(ruling) }),
-        Word::Deny => {
-            let (message, _facts) = request.into_parts();
-            let head = message.into_parts().0;
-            Verdict::Deny(Denied { head, ruling: Box::new(ruling) })
-        }
-    }
+    (ruling, websocket)
 }
 
 /// What bars a request whatever it asks for.

@@ -7,6 +7,7 @@ mod compile;
 pub mod file;
 mod form;
 mod lint;
+mod lookups;
 mod node;
 pub mod path;
 mod report;
@@ -25,7 +26,7 @@ use crate::catalog::condition::Pattern;
 use crate::catalog::{Catalog, Effect, HostPattern, Reversibility};
 use crate::fingerprint::{Fingerprint, FingerprintKey};
 use crate::message::{Host, Target};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,12 +68,16 @@ pub struct Policy {
     pub sequences: Vec<Sequence>,
     /// Cases for `holdgate policy test`.
     pub tests: Vec<Case>,
+    /// By service, how the proxy itself may look things up.
+    pub lookups: HashMap<String, Lookups>,
     /// What is allowed but unwise.
     pub lints: Vec<Problem>,
     /// The key of fingerprints.
     pub fingerprints: Arc<FingerprintKey>,
     issued: HashMap<Fingerprint, Ix>,
     owners: HashMap<(Arc<str>, String), HashMap<String, Vec<Ix>>>,
+    /// Declared ids as they are written, by service and kind.
+    declared: HashMap<(Arc<str>, String), BTreeSet<Arc<str>>>,
     variables: Vec<(String, Option<Ix>)>,
 }
 
@@ -101,6 +106,18 @@ pub enum Root {
     /// A PEM file.
     File(PathBuf),
 }
+
+/// How the proxy itself may ask a service what an id is.
+#[derive(Debug)]
+pub struct Lookups {
+    /// The value of its credential.
+    pub credential: zeroize::Zeroizing<Vec<u8>>,
+    /// How many questions the calls of one agent may lead to in an hour.
+    pub per_hour: u32,
+}
+
+/// The agent that looks things up: the proxy itself. Nobody can be it from outside.
+pub const BUILT_IN: &str = "holdgate";
 
 /// The approvers' side.
 #[derive(Debug)]
@@ -306,6 +323,11 @@ impl Policy {
         self.agents.iter().enumerate().find(|(_, agent)| *agent.name == *name)
     }
 
+    /// The agents that the policy names.
+    pub fn named_agents(&self) -> impl Iterator<Item = &Agent> {
+        self.agents.iter().filter(|agent| &*agent.name != BUILT_IN)
+    }
+
     /// The one agent that needs no token, if there is one.
     pub fn only_agent(&self) -> Option<&Agent> {
         self.agents.iter().find(|agent| matches!(agent.proof, Proof::OnlyAgent))
@@ -360,6 +382,12 @@ impl Policy {
             .map_or(&[], Vec::as_slice)
     }
 
+    /// The ids of a kind that are declared for a service, each once.
+    pub fn ids(&self, service: &Arc<str>, kind: &str) -> Vec<&str> {
+        let declared = self.declared.get(&(service.clone(), kind.to_owned()));
+        declared.into_iter().flatten().map(AsRef::as_ref).collect()
+    }
+
     /// The resources that declare an id of whatever kind for a service.
     pub fn owners_of_any_kind(&self, service: &Arc<str>, id: &str) -> Vec<(&str, &[Ix])> {
         let id = folded(id);
@@ -406,6 +434,18 @@ impl Policy {
 }
 
 impl Agent {
+    /// Adds a resource.
+    fn cover(&mut self, ix: Ix, resources: &[Resource]) {
+        for host in resources.get(ix).into_iter().flat_map(|resource| &resource.hosts) {
+            let map = match host {
+                HostPattern::Exact(_) => &mut self.exact,
+                HostPattern::Label(_) => &mut self.wildcard,
+                HostPattern::Below(_) => &mut self.below,
+            };
+            map.entry(host.host().to_owned()).or_default().push(ix);
+        }
+    }
+
     /// The resources on a host, those first that say it most exactly.
     fn covering<'a>(&'a self, host: &'a Host) -> impl Iterator<Item = Ix> + 'a {
         let exact = self.exact.get(host.as_str());

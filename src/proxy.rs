@@ -8,10 +8,12 @@ mod answer;
 mod held;
 mod intake;
 mod learn;
+mod lookup;
 mod relay;
 mod revoke;
 
 pub use answer::AnswerBody;
+pub use lookup::Lookups;
 
 use crate::audit::Log;
 use crate::catalog::Catalog;
@@ -60,6 +62,8 @@ pub struct Proxy {
     pub holds: Holds,
     /// What was learned of what belongs to what.
     pub inventory: Keeper,
+    /// What services were asked by the proxy itself.
+    pub lookups: Lookups,
     /// The audit log.
     pub log: Log,
     /// What outlives the process.

@@ -27,6 +27,7 @@ mod intercept;
 mod inventory;
 mod judge;
 mod limits;
+mod lookups;
 mod mcp;
 mod normalization;
 mod reload;

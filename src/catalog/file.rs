@@ -6,6 +6,7 @@
 use super::condition::{self, Pattern};
 use super::hosts::HostPattern;
 use super::learns::{Learns, LearnsFile};
+use super::lookup::LookupFile;
 use super::schema::Schema;
 use super::{
     Catalog, Clause, Dialect, Effect, Envelope, Error, Example, Graphql, Identifier, Kind,
@@ -57,6 +58,8 @@ struct GraphqlFile {
     subscriptions: BTreeMap<String, EntryFile>,
     #[serde(default)]
     reveals: Vec<RevealFile>,
+    #[serde(default)]
+    lookups: BTreeMap<String, LookupFile>,
     schema: Option<String>,
     learns: Option<LearnsFile>,
 }
@@ -243,6 +246,19 @@ impl Compile<'_> {
             when: reveal.when.map(Into::into),
             below: reveal.below.map(Into::into),
         });
+        let lookups = file.lookups.into_iter().map(|(kind, lookup)| {
+            let name = format!("lookups of {kind}");
+            if let Some(unknown) =
+                [&kind, &lookup.each].into_iter().find(|k| !self.kinds.contains(*k))
+            {
+                return Err(
+                    self.error(&name, format!("`{unknown}` is not among the catalog's `kinds`"))
+                );
+            }
+            let lookup = lookup.compile().map_err(|message| self.error(&name, message))?;
+            Ok((kind, lookup))
+        });
+        let lookups = lookups.collect::<Result<_, _>>()?;
         let learns = file.learns.map(|learns| {
             let error =
                 |(name, message)| Error::Learns { service: self.service.to_owned(), name, message };
@@ -257,6 +273,7 @@ impl Compile<'_> {
             websocket: file.websocket,
             operations,
             reveals: reveals.collect(),
+            lookups,
             documents: HashMap::new(),
         })
     }

@@ -28,9 +28,9 @@ enum Shell {
 
 pub(super) fn run(command: &Env, origin: &Origin) -> anyhow::Result<ExitCode> {
     let policy = loaded(origin)?;
-    let agent = match (&command.agent, policy.agents.as_slice()) {
+    let agent = match (&command.agent, policy.named_agents().collect::<Vec<_>>().as_slice()) {
         (Some(name), _) => policy.agent(name).map(|(_, agent)| agent),
-        (None, [only]) => Some(only),
+        (None, [only]) => Some(*only),
         (None, _) => None,
     }
     .ok_or_else(|| Unusable("name one of the policy's agents with --agent".to_owned()))?;

@@ -81,7 +81,7 @@ fn check(policy: &Policy, origin: &Origin, json: bool) -> anyhow::Result<ExitCod
     }
     print(&format!(
         "{name} is good: {} agents, {} resources, {} credentials, {} lints\n",
-        policy.agents.len(),
+        policy.named_agents().count(),
         policy.resources.len(),
         policy.credentials.len(),
         policy.lints.len()
@@ -139,9 +139,9 @@ fn explain_file(
     file: &PathBuf,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let agent: &Agent = match (agent, policy.agents.as_slice()) {
+    let agent: &Agent = match (agent, policy.named_agents().collect::<Vec<_>>().as_slice()) {
         (Some(name), _) => policy.agent(name).map(|(_, agent)| agent),
-        (None, [only]) => Some(only),
+        (None, [only]) => Some(*only),
         (None, _) => None,
     }
     .ok_or_else(|| Unusable("name one of the policy's agents with --agent".to_owned()))?;

@@ -45,7 +45,7 @@ pub(super) fn run(command: &Run, origin: &Origin) -> anyhow::Result<ExitCode> {
     telemetry::log_to_stderr_from("warn", false);
     origin.check_writers()?;
     let mut policy = load::load(origin, true)?;
-    let name = match (&command.agent, policy.agents.as_slice()) {
+    let name = match (&command.agent, policy.named_agents().collect::<Vec<_>>().as_slice()) {
         (Some(name), _) => name.clone(),
         (None, [only]) => only.name.to_string(),
         (None, _) => {

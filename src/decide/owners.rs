@@ -7,7 +7,7 @@ use super::{Context, Target};
 use crate::catalog::{Catalog, Effect};
 use crate::inspect::Identity;
 use crate::message::Head;
-use crate::policy::Ix;
+use crate::policy::{BUILT_IN, Ix};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub struct Learned {
     pub request_id: Arc<str>,
     /// Whether it may belong to others as well.
     pub shared: bool,
+    /// Whether the proxy itself asked, which lets nothing pass that would have waited.
+    pub looked_up: bool,
 }
 
 /// An owner of an id.
@@ -43,15 +45,12 @@ pub(super) fn of(
 ) -> Vec<Owner> {
     let (policy, service) = (context.policy, &catalog.service);
     let owner = |kind: &str, ix: &Ix| Owner { kind: kind.to_owned(), resource: *ix, learned: None };
-    let declared: Vec<Owner> = match &identity.kind {
-        Some(kind) => {
-            let owners = policy.owners(service, kind, &identity.value).iter();
-            owners.map(|ix| owner(kind, ix)).collect()
-        }
-        None => {
-            let kinds = policy.owners_of_any_kind(service, &identity.value).into_iter();
-            kinds.flat_map(|(kind, owners)| owners.iter().map(move |ix| owner(kind, ix))).collect()
-        }
+    let declared: Vec<Owner> = if let Some(kind) = &identity.kind {
+        let owners = policy.owners(service, kind, &identity.value).iter();
+        owners.map(|ix| owner(kind, ix)).collect()
+    } else {
+        let kinds = policy.owners_of_any_kind(service, &identity.value).into_iter();
+        kinds.flat_map(|(kind, owners)| owners.iter().map(move |ix| owner(kind, ix))).collect()
     };
     if catalog.has_declared_hosts() {
         // Each host is a world of its own: one cluster's `default` is not another's. Nothing is learned
@@ -76,6 +75,7 @@ pub(super) fn of(
             operation: found.fact.lesson.operation.clone(),
             request_id: found.fact.lesson.request_id.clone(),
             shared: found.shared,
+            looked_up: *found.fact.lesson.agent == *BUILT_IN,
         }),
     });
     learned.collect()
@@ -88,7 +88,8 @@ pub(super) fn too_little(owners: &[Owner], effect: Effect) -> bool {
         Effect::Read => false,
         // An owner that was seen among others that were not may be one of several.
         Effect::Write => {
-            let whole = |owner: &Owner| owner.learned.as_ref().is_none_or(|it| !it.shared);
+            let whole =
+                |owner: &Owner| owner.learned.as_ref().is_none_or(|it| !it.shared && !it.looked_up);
             owners.iter().any(learned) && !owners.iter().any(whole)
         }
         _ => owners.iter().any(learned),

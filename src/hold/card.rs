@@ -39,6 +39,9 @@ pub struct CardTarget {
     /// Where and when it was learned that it does; none if it is declared.
     #[serde(default)]
     pub learned: Option<String>,
+    /// What the service says of it, where it was asked. Its names are text that agents may have chosen.
+    #[serde(default)]
+    pub told: Option<String>,
 }
 
 /// One credential on a card.
@@ -119,6 +122,7 @@ impl Card {
                     environment: target.environment.as_ref().map(ToString::to_string),
                     resource: target.resource.as_ref().map(ToString::to_string),
                     learned: target.learned.as_ref().map(learned),
+                    told: None,
                 })
                 .collect(),
             reason: ruling.reason.map_or("", Reason::as_str).to_owned(),
@@ -200,6 +204,9 @@ impl Card {
             );
             if let Some(learned) = &target.learned {
                 row("", &escaped(learned));
+            }
+            if let Some(told) = &target.told {
+                row("", &format!("the service says: {}", escaped(told)));
             }
         }
         if self.targets.len() > MOST_ROWS {

@@ -123,7 +123,7 @@ impl Keeper {
         let mut state = self.state();
         state.touched.touch(ids.iter().map(|id| id.value.as_str()));
         let current = self.current.load();
-        if ids.iter().all(|id| current.facts.get(&*super::folded(&id.value)).is_none()) {
+        if ids.iter().all(|id| !current.facts.contains_key(&*super::folded(&id.value))) {
             return false;
         }
         let mut inventory = Inventory::clone(&current);

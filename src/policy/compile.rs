@@ -10,7 +10,7 @@ use super::{
     Agent, Approvals, Credential, Ix, Network, Policy, Proof, Report, Resource, Root, Sequence,
     Webhook, lint, resource,
 };
-use crate::catalog::{Catalog, HostPattern};
+use crate::catalog::Catalog;
 use crate::fingerprint::{self, Fingerprint, FingerprintKey};
 use crate::message::Host;
 use crate::trajectory::Stage;
@@ -60,8 +60,8 @@ pub fn state_folder(text: &str, base: &Path) -> std::path::PathBuf {
 }
 
 pub(super) struct Compiler<'a> {
-    base: &'a Path,
-    secrets: &'a dyn Secrets,
+    pub(super) base: &'a Path,
+    pub(super) secrets: &'a dyn Secrets,
     key: &'a Arc<FingerprintKey>,
     /// Names whose entries have problems of their own; that they are missing is no news.
     unread: Vec<String>,
@@ -79,7 +79,9 @@ impl Compiler<'_> {
         let (catalogs, texts) = self.catalogs(&file);
         let resources = self.resources(&file.resources, &catalogs, &credential_names, &credentials);
         let owners = resource::owners(&file.resources, &resources);
-        let agents = self.agents(&file, &resource_names, &credential_names, &resources);
+        let declared = resource::declared(&file.resources, &resources);
+        let mut agents = self.agents(&file, &resource_names, &credential_names, &resources);
+        let lookups = self.lookups(&file, &credential_names, &credentials, &resources, &mut agents);
         let law = std::iter::once(text).chain(texts.iter().map(String::as_str));
         let law: Vec<&str> = law.collect();
         let digest = digest::digest(&digest::SHA256, law.join("\0").as_bytes());
@@ -88,7 +90,7 @@ impl Compiler<'_> {
             digest: Arc::from(fingerprint::hex(digest.as_ref())),
             network: self.network(&file.proxy, file.approvals.listen),
             ca_dir: self.base.join(&file.ca.dir),
-            ca_hosts: file.ca.constrain.then(|| declared(&resources)),
+            ca_hosts: file.ca.constrain.then(|| all_hosts(&resources)),
             state: self.base.join(file.state.as_ref().map_or(".holdgate", |state| &state.value)),
             approvals: self.approvals(&file.approvals),
             holds: file.holds,
@@ -99,9 +101,11 @@ impl Compiler<'_> {
             resources,
             sequences: self.sequences(&file.sequences),
             tests: file.tests,
+            lookups,
             lints: Vec::new(),
             fingerprints: self.key.clone(),
             issued,
+            declared,
             owners,
             variables: std::mem::take(&mut self.variables),
         };
@@ -313,23 +317,10 @@ impl Compiler<'_> {
                     format!("`{}` has no resources, so every call would be refused", name.value),
                 );
             }
-            let mut agent = Agent {
-                name: Arc::from(name.value.as_str()),
-                proof,
-                credentials: self.lookup(credential_names, &entry.credentials, "credential"),
-                exact: HashMap::new(),
-                wildcard: HashMap::new(),
-                below: HashMap::new(),
-            };
+            let mut agent = Agent::new(&name.value, proof);
+            agent.credentials = self.lookup(credential_names, &entry.credentials, "credential");
             for ix in self.lookup(resource_names, &entry.resources, "resource") {
-                for host in resources.get(ix).into_iter().flat_map(|resource| &resource.hosts) {
-                    let map = match host {
-                        HostPattern::Exact(_) => &mut agent.exact,
-                        HostPattern::Label(_) => &mut agent.wildcard,
-                        HostPattern::Below(_) => &mut agent.below,
-                    };
-                    map.entry(host.host().to_owned()).or_default().push(ix);
-                }
+                agent.cover(ix, resources);
             }
             agents.push(agent);
         }
@@ -527,7 +518,7 @@ impl Compiler<'_> {
 }
 
 /// Every host that the resources declare, a wildcard by its parent.
-fn declared(resources: &[Resource]) -> Vec<String> {
+fn all_hosts(resources: &[Resource]) -> Vec<String> {
     let hosts = resources.iter().flat_map(|resource| &resource.hosts);
     let hosts = hosts.map(|pattern| pattern.host().to_owned());
     hosts.collect::<BTreeSet<String>>().into_iter().collect()

@@ -44,6 +44,8 @@ pub struct File {
     pub catalogs: Vec<Spanned<String>>,
     /// GraphQL documents that a service has registered, as paths of files by service.
     pub documents: BTreeMap<String, Vec<Spanned<String>>>,
+    /// By service, the credential with which an unknown id is looked up before a person is asked.
+    pub lookups: Named<Lookup>,
     /// Dangerous orders of stages.
     pub sequences: Vec<Sequence>,
     /// Cases for `holdgate policy test`.
@@ -52,7 +54,7 @@ pub struct File {
     pub unread: Vec<String>,
 }
 
-const SECTIONS: &str = "`version`, `proxy`, `ca`, `state`, `approvals`, `holds`, `audit`, `limits`, `agents`, `credentials`, `resources`, `catalogs`, `documents`, `sequences`, `tests`";
+const SECTIONS: &str = "`version`, `proxy`, `ca`, `state`, `approvals`, `holds`, `audit`, `limits`, `agents`, `credentials`, `resources`, `catalogs`, `documents`, `lookups`, `sequences`, `tests`";
 
 /// `proxy:`
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -295,6 +297,21 @@ pub struct Credential {
     pub derives: bool,
 }
 
+/// One of `lookups:`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lookup {
+    /// The credential that the proxy itself uses. It is as powerful as any.
+    pub credential: Spanned<String>,
+    /// How many questions the calls of one agent may lead to in an hour.
+    #[serde(default = "per_hour")]
+    pub per_hour: u32,
+}
+
+const fn per_hour() -> u32 {
+    60
+}
+
 /// One of `resources:`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -508,6 +525,7 @@ impl File {
                 "resources" => file.resources = named(node, "`resources`", unread, problems),
                 "catalogs" => file.catalogs = listed(node, "`catalogs`", problems),
                 "documents" => section(node, &mut file.documents, problems),
+                "lookups" => file.lookups = named(node, "`lookups`", unread, problems),
                 "sequences" => file.sequences = listed(node, "`sequences`", problems),
                 "tests" => file.tests = listed(node, "`tests`", problems),
                 other => {

@@ -10,7 +10,7 @@ use super::{Credential, Entry, Ix, Judge, Lists, Names, Resource, Rule, Rules, W
 use crate::catalog::condition::{Pattern, Written};
 use crate::catalog::{Catalog, Effect, HostPattern};
 use crate::message::Host;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 impl Judge {
@@ -364,4 +364,19 @@ pub(super) fn owners(entries: &Named<file::Resource>, resources: &[Resource]) ->
         }
     }
     owners
+}
+
+pub(super) type Declared = HashMap<(Arc<str>, String), BTreeSet<Arc<str>>>;
+
+/// The declared ids as they are written.
+pub(super) fn declared(entries: &Named<file::Resource>, resources: &[Resource]) -> Declared {
+    let mut declared = Declared::new();
+    for ((_, entry), resource) in entries.iter().zip(resources) {
+        let Some(catalog) = resource.catalog() else { continue };
+        for (kind, ids) in &entry.ids {
+            let all = declared.entry((catalog.service.clone(), kind.clone())).or_default();
+            all.extend(ids.iter().map(|id| Arc::from(id.value.as_str())));
+        }
+    }
+    declared
 }

@@ -27,6 +27,7 @@ struct Document {
     catalogs: Option<Vec<String>>,
     /// GraphQL documents that a service has registered, as paths of files by service.
     documents: Option<BTreeMap<String, Vec<String>>>,
+    lookups: Option<BTreeMap<String, file::Lookup>>,
     sequences: Option<Vec<file::Sequence>>,
     tests: Option<Vec<file::Case>>,
 }

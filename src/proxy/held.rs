@@ -43,6 +43,7 @@ impl Proxy {
             }
         };
         let held = Held::again(request, ruling);
+        let held = Box::pin(self.looked_up(held, caller, snapshot, exchange, manner)).await?;
         let view = match self.open(&held, caller, snapshot, exchange).await {
             Ok(view) => view,
             Err(ruling) => {
@@ -100,7 +101,7 @@ impl Proxy {
             agent: caller.state.name.clone(),
             session: caller.state.session().to_string(),
             request_id: exchange.request_id.to_string(),
-            card: Card::of(held),
+            card: self.told(Card::of(held), caller, policy),
             terms: held.ruling().terms.clone(),
             needed: held.ruling().approvals_needed,
             expire: policy.holds.expire,

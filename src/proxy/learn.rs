@@ -75,14 +75,14 @@ impl Proxy {
         caller: &Caller,
         policy: &Policy,
         exchange: &Exchange,
-    ) -> Option<Box<Asked>> {
+    ) -> Option<Asked> {
         let expected = permit.expected()?.clone();
         let catalog = Self::catalog(policy, &caller.state.name, &caller.target)?;
         // Where the policy says what the hosts are, two of them may call different things the same.
         if catalog.has_declared_hosts() || caller.target.is_cleartext() {
             return None;
         }
-        Some(Box::new(Asked {
+        Some(Asked {
             proxy: self.clone(),
             state: caller.state.clone(),
             expected,
@@ -91,7 +91,7 @@ impl Proxy {
             request_id: exchange.request_id.clone(),
             host: caller.target.host().shared().clone(),
             moment: self.inventory.moment(),
-        }))
+        })
     }
 
     /// Forgets what a write touches, before it is sent.
@@ -153,7 +153,7 @@ impl Drop for Touching {
 
 impl Asked {
     /// The answer has begun; a reader of it, if it may teach anything.
-    fn answered<B>(self: Box<Self>, response: &Response<B>) -> Option<Box<Reader>> {
+    fn answered<B>(self, response: &Response<B>) -> Option<Box<Reader>> {
         if response.status() != StatusCode::OK || !is_json(response.headers()) {
             return None;
         }
@@ -161,7 +161,7 @@ impl Asked {
             Ok(codings) => codings.map(str::to_owned),
             Err(Ambiguous) => return None,
         };
-        Some(Box::new(Reader { asked: *self, codings, bytes: Vec::new(), room: None }))
+        Some(Box::new(Reader { asked: self, codings, bytes: Vec::new(), room: None }))
     }
 }
 
@@ -214,7 +214,7 @@ impl Attentive {
     /// Watches an answer that has begun.
     pub(super) fn new<B>(
         outcome: Outcome,
-        asked: Option<Box<Asked>>,
+        asked: Option<Asked>,
         touching: Option<Touching>,
         response: &Response<B>,
     ) -> Self {

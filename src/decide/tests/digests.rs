@@ -28,13 +28,8 @@ fn digest(method: &Method, host: &str, path: &str, body: &str) -> [u8; 32] {
     let message = Message::<()>::new(head, Body::Whole(Bytes::from(body.to_owned())));
     let request = inspect::request(message, catalog.map(AsRef::as_ref), &policy.fingerprints, None);
     let standing = Standing::default();
-    let context = Context {
-        policy,
-        agent,
-        standing: &standing,
-        inventory: View::NOTHING,
-        grant: None,
-    };
+    let context =
+        Context { policy, agent, standing: &standing, inventory: View::NOTHING, grant: None };
     match decide(request, &context) {
         Verdict::Hold(held) => held.digest("staging-fixer", &policy.fingerprints).unwrap(),
         other => panic!("it is not held: {:?} {body}", other.ruling()),
@@ -101,7 +96,7 @@ fn spelled(value: &Value, choices: &mut impl Iterator<Item = u8>, out: &mut Stri
         }
         leaf => out.push_str(&leaf.to_string()),
     }
-    out.push_str(if choices.next().unwrap_or(0) % 2 == 0 { "" } else { " " });
+    out.push_str(if choices.next().unwrap_or(0).is_multiple_of(2) { "" } else { " " });
 }
 
 fn spelling(value: &Value, choices: &[u8]) -> String {
