@@ -199,6 +199,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("anthropic", include_str!("../catalog/anthropic.yaml")),
     ("bedrock", include_str!("../catalog/bedrock.yaml")),
     ("google", include_str!("../catalog/google.yaml")),
+    ("kubernetes", include_str!("../catalog/kubernetes.yaml")),
     ("mcp", include_str!("../catalog/mcp.yaml")),
     ("openai", include_str!("../catalog/openai.yaml")),
     ("openrouter", include_str!("../catalog/openrouter.yaml")),

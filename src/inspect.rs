@@ -8,6 +8,7 @@ pub mod answer;
 pub mod credential;
 pub mod graphql;
 pub mod jsonrpc;
+mod kubernetes;
 mod mirrored;
 pub mod multipart;
 pub mod operation;
@@ -51,6 +52,9 @@ pub enum Unreadable {
     /// The body is no JSON-RPC message, or more than the limits allow.
     #[error("the JSON-RPC message does not parse: {0}")]
     Jsonrpc(&'static str),
+    /// The path is not in the one form that servers of its API share.
+    #[error("the path cannot be read: {0}")]
+    Path(&'static str),
     /// The form is not one that can be read.
     #[error("the form does not parse")]
     Form,
@@ -189,6 +193,9 @@ pub fn need(head: &Head, catalog: Option<&Catalog>, asked: bool) -> Result<Need,
         let read = matches!(*head.method(), Method::GET | Method::HEAD);
         return Ok(if read { Need::Nothing } else { Need::Whole });
     }
+    if catalog.is_some_and(|catalog| kubernetes::takes(head, catalog)) {
+        return Ok(kubernetes::need(head));
+    }
     if let Some(shape) = catalog.and_then(|catalog| jsonrpc::takes(head, catalog)) {
         return Ok(shape.need());
     }
@@ -239,6 +246,9 @@ pub fn request<B>(
         let read = match catalog {
             Some(catalog) if catalog.is_graphql_path(head.path().as_str()) => {
                 graphql_operations(&message, catalog, &mut facts)
+            }
+            Some(catalog) if kubernetes::takes(head, catalog) => {
+                kubernetes_operations(&message, catalog, &mut facts)
             }
             Some(catalog) => match jsonrpc {
                 Some(shape) => jsonrpc_operations(shape, &message, catalog, &mut facts),
@@ -291,6 +301,23 @@ fn graphql_operations<B>(
         return Ok(());
     };
     executed(&request, catalog, facts)
+}
+
+fn kubernetes_operations<B>(
+    message: &Message<B>,
+    catalog: &Catalog,
+    facts: &mut Facts,
+) -> Result<(), Unreadable> {
+    let head = message.head();
+    let bytes = match message.body() {
+        Body::Whole(bytes) => bytes,
+        Body::Empty => &b""[..],
+        // A server reads no body of a GET.
+        Body::Stream(_) if matches!(kubernetes::need(head), Need::Nothing) => b"",
+        Body::Stream(_) => return Err(Unreadable::Truncated),
+    };
+    facts.operations = Arc::from(kubernetes::read(head, bytes, catalog)?);
+    too_many(&facts.operations)
 }
 
 fn rest_operation<B>(
