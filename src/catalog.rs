@@ -198,12 +198,18 @@ pub enum Error {
 const EMBEDDED: &[(&str, &str)] = &[
     ("anthropic", include_str!("../catalog/anthropic.yaml")),
     ("bedrock", include_str!("../catalog/bedrock.yaml")),
+    ("crates-io", include_str!("../catalog/crates-io.yaml")),
+    ("docker-hub", include_str!("../catalog/docker-hub.yaml")),
     ("google", include_str!("../catalog/google.yaml")),
     ("kubernetes", include_str!("../catalog/kubernetes.yaml")),
     ("mcp", include_str!("../catalog/mcp.yaml")),
+    ("npm", include_str!("../catalog/npm.yaml")),
+    ("oci", include_str!("../catalog/oci.yaml")),
     ("openai", include_str!("../catalog/openai.yaml")),
     ("openrouter", include_str!("../catalog/openrouter.yaml")),
+    ("pypi", include_str!("../catalog/pypi.yaml")),
     ("railway", include_str!("../catalog/railway.yaml")),
+    ("rubygems", include_str!("../catalog/rubygems.yaml")),
 ];
 
 /// The names of the embedded catalogs.

@@ -26,6 +26,7 @@ mod http2;
 mod intercept;
 mod inventory;
 mod judge;
+mod kubernetes;
 mod limits;
 mod lookups;
 mod mcp;
