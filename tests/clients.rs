@@ -1,4 +1,7 @@
-//! Real clients under the environment of `holdgate env`, as they are: curl, Python, Node, git.
+//! Real clients under the environment of `holdgate env`, as they are: curl, Python, Node, git, and
+//! Railway's own.
+
+mod railway;
 
 use crate::support::mock::{
     ACCOUNT_TOKEN, Options, PRODUCTION_VOLUME, STAGING_ENVIRONMENT, STAGING_TOKEN, STAGING_VOLUME,

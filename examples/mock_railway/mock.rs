@@ -135,6 +135,11 @@ impl Mock {
         });
     }
 
+    /// Whether the project is there and nothing has scheduled its deletion.
+    pub fn project_stays(&self) -> bool {
+        self.server.with_state(|state| state.project && state.project_goes.is_none())
+    }
+
     /// How many backups a volume has; none, when it is gone.
     pub fn backups(&self, volume: &str) -> usize {
         self.server.with_state(|state| state.volume(volume).map_or(0, |it| it.backups.len()))

@@ -92,6 +92,15 @@ impl Resolver<'_> {
                 self.state.delete_project();
                 done()
             }
+            "projectScheduleDelete" => {
+                self.whole_account()?;
+                self.project(arguments.text("id"))?;
+                let grace = jiff::SignedDuration::from_hours(48);
+                let goes = jiff::Timestamp::now().checked_add(grace);
+                self.state.project_goes =
+                    Some(goes.map_err(|error| error.to_string())?.to_string());
+                done()
+            }
             _ => Err(format!("{field} has no effect.")),
         }
     }

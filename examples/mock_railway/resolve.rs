@@ -105,6 +105,7 @@ impl Resolver<'_> {
             (Node::Project, "services") => {
                 page(state.services.iter().map(|it| Node::Service(it.id.clone())).collect())
             }
+            (Node::Project, "buckets") => page(Vec::new()),
             (Node::Project, "volumes") => {
                 page(state.volumes.iter().map(|it| Node::Volume(it.id.clone())).collect())
             }
@@ -178,6 +179,14 @@ impl Resolver<'_> {
                 let workspace = json!({"id": WORKSPACE, "name": PROJECT_NAME});
                 one(Node::Plain(json!({"workspaces": [workspace]})))
             }
+            "externalWorkspaces" => {
+                self.whole_account()?;
+                Ok(Resolved::Many(Vec::new()))
+            }
+            "regions" => Ok(Resolved::Many(vec![Node::Plain(json!({
+                "name": "europe-west4", "region": "europe-west4", "country": "NL",
+                "location": "Amsterdam, Netherlands",
+            }))])),
             "projectToken" => self.project_token(),
             "projects" => {
                 self.whole_account()?;

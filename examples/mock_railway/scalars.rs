@@ -24,6 +24,7 @@ impl Resolver<'_> {
                     "id": PROJECT, "name": PROJECT_NAME, "createdAt": CREATED, "updatedAt": CREATED,
                     "isPublic": false, "prDeploys": false, "workspaceId": WORKSPACE,
                     "baseEnvironmentId": first, "primaryEnvironmentId": first,
+                    "deletedAt": self.state.project_goes,
                 })
             }
             Node::Environment(id) => {
@@ -48,6 +49,7 @@ impl Resolver<'_> {
                     "id": id, "serviceId": instance.service, "environmentId": instance.environment,
                     "serviceName": service.map(|it| it.name.as_str()), "createdAt": CREATED,
                     "updatedAt": instance.deployed, "numReplicas": 1, "region": "europe-west4",
+                    "tracingEnabled": false, "autoInstrumentationEnabled": false,
                     "source": {"image": service.map(|it| it.image.as_str())},
                     "domains": {"customDomains": [], "serviceDomains": []},
                 })

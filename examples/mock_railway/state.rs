@@ -77,6 +77,8 @@ impl Authority {
 pub struct State {
     /// Whether the project is still there.
     pub project: bool,
+    /// When the project goes, if its deletion is scheduled.
+    pub project_goes: Option<String>,
     /// The environments.
     pub environments: Vec<Environment>,
     /// The services.
@@ -205,6 +207,7 @@ impl State {
         };
         Self {
             project: true,
+            project_goes: None,
             environments: vec![
                 environment(STAGING_ENVIRONMENT, "staging"),
                 environment(PRODUCTION_ENVIRONMENT, "production"),
