@@ -8,8 +8,7 @@ use super::credential::shown_path;
 use super::operation::Operation;
 use crate::catalog::{Arguments, Catalog, Effect, RestEntry, Reversibility};
 use crate::message::{Body, Head, Message, json, path};
-use crate::policy::path::bare;
-use crate::policy::path::{Segment, Template};
+use crate::policy::path::{Segment, Template, bare, bare_path};
 use http::Method;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -98,7 +97,7 @@ pub(super) fn message(head: &Head, is_text: bool) -> Operation {
 pub(super) fn catalogued(head: &Head, body: Option<Value>, catalog: &Catalog) -> Operation {
     let segments = head.path().segments();
     let path: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
-    let Some((template, entry)) = entry(head, &path, catalog) else {
+    let Some(Match { template, entry, path }) = entry(head, path, catalog) else {
         return Operation::unknown(name(head), Arguments::default());
     };
     let arguments = arguments(head, template, entry, &path, body);
@@ -109,22 +108,49 @@ pub(super) fn catalogued(head: &Head, body: Option<Value>, catalog: &Catalog) ->
 pub(super) fn has_entry(head: &Head, catalog: &Catalog) -> bool {
     let segments = head.path().segments();
     let path: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
-    entry(head, &path, catalog).is_some()
+    entry(head, path, catalog).is_some()
 }
 
 /// Whether the entry of a call needs its body.
 pub(super) fn reads_body(head: &Head, catalog: &Catalog) -> bool {
     let segments = head.path().segments();
     let path: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
-    entry(head, &path, catalog).is_some_and(|(_, entry)| entry.reads_body)
+    entry(head, path, catalog).is_some_and(|found| found.entry.reads_body)
 }
 
-/// The entry of a call: the one that says most of it, the gravest of those that say as much.
-fn entry<'c>(
+/// An entry, and the path that its template matched.
+struct Match<'c, 'p> {
+    template: &'c Template,
+    entry: &'c RestEntry,
+    path: Vec<&'p str>,
+}
+
+/// The entry of a call: the one that says most of it, the gravest of those that say as much. Where its
+/// path is another's in a spelling that many servers take for the same, the graver of the two stands:
+/// `/secrets/` is no way past what is said of `/secrets` under a wildcard.
+fn entry<'c, 'p>(head: &Head, path: Vec<&'p str>, catalog: &'c Catalog) -> Option<Match<'c, 'p>> {
+    let exact = most_telling(head, catalog.rest.matches(&path))?;
+    // An encoded slash is one to many servers.
+    let split: Vec<&str> = path.iter().flat_map(|segment| segment.split('/')).collect();
+    let bare = bare_path(&split);
+    let loose = most_telling(head, catalog.rest.matches_loosely(&bare))
+        .filter(|(_, loose)| gravity(loose) > gravity(exact.1));
+    let ((template, entry), path) = match loose {
+        Some(loose) => (loose, bare),
+        None => (exact, path),
+    };
+    Some(Match { template, entry, path })
+}
+
+fn gravity(entry: &RestEntry) -> (u8, Reversibility) {
+    (entry.spec.effect.severity(), entry.spec.reversibility)
+}
+
+/// Of the entries whose templates match, the one that fits the rest of the call and says most of it.
+fn most_telling<'c>(
     head: &Head,
-    path: &[&str],
-    catalog: &'c Catalog,
-) -> Option<&'c (Template, RestEntry)> {
+    matching: Vec<&'c (Template, RestEntry)>,
+) -> Option<(&'c Template, &'c RestEntry)> {
     let method = if *head.method() == Method::HEAD { &Method::GET } else { head.method() };
     let host = head.target().host().as_str();
     let stands = |(key, value): &(String, Option<String>)| {
@@ -138,11 +164,12 @@ fn entry<'c>(
             && entry.host.as_ref().is_none_or(|wanted| wanted.fits(host))
             && entry.query.iter().all(stands)
     };
-    let matching = catalog.rest.matches(path).into_iter().filter(|(_, entry)| fits(entry));
-    matching.max_by_key(|(template, entry)| {
+    let fitting = matching.into_iter().filter(|(_, entry)| fits(entry));
+    let best = fitting.max_by_key(|(template, entry)| {
         let spec = &entry.spec;
         (literals(template), entry.query.len(), spec.effect, spec.reversibility)
-    })
+    });
+    best.map(|(template, entry)| (template, entry))
 }
 
 /// What a call is called with: parameters of its path by name, then `query`, `header` and `body`.

@@ -317,6 +317,26 @@ impl<T> Index<T> {
         }
     }
 
+    /// Every entry whose template matches some spelling of a path in [`bare_path`]'s form: literals are
+    /// compared without case, whatever the index was made for.
+    pub fn matches_loosely<'a>(&'a self, path: &[&str]) -> Vec<&'a (Template, T)> {
+        let mut found = Vec::new();
+        let mut open = vec![(0, path)];
+        while let Some((at, path)) = open.pop() {
+            let Some(node) = self.nodes.get(at) else { continue };
+            found.extend(node.rests.iter().filter_map(|entry| self.entries.get(*entry)));
+            let Some((segment, rest)) = path.split_first() else {
+                found.extend(node.ends.iter().filter_map(|entry| self.entries.get(*entry)));
+                continue;
+            };
+            let literals = node.literals.iter();
+            let same = literals.filter(|(literal, _)| literal.eq_ignore_ascii_case(segment));
+            open.extend(same.map(|(_, next)| (*next, rest)));
+            open.extend(node.any.filter(|_| !segment.is_empty()).map(|next| (next, rest)));
+        }
+        found
+    }
+
     /// All entries in the order they were added.
     pub fn iter(&self) -> impl Iterator<Item = &(Template, T)> {
         self.entries.iter()
@@ -378,6 +398,24 @@ mod tests {
     fn all_matching_entries_are_found() {
         let found = matching(&["/**", "/a/{x}", "/a/b", "/c"], "/a/b");
         assert_eq!(found, ["/**", "/a/b", "/a/{x}"]);
+    }
+
+    #[test]
+    fn other_spellings_match_loosely() {
+        let mut index = Index::default();
+        for template in ["/a/**", "/a/{x}/Secret", "/c"] {
+            index.insert(&Template::parse(template).unwrap(), ());
+        }
+        for path in [["a", "7", "Secret"], ["A", "7", "secret"]] {
+            let mut found: Vec<&str> = index
+                .matches_loosely(&path)
+                .iter()
+                .map(|(template, ())| template.as_str())
+                .collect();
+            found.sort_unstable();
+            assert_eq!(found, ["/a/**", "/a/{x}/Secret"], "{path:?}");
+        }
+        assert!(index.matches_loosely(&["b"]).is_empty());
     }
 
     /// B-08.
