@@ -198,9 +198,12 @@ pub enum Error {
 const EMBEDDED: &[(&str, &str)] = &[
     ("anthropic", include_str!("../catalog/anthropic.yaml")),
     ("bedrock", include_str!("../catalog/bedrock.yaml")),
+    ("cloudflare", include_str!("../catalog/cloudflare.yaml")),
     ("crates-io", include_str!("../catalog/crates-io.yaml")),
     ("docker-hub", include_str!("../catalog/docker-hub.yaml")),
+    ("fly", include_str!("../catalog/fly.yaml")),
     ("google", include_str!("../catalog/google.yaml")),
+    ("heroku", include_str!("../catalog/heroku.yaml")),
     ("kubernetes", include_str!("../catalog/kubernetes.yaml")),
     ("mcp", include_str!("../catalog/mcp.yaml")),
     ("npm", include_str!("../catalog/npm.yaml")),
@@ -210,6 +213,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("pypi", include_str!("../catalog/pypi.yaml")),
     ("railway", include_str!("../catalog/railway.yaml")),
     ("rubygems", include_str!("../catalog/rubygems.yaml")),
+    ("vercel", include_str!("../catalog/vercel.yaml")),
 ];
 
 /// The names of the embedded catalogs.
