@@ -129,7 +129,10 @@ async fn a_listing_tells_production_from_staging() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_environment_says_what_is_in_it() {
     let gate = gate().await;
-    let document = "query E($id: String!) { environment(id: $id) { volumeInstances { edges { node { volume { id name } } } } serviceInstances { edges { node { ...S } } } } } fragment S on ServiceInstance { environmentId latestDeployment { id } }".to_owned();
+    let document = "query E($id: String!) { environment(id: $id) { \
+        volumeInstances { edges { node { volume { id name } } } } \
+        serviceInstances { edges { node { ...S } } } } } \
+        fragment S on ServiceInstance { environmentId latestDeployment { id } }";
     let request = json!({ "query": document, "variables": { "id": STAGING_ENVIRONMENT } });
     let restart = format!("mutation {{ deploymentRestart(id: \"{STAGING_DEPLOYMENT}\") }}");
     assert_eq!(asked(&gate, &restart).reason(), "unknown_target");

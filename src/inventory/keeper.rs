@@ -5,12 +5,13 @@
 //! forgotten before the write is sent, on disk as well.
 
 use super::touched::Touched;
-use super::{Fact, Inventory, Lesson};
+use super::{Fact, Inventory, Lesson, folded};
 use crate::inspect::Identity;
 use crate::inspect::answer::Taught;
 use crate::store::{Error, Store};
 use arc_swap::{ArcSwap, Guard};
 use jiff::Timestamp;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The inventory and what keeps it.
@@ -18,6 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Keeper {
     current: ArcSwap<Inventory>,
     state: Mutex<State>,
+    /// How many touches there were: reads ask for it, and must not wait for those who learn.
+    moment: AtomicU64,
     /// Held while the store is written, so that changes reach it in their order.
     writing: tokio::sync::Mutex<()>,
     store: Store,
@@ -69,6 +72,7 @@ impl Keeper {
         let keeper = Self {
             current: ArcSwap::from_pointee(inventory),
             state: Mutex::default(),
+            moment: AtomicU64::default(),
             writing: tokio::sync::Mutex::default(),
             store,
         };
@@ -84,7 +88,7 @@ impl Keeper {
 
     /// The moment at which an answer is asked for, in the order of touches.
     pub fn moment(&self) -> u64 {
-        self.state().touched.now()
+        self.moment.load(Ordering::SeqCst)
     }
 
     /// Learns what an answer said that was asked for at a moment; whether the store has to hear of it.
@@ -121,9 +125,9 @@ impl Keeper {
     /// Forgets ids that a write touches; whether the store has to hear of it.
     pub fn touch(&self, service: &str, ids: &[Identity]) -> bool {
         let mut state = self.state();
-        state.touched.touch(ids.iter().map(|id| id.value.as_str()));
+        self.note(&mut state, ids.iter().map(|id| id.value.as_str()));
         let current = self.current.load();
-        if ids.iter().all(|id| !current.facts.contains_key(&*super::folded(&id.value))) {
+        if !ids.iter().any(|id| current.facts.contains_key(&*folded(&id.value))) {
             return false;
         }
         let mut inventory = Inventory::clone(&current);
@@ -137,10 +141,15 @@ impl Keeper {
     /// Forgets all about an id, as a person asks for; how many facts that were.
     pub fn forget(&self, id: &str) -> usize {
         let mut state = self.state();
-        state.touched.touch(std::iter::once(id));
+        self.note(&mut state, std::iter::once(id));
         let mut inventory = Inventory::clone(&self.current.load());
         let forgotten = inventory.forget(None, None, id);
         self.changed(&mut state, inventory, forgotten)
+    }
+
+    fn note<'i>(&self, state: &mut State, ids: impl Iterator<Item = &'i str>) {
+        state.touched.touch(ids);
+        self.moment.store(state.touched.now(), Ordering::SeqCst);
     }
 
     fn changed(&self, state: &mut State, inventory: Inventory, forgotten: Vec<Arc<Fact>>) -> usize {
