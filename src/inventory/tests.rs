@@ -135,8 +135,13 @@ fn an_owner_counts_where_it_leads_to_a_declared_one() {
             staging_only,
         ),
         (
-            "shared on the way",
+            "shared at the end",
             vec![of(volume, service), fact(service, staging, true, "a", 0)],
+            &["railway-staging?"],
+        ),
+        (
+            "shared on the way",
+            vec![fact(volume, service, true, "a", 0), of(service, staging)],
             &["railway-staging?"],
         ),
     ] {

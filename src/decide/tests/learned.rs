@@ -105,23 +105,18 @@ fn a_learned_owner_judges_as_far_as_it_may() {
 
 #[test]
 fn what_is_stronger_than_a_write_waits_although_its_owner_allows_it() {
-    let allow = "    allow: [read, write, mutation deploymentRestart]";
-    let named = "    allow: [read, write, mutation deploymentStop]";
-    let policy = policy(|text| {
-        assert_eq!(text.matches(allow).count(), 1);
-        text.replacen(allow, named, 1)
-    });
+    let policy = example();
     let learned = inventory("deployment", &[STAGING], false);
     let spec = policy.resources[0].catalog().unwrap().graphql.as_ref().unwrap();
     let stop = &spec.operations["mutation deploymentStop"];
     assert!(stop.effect > Effect::Write, "{stop:?}");
-    let ruling = judged(&policy, &learned, &STOP.replace("ID", LEARNED));
+    let ruling = judged(policy, &learned, &STOP.replace("ID", LEARNED));
     assert_eq!(ruling.word, Word::Hold);
     // The same, declared.
     let declared = super::policy(|text| {
         let ids = format!("      volume: [{STAGING_VOLUME}]\n");
         let more = format!("{ids}      deployment: [{LEARNED}]\n");
-        text.replacen(&ids, &more, 1).replacen(allow, named, 1)
+        stopping(&text).replacen(&ids, &more, 1)
     });
     let ruling = judged(&declared, &learned, &STOP.replace("ID", LEARNED));
     assert_eq!(ruling.word, Word::Allow, "{ruling:?}");
@@ -147,19 +142,27 @@ fn a_target_says_where_it_was_learned() {
     assert_eq!((ruling.word, ruling.targets[0].learned.as_ref()), (Word::Hold, None));
 }
 
+/// The example in which staging lets a deployment be stopped without a person.
+fn stopping(text: &str) -> String {
+    let allow = "    allow: [read, write, mutation deploymentRestart]";
+    assert_eq!(text.matches(allow).count(), 1);
+    text.replacen(allow, "    allow: [read, write, mutation deploymentStop]", 1)
+}
+
 fn example() -> &'static Policy {
     static POLICY: OnceLock<Policy> = OnceLock::new();
-    POLICY.get_or_init(|| policy(|text| text))
+    POLICY.get_or_init(|| policy(|text| stopping(&text)))
 }
 
 const KINDS: [&str; 4] = ["volume", "volume_instance", "deployment", "service"];
 const OWNERS: [&[&str]; 4] = [&[], &[STAGING], &[PRODUCTION], &[STAGING, PRODUCTION]];
 
-/// The example in which the resources of these environments declare the learned id.
+/// The same in which the resources of these environments declare the learned id.
 fn declaring(kind: &str, owners: &[&str]) -> &'static Policy {
     static POLICIES: OnceLock<Vec<Policy>> = OnceLock::new();
     let one = |kind: &str, owners: &[&str]| {
-        policy(|mut text| {
+        policy(|text| {
+            let mut text = stopping(&text);
             for (owner, volume) in [(STAGING, STAGING_VOLUME), (PRODUCTION, PRODUCTION_VOLUME)] {
                 let ids = format!("      volume: [{volume}]\n");
                 assert_eq!(text.matches(&ids).count(), 1);
@@ -188,7 +191,7 @@ proptest! {
     #[test]
     fn a_learned_owner_is_no_milder_than_a_declared_one(
         calls in prop::collection::vec(
-            (select(vec![DELETE, UPDATE, READ, RESTART, STOP, UNKNOWN,
+            (select(vec![DELETE, UPDATE, READ, RESTART, STOP, STOP, UNKNOWN,
                 "mutation { serviceDelete(id: \"ID\") }",
                 "mutation { serviceUpdate(id: \"ID\", input: { name: \"x\" }) { id } }",
                 "mutation { volumeInstanceUpdate(volumeId: \"ID\", input: { mountPath: \"/\" }) }",
@@ -196,8 +199,9 @@ proptest! {
             ]), select(vec![LEARNED, LEARNED, STAGING_VOLUME, PRODUCTION_VOLUME, NEVER_SEEN])),
             1..3,
         ),
-        kind in select(KINDS.to_vec()),
-        owners in select(OWNERS.to_vec()),
+        // Those for which the lists would let the most pass come most often.
+        kind in prop_oneof![Just("deployment"), select(KINDS.to_vec())],
+        owners in prop_oneof![Just(OWNERS[1]), select(OWNERS.to_vec())],
         shared in any::<bool>(),
     ) {
         let operation = if calls.iter().all(|(call, _)| !call.starts_with("mutation")) { "query" } else { "mutation" };
