@@ -104,7 +104,16 @@ pub(super) fn of(
     if !is_plain(operation.directives().as_ref()) {
         return None;
     }
-    let mut selected = Selected::new(learns.schema.of(root)?);
+    let root = learns.schema.of(root)?;
+    // Most writes answer with a word, which needs no tracing.
+    let is_object = |call: &Call| {
+        let field = root.field(&call.field);
+        field.is_some_and(|field| learns.schema.of(field.named()).is_some())
+    };
+    if !roots.iter().any(is_object) {
+        return None;
+    }
+    let mut selected = Selected::new(root);
     let mut trace = Trace { reader, schema: learns.schema, keys: 0 };
     trace.set(operation.selection_set().as_ref(), true, &mut selected, &mut Vec::new(), 0)?;
     if kind == "query" {
