@@ -218,7 +218,7 @@ impl Attentive {
         touching: Option<Touching>,
         response: &Response<B>,
     ) -> Self {
-        let reader = asked.and_then(|asked| (*asked).answered(response));
+        let reader = asked.and_then(|asked| asked.answered(response));
         Self { outcome, reader, _touching: touching }
     }
 }
