@@ -197,6 +197,7 @@ pub enum Error {
 
 const EMBEDDED: &[(&str, &str)] = &[
     ("anthropic", include_str!("../catalog/anthropic.yaml")),
+    ("aws", include_str!("../catalog/aws.yaml")),
     ("bedrock", include_str!("../catalog/bedrock.yaml")),
     ("cloudflare", include_str!("../catalog/cloudflare.yaml")),
     ("crates-io", include_str!("../catalog/crates-io.yaml")),

@@ -5,6 +5,7 @@
 
 pub mod annotations;
 pub mod answer;
+mod aws;
 pub mod credential;
 pub mod graphql;
 pub mod jsonrpc;
@@ -64,6 +65,9 @@ pub enum Unreadable {
     /// It names more things than are looked up.
     #[error("it names more than 1,000 things; split it")]
     Crowded,
+    /// The call of AWS has more than one reading.
+    #[error("the call cannot be read: {0}")]
+    Aws(&'static str),
     /// The message of a WebSocket is none of its protocol.
     #[error("the message cannot be read: {0}")]
     Message(&'static str),
@@ -202,6 +206,11 @@ pub fn need(head: &Head, catalog: Option<&Catalog>, asked: bool) -> Result<Need,
     if asked || catalog.is_some_and(|catalog| rest::reads_body(head, catalog)) {
         return Ok(Need::Whole);
     }
+    if catalog.is_some_and(aws::takes)
+        && let Some(need) = aws::need(head)
+    {
+        return Ok(need);
+    }
     let watch = Watch::of(head, catalog.is_some())?;
     Ok(watch.map_or(Need::Nothing, |watch| Need::Look(Box::new(watch))))
 }
@@ -326,6 +335,13 @@ fn rest_operation<B>(
     facts: &mut Facts,
 ) -> Result<(), Unreadable> {
     let head = message.head();
+    if aws::takes(catalog) {
+        let body = message.whole().map_or(&b""[..], |bytes| bytes);
+        facts.operations = aws::read(head, body, catalog)?.into();
+        if !facts.operations.is_empty() {
+            return too_many(&facts.operations);
+        }
+    }
     let body = match message.body() {
         Body::Empty => None,
         Body::Whole(_) if head.is_coded() => return Err(Unreadable::Coded),
