@@ -26,12 +26,15 @@ const MEANINGFUL: &[&str] = &[
     "prefer",
     "range",
     "stripe-account",
-    "x-amz-target",
     "x-dangerous",
     "x-goog-user-project",
     "x-http-content-length",
     "x-vault-namespace",
 ];
+
+/// Headers of AWS that sign a request or say who sends it.
+const ANEW: &[&str] =
+    &["x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-amz-user-agent"];
 
 impl<B> Held<B> {
     /// The digest of the call; none while its body is still on the way.
@@ -74,6 +77,12 @@ impl<B> Held<B> {
             }
             for value in head.headers().get_all(*name) {
                 put(name, value.as_bytes());
+            }
+        }
+        // Headers of AWS are arguments, but those that are made anew for every request.
+        for (name, value) in head.headers() {
+            if name.as_str().starts_with("x-amz-") && !ANEW.contains(&name.as_str()) {
+                put(name.as_str(), value.as_bytes());
             }
         }
         match (facts.meaning(), message.body()) {

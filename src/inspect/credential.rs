@@ -266,8 +266,24 @@ fn cookies(head: &Head, value: &[u8], key: &FingerprintKey, found: &mut Vec<Pres
     }
 }
 
+/// The access key of a Signature Version 4: all that such a header says of a credential, for its
+/// signature is made anew for every request.
+fn access_key(value: &[u8]) -> Option<&[u8]> {
+    let text = str::from_utf8(value).ok()?;
+    text.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("AWS4-"))?;
+    let mut keys = text.split_once(' ')?.1.split(',').filter_map(|field| {
+        let (name, value) = field.trim().split_once('=')?;
+        name.eq_ignore_ascii_case("credential").then_some(value)
+    });
+    let (key, _) = keys.next()?.split_once('/').filter(|(key, _)| !key.is_empty())?;
+    keys.next().is_none().then_some(key.as_bytes())
+}
+
 /// The secrets of a slot.
 fn read(slot: &str, value: &[u8], key: &FingerprintKey, found: &mut Vec<Presented>) {
+    if let Some(access_key) = access_key(value) {
+        return found.push(one(slot, access_key, access_key, key));
+    }
     let secret = behind_scheme(value);
     let mut presented = one(slot, secret, value, key);
     if value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
@@ -479,6 +495,28 @@ mod tests {
             head("GET", "https://a.test/?access_token=abc&q=1", &[("cookie", "a=b; c=d")]).unwrap();
         let slots: Vec<String> = presented(&head, &key).into_iter().map(|p| p.slot).collect();
         assert_eq!(slots, ["cookie", "cookie", "query access_token"]);
+    }
+
+    /// K-13.
+    #[test]
+    fn a_signature_presents_its_access_key() {
+        let key = FingerprintKey::new(b"key");
+        let print = key.fingerprint(b"AKIAIOSFODNN7EXAMPLE");
+        let scope = "AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/s3/aws4_request";
+        let cases = [
+            (format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"), true),
+            (format!("aws4-ecdsa-p256-sha256 Signature=0,credential={scope}"), true),
+            (format!("AWS4-HMAC-SHA256 Credential=x{scope}, Signature=0"), false),
+            (format!("AWS4-HMAC-SHA256 Credential={scope}, Credential=x/{scope}"), false),
+            ("AWS4-HMAC-SHA256 Credential=/20260101, Signature=0".to_owned(), false),
+            (format!("Bearer Credential={scope}"), false),
+        ];
+        for (value, presents) in cases {
+            let head = head("GET", "https://a.test/", &[("authorization", &value)]).unwrap();
+            let found = presented(&head, &key);
+            assert_eq!(found.len(), 1, "{value}");
+            assert_eq!(found[0].readings().contains(&print), presents, "{value}");
+        }
     }
 
     /// K-04.
