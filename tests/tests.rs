@@ -14,6 +14,7 @@ mod support;
 mod addresses;
 mod approvals;
 mod audit;
+mod aws;
 mod clients;
 mod commands;
 mod corpus;
