@@ -42,8 +42,9 @@ impl<'h> Endpoint<'h> {
             Some((bucket, last)) => (Some(bucket), last),
             None => (None, name),
         };
-        if let Some(inside) = object_storage(last) {
+        if is_storage(last) {
             let service = service("s3")?;
+            let inside = last.strip_prefix("s3-").filter(|region| is_region(region));
             return Some(Self { service, region: region.or(inside), bucket });
         }
         let labels: Vec<&str> =
@@ -59,20 +60,23 @@ impl<'h> Endpoint<'h> {
     }
 }
 
-/// Whether a label is one of S3's, and the region that stands in it.
-fn object_storage(label: &str) -> Option<Option<&str>> {
-    const NAMES: &[&str] =
-        &["s3", "s3-fips", "s3-accelerate", "s3-external-1", "s3express-control"];
-    if NAMES.contains(&label) || label == "s3express-control-fips" {
-        return Some(None);
-    }
-    if let Some(region) = label.strip_prefix("s3-").filter(|region| is_region(region)) {
-        return Some(Some(region));
-    }
-    // Express zones, as in `s3express-use1-az4`.
-    let zone = label.strip_prefix("s3express-")?.rsplit_once('-')?.1;
-    let number = zone.strip_prefix("az")?;
-    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(None)
+/// Whether a label is one of S3's, as in `s3`, `s3-eu-west-1` and `s3express-use1-az4`.
+fn is_storage(label: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "s3",
+        "s3-fips",
+        "s3-accelerate",
+        "s3-external-1",
+        "s3express-control",
+        "s3express-control-fips",
+    ];
+    let number = |zone: &str| {
+        let (_, number) = zone.rsplit_once("-az")?;
+        (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(())
+    };
+    NAMES.contains(&label)
+        || label.strip_prefix("s3-").is_some_and(is_region)
+        || label.strip_prefix("s3express-").and_then(number).is_some()
 }
 
 /// Whether a label has the form of a region, as in `us-gov-west-1`.

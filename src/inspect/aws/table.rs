@@ -163,12 +163,12 @@ fn label(part: &'static str) -> Option<(&'static str, bool)> {
     Some(inner.strip_suffix('+').map_or((inner, false), |name| (name, true)))
 }
 
+/// A route with what its labels stand for.
+pub(super) type Routed = (Route, Vec<(&'static str, String)>);
+
 /// The routes that a request of a REST service fits best, with what their labels stand for. They
 /// are several only where the model does not say which of them is meant.
-pub(super) fn routed(
-    service: &Service,
-    head: &Head,
-) -> Result<Vec<(Route, Vec<(&'static str, String)>)>, Unreadable> {
+pub(super) fn routed(service: &Service, head: &Head) -> Result<Vec<Routed>, Unreadable> {
     let path = head.path().segments();
     let on_path = |method: &Method| -> Vec<_> {
         let routes = service.routes.iter().filter(|route| route.is_for(method));

@@ -274,7 +274,8 @@ fn what_two_protocols_read_differently_is_refused() {
     let ec2 = "https://ec2.us-east-1.amazonaws.com/";
     let function = "https://lambda.us-east-1.amazonaws.com/2017-10-31/functions/f/concurrency";
     let cbor = "https://monitoring.us-east-1.amazonaws.com/service/GraniteServiceVersion20100801/operation/A";
-    let cases: &[(&str, &str, &[(&str, &str)], &str)] = &[
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: &[Case<'_>] = &[
         // Action in two places, in two spellings, or in a body that is no form.
         ("POST", &format!("{ec2}?Action=A"), &[FORM], "Action=B"),
         ("POST", &format!("{ec2}?Version=1"), &[FORM], "Action=B"),
