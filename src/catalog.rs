@@ -6,6 +6,7 @@
 
 mod arguments;
 pub mod condition;
+pub mod coverage;
 mod example;
 mod file;
 mod hosts;

@@ -4,7 +4,9 @@
 //! of the service's schema it has. Exit code 1 where an example does not hold or an operation is missing.
 
 use super::{Unusable, print};
-use crate::catalog::{Catalog, Effect, Identifier, OperationSpec, Reversibility, known, lint};
+use crate::catalog::{
+    Catalog, Effect, Identifier, OperationSpec, Reversibility, coverage, known, lint,
+};
 use crate::explain::example;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -25,6 +27,12 @@ pub(super) enum CatalogCommand {
         /// One operation, by its name.
         operation: Option<String>,
     },
+    /// How much of a service's schema its catalog has.
+    Coverage {
+        /// A service whose schema comes with Holdgate.
+        #[arg(default_value = "railway")]
+        service: String,
+    },
     /// Checks catalogs, and that their examples hold.
     Lint {
         /// Services, or files of catalogs; none: all that come with Holdgate.
@@ -39,6 +47,7 @@ pub(super) fn run(command: CatalogCommand, json: bool) -> anyhow::Result<ExitCod
         CatalogCommand::Show { service, operation } => {
             show(&find(&service)?, operation.as_deref(), json)
         }
+        CatalogCommand::Coverage { service } => coverage_of(&find(&service)?, json),
         CatalogCommand::Lint { services } => lint_all(&services, json),
     }
 }
@@ -207,4 +216,28 @@ fn lint_all(services: &[String], json: bool) -> anyhow::Result<ExitCode> {
     }
     print(&if json { format!("{}\n", Value::Array(told)) } else { out })?;
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn coverage_of(catalog: &Catalog, json: bool) -> anyhow::Result<ExitCode> {
+    let coverage = coverage::of(catalog)
+        .ok_or_else(|| Unusable(format!("no schema of {} comes with Holdgate", catalog.title)))?;
+    let mut out = String::new();
+    for one in &coverage {
+        let (has, of, percent) = (one.catalog, one.schema, one.percent());
+        writeln!(out, "{:<13} {has} of {of} ({percent} percent)", one.kind)?;
+        let named = one.ids - one.unnamed.len();
+        writeln!(out, "  {named} of {} arguments that look like ids are said to be", one.ids)?;
+        for missing in &one.missing {
+            writeln!(out, "  missing: {missing}")?;
+        }
+        for unknown in &one.unknown {
+            writeln!(out, "  not in the schema: {unknown}")?;
+        }
+        for unnamed in &one.unnamed {
+            writeln!(out, "  no id: {unnamed}")?;
+        }
+    }
+    print(&if json { format!("{}\n", serde_json::to_string(&coverage)?) } else { out })?;
+    let whole = coverage.iter().all(|one| one.missing.is_empty() && one.unknown.is_empty());
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -136,6 +136,12 @@ fn the_catalogs_are_listed_shown_and_hold() {
     }
     let lint = given(folder.path(), &["catalog", "lint"], b"");
     assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout));
+    let coverage = printed(given(folder.path(), &["catalog", "coverage"], b""));
+    for line in ["mutation      233 of 233 (100 percent)", "query         158 of 158 (100 percent)"]
+    {
+        assert!(coverage.contains(line), "{coverage}");
+    }
+    assert_eq!(given(folder.path(), &["catalog", "coverage", "npm"], b"").status.code(), Some(2));
     for arguments in [["catalog", "show", "nothing"], ["catalog", "lint", "nothing.yaml"]] {
         assert_eq!(given(folder.path(), &arguments, b"").status.code(), Some(2));
     }
