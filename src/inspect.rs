@@ -27,6 +27,7 @@ use crate::fingerprint::FingerprintKey;
 use crate::message::{Body, Head, Message, coding};
 use http::Method;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Why a request could not be read; nobody can approve what was not read.
@@ -98,7 +99,15 @@ pub struct Facts {
 
 /// The body by meaning where it has one, for the digest of a hold.
 #[derive(Debug, Default)]
-pub struct Meaning(Option<String>);
+enum Meaning {
+    /// It has none: its bytes say what it means.
+    #[default]
+    None,
+    /// It is this.
+    Text(String),
+    /// It is that of a GraphQL request.
+    Graphql(Value),
+}
 
 impl From<coding::Error> for Unreadable {
     fn from(error: coding::Error) -> Self {
@@ -127,8 +136,12 @@ impl Facts {
         self.overridden
     }
     /// The body by meaning, where spacing and order make no difference.
-    pub fn meaning(&self) -> Option<&str> {
-        self.meaning.0.as_deref()
+    pub fn meaning(&self) -> Option<Cow<'_, str>> {
+        match &self.meaning {
+            Meaning::None => None,
+            Meaning::Text(text) => Some(Cow::Borrowed(text)),
+            Meaning::Graphql(request) => graphql::meaning(request).map(Cow::Owned),
+        }
     }
     /// What the answer is read along, where that may teach what belongs to what.
     pub const fn expected(&self) -> Option<&Arc<graphql::Expected>> {
@@ -304,12 +317,14 @@ fn graphql_operations<B>(
         let bytes = message.whole().map_or(&b""[..], |bytes| bytes);
         let (request, is_all) = graphql::of_body(head, bytes)?;
         executed(&request, catalog, facts)?;
-        if !is_all {
-            facts.meaning = Meaning::default();
+        if is_all {
+            facts.meaning = Meaning::Graphql(request);
         }
         return Ok(());
     };
-    executed(&request, catalog, facts)
+    executed(&request, catalog, facts)?;
+    facts.meaning = Meaning::Graphql(request);
+    Ok(())
 }
 
 fn kubernetes_operations<B>(
@@ -370,7 +385,7 @@ fn jsonrpc_operations<B>(
     let bytes = message.whole().map_or(&b""[..], |bytes| bytes);
     match jsonrpc::read(message.head(), bytes) {
         Ok(read) => {
-            facts.meaning = Meaning(read.meaning);
+            facts.meaning = read.meaning.map_or(Meaning::None, Meaning::Text);
             facts.asked = read.asked.map(Box::new);
             facts.operations =
                 read.calls.into_iter().map(|call| of(call.name, call.arguments)).collect();
@@ -391,7 +406,6 @@ fn executed(request: &Value, catalog: &Catalog, facts: &mut Facts) -> Result<(),
     let learns = catalog.graphql.as_ref().and_then(|graphql| graphql.learns.as_ref());
     let document = graphql::read_to_learn(request, known, learns)?;
     facts.expected = document.expected.map(Arc::new);
-    facts.meaning = Meaning(document.meaning);
     facts.operations =
         document.calls.into_iter().map(|call| operation::of_call(call, catalog)).collect();
     too_many(&facts.operations)

@@ -1,7 +1,7 @@
 //! GraphQL: every field that a server would run is found, within the limits, beside a second reader
 //! of the grammar (specification of October 2021, sections 2.1 and 2.2).
 
-use holdgate::inspect::graphql::{Document, Documents, read};
+use holdgate::inspect::graphql::{Document, Documents, meaning, read};
 use holdgate::message::json;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -43,7 +43,8 @@ pub fn graphql(data: &[u8]) {
         })
         .collect();
     if let Ok(again) = read(&spaced, &Documents::new()) {
-        assert_eq!((again.calls.len(), again.meaning), (document.calls.len(), document.meaning));
+        assert_eq!(again.calls.len(), document.calls.len());
+        assert_eq!(meaning(&spaced), meaning(&request));
     }
 }
 

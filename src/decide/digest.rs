@@ -42,6 +42,7 @@ impl<B> Held<B> {
         let message = self.request.message();
         let head = message.head();
         let facts = self.request.facts();
+        let meaning = facts.meaning();
         let mut parts: Vec<Vec<u8>> = Vec::new();
         let mut put = |name: &str, value: &[u8]| {
             parts.push(name.as_bytes().to_vec());
@@ -72,7 +73,7 @@ impl<B> Held<B> {
         for name in MEANINGFUL {
             // The published call is JSON labelled as a form: with the body read by meaning, its
             // label says nothing more.
-            if *name == "content-type" && facts.meaning().is_some() {
+            if *name == "content-type" && meaning.is_some() {
                 continue;
             }
             for value in head.headers().get_all(*name) {
@@ -85,7 +86,7 @@ impl<B> Held<B> {
                 put(name.as_str(), value.as_bytes());
             }
         }
-        match (facts.meaning(), message.body()) {
+        match (meaning.as_deref(), message.body()) {
             (Some(meaning), _) => put("meaning", meaning.as_bytes()),
             (None, Body::Empty) => put("body", b""),
             (None, Body::Whole(bytes)) => match json_meaning(head, bytes) {

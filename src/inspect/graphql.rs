@@ -8,15 +8,17 @@
 mod budget;
 mod envelope;
 mod expected;
+mod meaning;
 
 pub(super) use envelope::of_body;
 pub use expected::{Expected, Selected};
+pub use meaning::meaning;
 
 use super::Unreadable;
 use crate::catalog::Learns;
 use crate::fingerprint::hex;
 use crate::message::{Query, path};
-use apollo_parser::{Lexer, Parser, TokenKind, cst};
+use apollo_parser::{Parser, cst};
 use aws_lc_rs::digest;
 use budget::Budget;
 use serde_json::{Map, Value};
@@ -56,9 +58,6 @@ pub struct Nested {
 pub struct Document {
     /// Every root field of every operation.
     pub calls: Vec<Call>,
-    /// The request by meaning: tokens of the document, sorted variables; none if a number in it is
-    /// not exact, so that two different requests can never have the same meaning.
-    pub meaning: Option<String>,
     /// What its answer is read along, where that teaches anything.
     pub expected: Option<Expected>,
 }
@@ -131,14 +130,6 @@ fn unregistered(
         expected.requests.push(None);
     }
     document.calls.push(Call { kind: "registered", field, arguments, nested: Vec::new() });
-    if let Some(all) = &mut document.meaning {
-        for key in ["operationName", "variables"] {
-            all.push('\u{1f}');
-            crate::message::json::canonical(request.get(key).unwrap_or(&Value::Null), all);
-        }
-        all.push_str(hash);
-        all.push('\u{1e}');
-    }
     Ok(())
 }
 
@@ -177,7 +168,6 @@ pub fn read_to_learn(
 ) -> Result<Document, Unreadable> {
     let mut document = Document {
         calls: Vec::new(),
-        meaning: Some(String::new()),
         expected: learns.map(|learns| Expected {
             learns: learns.clone(),
             requests: Vec::new(),
@@ -196,9 +186,6 @@ pub fn read_to_learn(
             }
         }
         _ => return Err(Unreadable::Graphql("it is neither a request nor a batch of up to 50")),
-    }
-    if crate::message::json::has_inexact_number(request) {
-        document.meaning = None;
     }
     let teaches = |expected: &Expected| expected.requests.iter().any(Option::is_some);
     document.expected = document.expected.filter(teaches);
@@ -247,11 +234,7 @@ fn single(
         Some(_) => return Err(Unreadable::Graphql("its operation name is no text")),
     };
     calls(text, variables, name, budget, document)?;
-    let meaning = meaning(text, request)?;
-    if let Some(all) = &mut document.meaning {
-        all.push_str(&meaning);
-    }
-    Ok(())
+    meaning::check_strings(text)
 }
 
 fn calls(
@@ -495,40 +478,6 @@ impl Scope<'_> {
             }
         }))
     }
-}
-
-/// The document token by token, without spacing and comments, and the rest in sorted JSON.
-fn meaning(text: &str, request: &Map<String, Value>) -> Result<String, Unreadable> {
-    let (tokens, errors) = Lexer::new(text).with_limit(TOKENS).lex();
-    if !errors.is_empty() {
-        return Err(SYNTAX);
-    }
-    let mut out = String::with_capacity(text.len() + 64);
-    for token in &tokens {
-        // The lexer lets a line end pass behind the opening quote of a string; servers do not.
-        if token.kind() == TokenKind::StringValue
-            && !token.data().starts_with("\"\"\"")
-            && token.data().contains(['\n', '\r'])
-        {
-            return Err(SYNTAX);
-        }
-        let spacing = matches!(
-            token.kind(),
-            TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof
-        );
-        if !spacing {
-            // The length bounds each token, so that no two lists of tokens read alike.
-            out.push_str(&token.data().len().to_string());
-            out.push(':');
-            out.push_str(token.data());
-        }
-    }
-    for key in ["variables", "operationName", "extensions"] {
-        out.push('\u{1f}');
-        crate::message::json::canonical(request.get(key).unwrap_or(&Value::Null), &mut out);
-    }
-    out.push('\u{1e}');
-    Ok(out)
 }
 
 #[cfg(test)]

@@ -149,6 +149,7 @@ impl Conversation {
                 let payload = said.payload.ok_or(Unreadable::Message("it carries no payload"))?;
                 facts.credentials.extend(presented(payload.get("extensions"))?);
                 executed(payload, catalog, facts)?;
+                facts.meaning = Meaning::Graphql(payload.clone());
             }
             Kind::Begin => {
                 if self.presented.is_some() {
