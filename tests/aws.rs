@@ -109,7 +109,6 @@ async fn signed_calls_are_judged_by_operation_and_thing() {
         (KEY, "ec2", &[&url, "-d", &terminate("i-other")], "hold", "unknown_target"),
         (KEY, "ec2", &[&url, "-d", &terminate("i-production")], "deny", "scope_violation"),
         (KEY, "ec2", &[&url, "-d", &both], "deny", "scope_violation"),
-        // A dry run of a thing that may not be touched is a read of it, and of nothing else.
         (KEY, "ec2", &[&query, "-d", describe], "deny", "unreadable"),
         (KEY, "sts", &[&url, "-d", &staging], "deny", "unreadable"),
         (FOREIGN, "ec2", &[&url, "-d", &staging], "deny", "foreign_credential"),
@@ -121,6 +120,7 @@ async fn signed_calls_are_judged_by_operation_and_thing() {
     }
     assert_eq!((account.origin.connections(), account.origin.bytes_received()), before);
 
+    // A dry run of a thing that may not be touched is a read of it.
     let dry = format!("{}&DryRun=true", terminate("i-production"));
     assert_eq!(account.signed(KEY, "ec2", &[&url, "-d", &dry]).status, 200);
     assert_eq!(account.heard(), ["POST /", "POST /"]);
