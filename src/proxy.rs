@@ -175,7 +175,8 @@ impl Proxy {
                 return Err(refusal);
             }
         };
-        let streams = matches!(message.body(), Body::Stream(_));
+        let opened = matches!(message.body(), Body::Opened(..));
+        let streams = opened || matches!(message.body(), Body::Stream(_));
         let manner = respond::Manner::of(message.head(), catalog);
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
         let asked = inspected.facts().asked().cloned().map(Box::new);
@@ -193,7 +194,9 @@ impl Proxy {
             Verdict::Hold(held) => {
                 let way = Way { http2, manner, upgrade };
                 // What is rare is boxed, so that the common way stays small.
-                Box::pin(self.held(held, caller, snapshot, exchange, way)).await
+                let sent = Box::pin(self.held(held, caller, snapshot, exchange, way)).await;
+                // A body that only its beginning was needed of has not been read by then.
+                sent.map_err(|refusal| Refusal { unread: refusal.unread | opened, ..refusal })
             }
             Verdict::Deny(denied) => {
                 let refusal =

@@ -35,6 +35,8 @@ struct File {
     #[serde(default)]
     endpoints: Vec<String>,
     #[serde(default)]
+    git: GitFile,
+    #[serde(default)]
     operations: BTreeMap<String, EntryFile>,
     #[serde(default)]
     rules: Vec<RuleFile>,
@@ -42,6 +44,12 @@ struct File {
     when: Vec<NamedClauseFile>,
     #[serde(default)]
     examples: Vec<Example>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GitFile {
+    hosts: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -193,10 +201,12 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
     let when = file.when.into_iter().map(|clause| compile.named_clause(clause));
     let when = when.collect::<Result<_, _>>()?;
     let slot = |slot: String| slot.strip_prefix("header ").unwrap_or(&slot).to_owned();
-    let hosts = file.hosts.iter().map(|host| {
+    let host = |host: &String| {
         HostPattern::parse(host)
             .ok_or_else(|| compile.error(host, "it is no host, `*.host` or `**.host`"))
-    });
+    };
+    let hosts = file.hosts.iter().map(host).collect::<Result<_, _>>()?;
+    let git_hosts = file.git.hosts.iter().map(host).collect::<Result<_, _>>()?;
     let mut endpoints = Index::default();
     for path in &file.endpoints {
         let template =
@@ -207,11 +217,12 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
         service: Arc::from(service),
         title: file.title,
         kind: file.kind,
-        hosts: hosts.collect::<Result<_, _>>()?,
+        hosts,
         slots: file.slots.into_iter().map(slot).collect(),
         kinds: file.kinds,
         envelopes: file.envelopes,
         endpoints,
+        git_hosts,
         graphql,
         rest,
         operations,

@@ -93,7 +93,7 @@ impl<B> Held<B> {
                 Some(meaning) => put("json", meaning.as_bytes()),
                 None => put("body", bytes),
             },
-            (None, Body::Stream(_)) => return None,
+            (None, Body::Stream(_) | Body::Opened(..)) => return None,
         }
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         Some(*key.of_parts(&parts).as_bytes())

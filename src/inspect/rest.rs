@@ -218,7 +218,7 @@ pub fn arguments_of_plain<B>(
         Body::Empty => None,
         Body::Whole(_) if head.is_coded() => Some(Value::Null),
         Body::Whole(bytes) => body(head, bytes).unwrap_or(Some(Value::Null)),
-        Body::Stream(_) => Some(Value::Null),
+        Body::Stream(_) | Body::Opened(..) => Some(Value::Null),
     };
     with_body(values, body)
 }
