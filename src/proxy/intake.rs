@@ -182,7 +182,8 @@ pub(super) async fn whole(mut body: Coming, limits: &Limits) -> Result<Bytes, Ob
     }
 }
 
-/// Reads a body as far as it is judged, within the inspection limit and in bounded time.
+/// Reads a body whose beginning is judged: whole if it fits, else no more than the inspection limit,
+/// in bounded time. A client that has sent all of it understands a refusal best.
 async fn open(
     mut body: Coming,
     mut opening: Opening,
@@ -191,20 +192,20 @@ async fn open(
     let most = limits.inspect_kib as usize * 1024;
     let until = tokio::time::Instant::now() + limits.body;
     let mut first = BytesMut::new();
-    loop {
-        let frame = tokio::time::timeout_at(until, body.frame()).await;
-        let Some(frame) = frame.map_err(|_late| Unreadable::Truncated)? else {
-            return Ok(Body::Whole(first.freeze()));
+    let mut complete = false;
+    let missing = loop {
+        let Ok(frame) = tokio::time::timeout_at(until, body.frame()).await else {
+            break Unreadable::Truncated;
         };
+        let Some(frame) = frame else { return Ok(Body::Whole(first.freeze())) };
         let Ok(data) = frame.map_err(unreadable)?.into_data() else { continue };
         first.extend_from_slice(&data);
-        if opening.is_complete(&first) {
-            return Ok(Body::Opened(first.freeze(), body));
-        }
+        complete = complete || opening.is_complete(&first);
         if first.len() > most {
-            return Err(Unreadable::Oversize.into());
+            break Unreadable::Oversize;
         }
-    }
+    };
+    if complete { Ok(Body::Opened(first.freeze(), body)) } else { Err(missing.into()) }
 }
 
 /// Why a body that broke off cannot be read.
