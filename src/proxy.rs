@@ -178,6 +178,7 @@ impl Proxy {
         let opened = matches!(message.body(), Body::Opened(..));
         let streams = opened || matches!(message.body(), Body::Stream(_));
         let manner = respond::Manner::of(message.head(), catalog);
+        let push = inspect::git::Report::of(&message).map(Box::new);
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
         let asked = inspected.facts().asked().cloned().map(Box::new);
         let (verdict, changes) = self.judge(&caller.state, inspected, policy, agent, None);
@@ -204,7 +205,7 @@ impl Proxy {
                 Err(Refusal { unread: refusal.unread | streams, ..refusal })
             }
         };
-        answered.map_err(|refusal| refusal.to(asked))
+        answered.map_err(|refusal| Refusal { push, ..refusal.to(asked) })
     }
 
     /// Records and sends a permitted request.
