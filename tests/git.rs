@@ -3,7 +3,7 @@
 mod backend;
 
 use crate::clients::has;
-use crate::support::client::{Client, full, streamed};
+use crate::support::client::{Client, full, streamed, within};
 use crate::support::mock::Options;
 use crate::support::policy::Edit;
 use crate::support::{Gate, until};
@@ -386,7 +386,7 @@ async fn the_rest_of_a_push_waits_and_follows_once_it_is_approved() {
         return;
     }
     const PIECE: usize = 64 << 10;
-    const PIECES: usize = 64;
+    const PIECES: usize = 256;
     let scene = Scene::new(|policy| policy.section("limits: { inspect_kib: 16 }")).await;
     let ones = "1".repeat(40);
     for (at, http2) in [false, true].into_iter().enumerate() {
@@ -399,21 +399,22 @@ async fn the_rest_of_a_push_waits_and_follows_once_it_is_approved() {
             .header("content-type", RECEIVE)
             .body(body)
             .unwrap();
-        let (got, (), ()) = tokio::join!(
-            client.exchange(request),
-            async {
-                sender.send(Frame::data(first.clone().into())).await.unwrap();
-                for _ in 0..PIECES {
-                    sender.send(Frame::data(vec![7; PIECE].into())).await.unwrap();
-                }
-                drop(sender);
-            },
-            async {
-                let held = tokio::task::block_in_place(|| scene.gate.wait_for_hold());
-                assert_eq!(scene.backend.pushes().len(), at);
-                tokio::task::block_in_place(|| scene.gate.approve(&held));
+        let beginning = first.clone();
+        let sending = tokio::spawn(async move {
+            sender.send(Frame::data(beginning.into())).await.unwrap();
+            for _ in 0..PIECES {
+                sender.send(Frame::data(vec![7; PIECE].into())).await.unwrap();
             }
-        );
+        });
+        let asking = tokio::spawn(async move { client.exchange(request).await });
+        let held = scene.gate.wait_for_hold();
+        // It is kept waiting before all of it has been taken from the client.
+        assert!(!sending.is_finished());
+        assert_eq!(scene.backend.pushes().len(), at);
+        scene.gate.approve(&held);
+        let (got, sent) = within("the push", async { tokio::join!(asking, sending) }).await;
+        sent.unwrap();
+        let got = got.unwrap();
         assert_eq!(got.status, 200, "{got:?}");
         let pushes = scene.backend.pushes();
         assert_eq!(pushes.len(), at + 1);
