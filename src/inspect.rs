@@ -29,6 +29,7 @@ use crate::message::{Body, Head, Message, coding};
 use http::Method;
 use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why a request could not be read; nobody can approve what was not read.
@@ -172,6 +173,19 @@ impl<B> Inspected<B> {
     /// Its facts.
     pub const fn facts(&self) -> &Facts {
         &self.facts
+    }
+    /// The same with calls of tools made graver by what their server says of them.
+    #[must_use]
+    pub fn raised(mut self, hints: &BTreeMap<String, annotations::Hints>) -> Self {
+        let of = |one: &Operation| hints.get(one.name.strip_prefix("tools/call ")?).copied();
+        if self.facts.operations.iter().any(|one| of(one).is_some()) {
+            let raised = self.facts.operations.iter().map(|one| match of(one) {
+                Some(hints) => hints.raised(one),
+                None => one.clone(),
+            });
+            self.facts.operations = raised.collect();
+        }
+        self
     }
     /// Takes out a body that is still on the way, so that it can be received.
     ///

@@ -11,9 +11,11 @@ mod learn;
 mod lookup;
 mod relay;
 mod revoke;
+mod tools;
 
 pub use answer::AnswerBody;
 pub use lookup::Lookups;
+pub use tools::Tools;
 
 use crate::audit::Log;
 use crate::catalog::Catalog;
@@ -62,6 +64,8 @@ pub struct Proxy {
     pub holds: Holds,
     /// What was learned of what belongs to what.
     pub inventory: Keeper,
+    /// What servers of tools said of them.
+    pub tools: Tools,
     /// What services were asked by the proxy itself.
     pub lookups: Lookups,
     /// The audit log.
@@ -180,6 +184,10 @@ impl Proxy {
         let manner = respond::Manner::of(message.head(), catalog);
         let push = inspect::git::Report::of(&message).map(Box::new);
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
+        let inspected = match self.tools.of(caller.target.host()) {
+            Some(hints) => inspected.raised(&hints),
+            None => inspected,
+        };
         let asked = inspected.facts().asked().cloned().map(Box::new);
         let (verdict, changes) = self.judge(&caller.state, inspected, policy, agent, None);
         if !changes.is_empty() {

@@ -55,7 +55,7 @@ impl Arguments {
         let mut found = Found::default();
         let Some((first, rest)) = place.0.split_first() else { return found };
         found.unknown = self.unknown.iter().any(|name| name.is_empty() || name == first);
-        if let Some(value) = self.values.get(&**first) {
+        if let Some(value) = member(&self.values, first, &mut found) {
             walk(value, rest, &mut found);
         }
         found
@@ -71,7 +71,7 @@ fn walk<'a>(value: &'a Value, path: &[Box<str>], found: &mut Found<'a>) {
             member => walk(member, path, found),
         }),
         (Value::Object(map), Some((key, rest))) => {
-            if let Some(value) = map.get(&**key) {
+            if let Some(value) = member(map, key, found) {
                 walk(value, rest, found);
             }
         }
@@ -80,6 +80,13 @@ fn walk<'a>(value: &'a Value, path: &[Box<str>], found: &mut Found<'a>) {
         // A scalar where an object belongs: the same.
         (_, Some(_)) => found.unknown = true,
     }
+}
+
+/// A member by its name. Some servers read names in any case of letters, so that another spelling may
+/// be the one that counts.
+fn member<'a>(map: &'a Map<String, Value>, name: &str, found: &mut Found<'_>) -> Option<&'a Value> {
+    found.unknown |= map.keys().any(|key| key != name && key.eq_ignore_ascii_case(name));
+    map.get(name)
 }
 
 impl At {
@@ -137,6 +144,20 @@ mod tests {
         assert!(found.unknown);
         assert!(arguments.at(&At::parse("other").unwrap()).values.is_empty());
         assert_eq!(format!("{arguments:?}"), "Arguments { members: 1, .. }");
+    }
+
+    #[test]
+    fn a_name_in_other_letters_may_be_the_same() {
+        let at = |json: Value, place: &str| {
+            let Value::Object(map) = json else { panic!() };
+            let arguments = Arguments::new(map);
+            let found = arguments.at(&At::parse(place).unwrap());
+            (found.values.len(), found.unknown)
+        };
+        assert_eq!(at(json!({"a": {"b": 1}}), "a.b"), (1, false));
+        assert_eq!(at(json!({"A": {"b": 1}}), "a.b"), (0, true));
+        assert_eq!(at(json!({"a": {"B": 1, "b": 2}}), "a.b"), (1, true));
+        assert_eq!(at(json!({"a": {"bb": 1}}), "a.b"), (0, false));
     }
 
     #[test]

@@ -85,6 +85,8 @@ struct EntryFile {
     #[serde(default)]
     names: BTreeMap<String, String>,
     #[serde(default)]
+    reaches: BTreeMap<String, String>,
+    #[serde(default)]
     when: Vec<ClauseFile>,
     note: Option<String>,
     #[serde(default)]
@@ -107,6 +109,8 @@ struct RestFile {
     #[serde(default)]
     names: BTreeMap<String, String>,
     #[serde(default)]
+    reaches: BTreeMap<String, String>,
+    #[serde(default)]
     when: Vec<ClauseFile>,
     note: Option<String>,
     #[serde(default)]
@@ -126,6 +130,8 @@ struct RuleFile {
     decides: BTreeMap<String, String>,
     #[serde(default)]
     mentions: BTreeMap<String, String>,
+    #[serde(default)]
+    reaches: BTreeMap<String, String>,
     #[serde(default)]
     when: Vec<ClauseFile>,
     note: Option<String>,
@@ -304,13 +310,14 @@ impl Compile<'_> {
             window: file.window,
             decides: file.decides,
             names: file.names,
+            reaches: file.reaches,
             when: file.when,
             note: file.note,
             unchecked: file.unchecked,
         };
         let spec = self.operation(&name, entry)?;
         let places = || {
-            let ids = spec.decides.iter().chain(&spec.names);
+            let ids = spec.decides.iter().chain(&spec.reaches).chain(&spec.names);
             ids.flat_map(Identifier::places)
                 .chain(spec.when.iter().map(|clause| &clause.condition.at))
         };
@@ -352,6 +359,7 @@ impl Compile<'_> {
             window: file.window,
             decides: file.decides,
             names: file.mentions,
+            reaches: file.reaches,
             when: file.when,
             note: file.note,
             unchecked: file.unchecked,
@@ -441,6 +449,7 @@ impl Compile<'_> {
             window: entry.window,
             decides: self.identifiers(name, entry.decides)?,
             names: self.identifiers(name, entry.names)?,
+            reaches: self.identifiers(name, entry.reaches)?,
             when: when.collect::<Result<_, _>>()?,
             unchecked: entry.unchecked,
             note: entry.note,

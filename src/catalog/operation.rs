@@ -181,6 +181,8 @@ pub struct OperationSpec {
     pub window: Option<String>,
     /// Ids that decide which environment the call acts on; one left out means all of its kind.
     pub decides: Vec<Identifier>,
+    /// Ids that decide as well where they stand, and may be left out: what else the call reaches.
+    pub reaches: Vec<Identifier>,
     /// Ids of things inside what decides.
     pub names: Vec<Identifier>,
     /// What depends on arguments.

@@ -80,10 +80,21 @@ impl<B> Held<B> {
                 put(name, value.as_bytes());
             }
         }
-        // Headers of AWS are arguments, but those that are made anew for every request.
+        // Headers of AWS are arguments, but those that are made anew for every request; others say as
+        // whom a call is made, or are asked for by a condition.
         for (name, value) in head.headers() {
-            if name.as_str().starts_with("x-amz-") && !ANEW.contains(&name.as_str()) {
-                put(name.as_str(), value.as_bytes());
+            let name = name.as_str();
+            let is_argument = name.starts_with("x-amz-") && !ANEW.contains(&name);
+            let heeded = self.ruling.heeded.iter().any(|heeded| **heeded == *name);
+            if is_argument || heeded || name.starts_with("impersonate-") {
+                put(name, value.as_bytes());
+            }
+        }
+        for operation in facts.operations().iter() {
+            if let Some(headers) = operation.arguments.values().get("header") {
+                let mut out = String::new();
+                json::canonical(headers, &mut out);
+                put("headers", out.as_bytes());
             }
         }
         match (meaning.as_deref(), message.body()) {

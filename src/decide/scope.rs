@@ -99,6 +99,7 @@ fn judge_catalogued<'a>(
             }
             continue;
         }
+        unknown |= operation.effect == Effect::Read && owners::only_looked_up(&owners);
         if owners::too_little(&owners, operation.effect) {
             held.extend(owners.iter().map(|owner| owner.resource));
         }

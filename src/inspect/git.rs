@@ -168,6 +168,8 @@ mod tests {
     use super::*;
     use crate::message::tests::head;
 
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
     const PUSH: &str = "0074\
         1111111111111111111111111111111111111111 2222222222222222222222222222222222222222 \
         refs/heads/main\0 report-status0064\
@@ -195,7 +197,8 @@ mod tests {
     #[test]
     fn each_request_is_a_call_on_its_repository() {
         let fetch = "?service=git-upload-pack";
-        let cases: &[(&str, String, &[(&str, &str)], &str, &[&str], &str)] = &[
+        type Case<'a> = (&'a str, String, Headers<'a>, &'a str, &'a [&'a str], &'a str);
+        let cases: &[Case<'_>] = &[
             ("GET", format!("/acme/web.git/info/refs{fetch}"), &[], "", &["git fetch"], "acme/web"),
             ("HEAD", format!("/acme/web/info/refs{fetch}"), &[], "", &["git fetch"], "acme/web"),
             ("GET", format!("/a/b/c.git/info/refs{fetch}"), &[], "", &["git fetch"], "a/b/c"),
@@ -250,7 +253,7 @@ mod tests {
     #[test]
     fn what_another_server_could_take_for_something_else_is_refused() {
         let receive = "/acme/web.git/git-receive-pack";
-        let cases: &[(&str, &str, &[(&str, &str)])] = &[
+        let cases: &[(&str, &str, Headers<'_>)] = &[
             ("GET", "/acme/web.git/info/refs", &[]),
             ("GET", "/acme/web.git/info/refs?service=git-upload-archive", &[]),
             (

@@ -68,6 +68,9 @@ impl Operation {
             account |= found.is_empty();
             decides.extend(identities(identifier, found));
         }
+        for identifier in &spec.reaches {
+            decides.extend(identities(identifier, identifier.find(&arguments)));
+        }
         let names = spec.names.iter();
         let names =
             names.flat_map(|identifier| identities(identifier, identifier.find(&arguments)));

@@ -198,7 +198,7 @@ async fn open(
             break Unreadable::Truncated;
         };
         let Some(frame) = frame else { return Ok(Body::Whole(first.freeze())) };
-        let Ok(data) = frame.map_err(unreadable)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|broken| unreadable(&broken))?.into_data() else { continue };
         first.extend_from_slice(&data);
         complete = complete || opening.is_complete(&first);
         if first.len() > most {
@@ -209,10 +209,10 @@ async fn open(
 }
 
 /// Why a body that broke off cannot be read.
-fn unreadable(broken: Broken) -> Objection {
+fn unreadable(broken: &Broken) -> Objection {
     match broken {
         Broken::Client(_) | Broken::Stalled(_) => Unreadable::Truncated.into(),
-        Broken::Objection(objection) => objection,
+        Broken::Objection(objection) => *objection,
     }
 }
 
@@ -238,7 +238,7 @@ async fn collect(body: &mut Coming, most: usize) -> Result<Read, Objection> {
     let mut rest = BytesMut::new();
     let mut all = true;
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(unreadable)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|broken| unreadable(&broken))?.into_data() else { continue };
         // Most bodies come in one piece, which is then not copied.
         if first.is_empty() {
             first = data;

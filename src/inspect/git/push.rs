@@ -178,8 +178,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Push, Unreadable> {
     }
     let said = capabilities.unwrap_or_default();
     (push.reports, push.side_band, push.atomic) = (said.reports, said.side_band, said.atomic);
-    while said.options {
-        let Some(line) = next(&mut rest)? else { break };
+    while let Some(line) = if said.options { next(&mut rest)? } else { None } {
         let option = std::str::from_utf8(chomped(line))
             .map_err(|_bytes| Unreadable::Git("one of its options is not UTF-8"))?;
         push.options.push(option.to_owned());
@@ -240,8 +239,9 @@ fn is_zero(id: &str) -> bool {
 /// Whether a name is a ref's (git-check-ref-format), below `refs/`, where every pushed ref is.
 fn is_ref_name(name: &str) -> bool {
     let Some(below) = name.strip_prefix("refs/") else { return false };
-    let is_component =
-        |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    let is_component = |part: &str| {
+        !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none()
+    };
     below.split('/').all(is_component)
         && !name.ends_with('.')
         && !name.contains("..")
