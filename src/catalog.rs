@@ -69,6 +69,8 @@ pub struct Catalog {
     pub slots: Vec<String>,
     /// The kinds of ids that operations act on, and that a policy may declare.
     pub kinds: BTreeSet<String>,
+    /// Those of which each thing is in one environment.
+    pub confined: BTreeSet<String>,
     /// Its GraphQL API, if it has one.
     pub graphql: Option<Graphql>,
     /// Its plain HTTP operations by path template.

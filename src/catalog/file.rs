@@ -27,6 +27,10 @@ struct File {
     slots: Vec<String>,
     kinds: BTreeSet<String>,
     #[serde(default)]
+    confined: BTreeSet<String>,
+    #[serde(default)]
+    reaches: BTreeMap<String, String>,
+    #[serde(default)]
     graphql: Option<GraphqlFile>,
     #[serde(default)]
     rest: Vec<RestFile>,
@@ -192,7 +196,12 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
     let file: File =
         serde_saphyr::from_str(text).map_err(|error| Error::Form { message: error.to_string() })?;
     let service = &*file.service;
-    let compile = Compile { service, kinds: &file.kinds };
+    let compile = Compile { service, kinds: &file.kinds, reaches: &file.reaches };
+    if let Some(kind) = file.confined.iter().find(|kind| !file.kinds.contains(*kind)) {
+        return Err(
+            compile.error("confined", format!("`{kind}` is not among the catalog's `kinds`"))
+        );
+    }
     let graphql = file.graphql.map(|graphql| compile.graphql(graphql)).transpose()?;
     let mut rest = Index::default();
     for entry in file.rest {
@@ -226,6 +235,7 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
         hosts,
         slots: file.slots.into_iter().map(slot).collect(),
         kinds: file.kinds,
+        confined: file.confined,
         envelopes: file.envelopes,
         endpoints,
         git_hosts,
@@ -241,6 +251,8 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
 struct Compile<'a> {
     service: &'a str,
     kinds: &'a BTreeSet<String>,
+    /// What every plain HTTP operation reaches.
+    reaches: &'a BTreeMap<String, String>,
 }
 
 impl Compile<'_> {
@@ -295,7 +307,13 @@ impl Compile<'_> {
         })
     }
 
-    fn rest(&self, index: &mut Index<RestEntry>, file: RestFile) -> Result<(), Error> {
+    fn rest(&self, index: &mut Index<RestEntry>, mut file: RestFile) -> Result<(), Error> {
+        for (place, kind) in self.reaches {
+            // What an entry says of a place itself stands.
+            if ![&file.decides, &file.names].iter().any(|ids| ids.contains_key(place)) {
+                file.reaches.entry(place.clone()).or_insert_with(|| kind.clone());
+            }
+        }
         let rule = file.operation;
         let name = file.name.unwrap_or_else(|| rule.clone());
         let (method, template) = crate::policy::path::parse_rule(&rule)
