@@ -5,6 +5,7 @@ mod digests;
 mod evasions;
 mod learned;
 mod properties;
+mod reaching;
 
 use super::*;
 use crate::explain::{Explained, explain};
