@@ -3,6 +3,7 @@
 //! Takes what an envelope carries; returns the values at a place. What could not be read is unknown
 //! there, which is neither a value nor nothing. A `Debug` of arguments shows none of them.
 
+use crate::message::json;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -85,7 +86,7 @@ fn walk<'a>(value: &'a Value, path: &[Box<str>], found: &mut Found<'a>) {
 /// A member by its name. Some servers read names in any case of letters, so that another spelling may
 /// be the one that counts.
 fn member<'a>(map: &'a Map<String, Value>, name: &str, found: &mut Found<'_>) -> Option<&'a Value> {
-    found.unknown |= map.keys().any(|key| key != name && key.eq_ignore_ascii_case(name));
+    found.unknown |= map.keys().any(|key| key != name && json::is_alike(key, name));
     map.get(name)
 }
 
@@ -158,6 +159,7 @@ mod tests {
         assert_eq!(at(json!({"A": {"b": 1}}), "a.b"), (0, true));
         assert_eq!(at(json!({"a": {"B": 1, "b": 2}}), "a.b"), (1, true));
         assert_eq!(at(json!({"a": {"bb": 1}}), "a.b"), (0, false));
+        assert_eq!(at(json!({"deploy\u{17f}": 1}), "deploys"), (0, true));
     }
 
     #[test]
