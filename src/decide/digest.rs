@@ -8,6 +8,7 @@
 use super::Held;
 use crate::fingerprint::FingerprintKey;
 use crate::message::Body;
+use crate::message::headers::as_variable;
 use crate::message::{Head, json};
 
 /// Headers that change what a call does or to which version of a thing.
@@ -22,6 +23,7 @@ const MEANINGFUL: &[&str] = &[
     "if-modified-since",
     "if-none-match",
     "if-unmodified-since",
+    "mcp-session-id",
     "overwrite",
     "prefer",
     "range",
@@ -84,9 +86,12 @@ impl<B> Held<B> {
         // whom a call is made, or are asked for by a condition.
         for (name, value) in head.headers() {
             let name = name.as_str();
-            let is_argument = name.starts_with("x-amz-") && !ANEW.contains(&name);
-            let heeded = self.ruling.heeded.iter().any(|heeded| **heeded == *name);
-            if is_argument || heeded || name.starts_with("impersonate-") {
+            // Another spelling may be the one that counts.
+            let read = as_variable(name);
+            let is_argument = read.starts_with("x-amz-") && !ANEW.contains(&name);
+            let heeded = self.ruling.heeded.iter().any(|heeded| as_variable(heeded) == read);
+            let other = read != name && MEANINGFUL.contains(&&*read);
+            if is_argument || heeded || other || read.starts_with("impersonate-") {
                 put(name, value.as_bytes());
             }
         }

@@ -7,6 +7,7 @@ use super::Unreadable;
 use super::credential::shown_path;
 use super::operation::Operation;
 use crate::catalog::{Arguments, Catalog, Effect, RestEntry, Reversibility};
+use crate::message::headers::as_variable;
 use crate::message::{Body, Head, Message, json, path};
 use crate::policy::path::{Segment, Template, bare, bare_path};
 use http::Method;
@@ -196,9 +197,7 @@ fn arguments(
         values.insert("query".to_owned(), Value::Object(fields(head.query().pairs())));
     }
     let headers = entry.headers.iter().filter_map(|name| {
-        let values = head.headers().get_all(&**name).iter();
-        let values: Vec<Value> =
-            values.map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect();
+        let values = header(head, name);
         (!values.is_empty()).then(|| (name.to_string(), Value::Array(values)))
     });
     let headers: Map<String, Value> = headers.collect();
@@ -206,6 +205,19 @@ fn arguments(
         values.insert("header".to_owned(), Value::Object(headers));
     }
     with_body(values, body)
+}
+
+/// The values of a header. Where another may be the same to a server, nobody can say which counts.
+pub fn header(head: &Head, name: &str) -> Vec<Value> {
+    let values = head.headers().get_all(name).iter();
+    let said = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into());
+    let variable = as_variable(name);
+    let others = head
+        .headers()
+        .keys()
+        .filter(|other| other.as_str() != name && as_variable(other.as_str()) == variable);
+    // A list of lists is what no place can be read from.
+    said.chain(others.map(|_| Value::Array(Vec::new()))).collect()
 }
 
 /// What a call to a plain resource is called with, for the conditions of a rule.

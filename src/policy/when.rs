@@ -7,7 +7,7 @@
 use super::Word;
 use crate::catalog::condition::{Condition, Error, Side, Truth, Written};
 use crate::catalog::{Arguments, At};
-use crate::inspect::rest::fields;
+use crate::inspect::rest;
 use crate::message::Head;
 use serde_json::{Map, Value};
 
@@ -87,11 +87,9 @@ impl Asked {
         let name = self.condition.at.first();
         let values = match self.of {
             Of::Argument => return self.condition.holds(call.arguments, side),
-            Of::Query => fields(call.head.query().pairs()),
+            Of::Query => rest::fields(call.head.query().pairs()),
             Of::Header => {
-                let values = call.head.headers().get_all(name).iter();
-                let values: Vec<Value> =
-                    values.map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect();
+                let values = rest::header(call.head, name);
                 let values = if values.is_empty() { Value::Null } else { Value::Array(values) };
                 Map::from_iter([(name.to_owned(), values)])
             }
