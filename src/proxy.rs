@@ -182,7 +182,6 @@ impl Proxy {
         let opened = matches!(message.body(), Body::Opened(..));
         let streams = opened || matches!(message.body(), Body::Stream(_));
         let manner = respond::Manner::of(message.head(), catalog);
-        let push = inspect::git::Report::of(&message).map(Box::new);
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
         let inspected = match self.tools.of(caller.target.host()) {
             Some(hints) => inspected.raised(&hints),
@@ -213,7 +212,7 @@ impl Proxy {
                 Err(Refusal { unread: refusal.unread | streams, ..refusal })
             }
         };
-        answered.map_err(|refusal| Refusal { push, ..refusal.to(asked) })
+        answered.map_err(|refusal| refusal.to(asked))
     }
 
     /// Records and sends a permitted request.

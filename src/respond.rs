@@ -1,16 +1,14 @@
 //! Refusals as answers, in the client's own protocol.
 //!
 //! Takes a ruling; returns a response: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209),
-//! GraphQL-shaped where the request was GraphQL, text for git. Never a success but for JSON-RPC and
-//! for the report on a push, whose clients read nothing else; never cacheable, nothing secret and
-//! nothing of the inside in it.
+//! GraphQL-shaped where the request was GraphQL, text for git. Never a success but for JSON-RPC,
+//! never cacheable, nothing secret and nothing of the inside in it.
 
 mod jsonrpc;
 
 use crate::catalog::{Catalog, Dialect};
 use crate::decide::{Reason, Ruling};
 use crate::hold::{State, View};
-use crate::inspect::git::Report;
 use crate::inspect::{Asked, Protocol};
 use crate::message::Head;
 use crate::policy::Word;
@@ -38,8 +36,6 @@ pub struct Refusal {
     pub status: Option<u16>,
     /// The JSON-RPC requests that wait for an answer.
     pub asked: Option<Box<Asked>>,
-    /// The push whose client reads nothing but a report on its refs.
-    pub push: Option<Box<Report>>,
 }
 
 impl Refusal {
@@ -53,7 +49,6 @@ impl Refusal {
             unread: false,
             status: None,
             asked: None,
-            push: None,
         }
     }
 
@@ -111,31 +106,24 @@ pub fn refuse(refusal: &Refusal, request_id: &str) -> Response<Full<Bytes>> {
     let reason = ruling.reason.unwrap_or(Reason::ScopeViolation);
     let status = refusal.status.unwrap_or_else(|| reason.status());
     let waits = refusal.hold.as_ref().is_some_and(|hold| !hold.is_over());
-    // Clients of JSON-RPC read nothing but a success, and those that push show nothing else.
+    // Clients of JSON-RPC read nothing but a success.
     let asked = refusal.asked.as_ref().filter(|_| jsonrpc::is_told(reason));
-    let push = refusal.push.as_ref().filter(|_| refusal.protocol == Protocol::Git);
-    let status = if asked.is_some() || push.is_some() { 200 } else { status };
+    let status = if asked.is_some() { 200 } else { status };
     let (media, body) = match refusal.protocol {
         _ if let Some(asked) = asked => {
-            let answer = jsonrpc::answer(refusal, asked, reason, request_id);
-            ("application/json", answer.to_string().into())
+            ("application/json", jsonrpc::answer(refusal, asked, reason, request_id).to_string())
         }
-        _ if let Some(push) = push => {
-            let beside = beside_ref(refusal, reason);
-            (Report::MEDIA_TYPE, push.refusing(&text(refusal, reason), &beside))
+        Protocol::Git => ("text/plain; charset=utf-8", text(refusal, reason)),
+        Protocol::Http => {
+            ("application/problem+json", problem(refusal, reason, status, request_id).to_string())
         }
-        Protocol::Git => ("text/plain; charset=utf-8", text(refusal, reason).into()),
-        Protocol::Http => (
-            "application/problem+json",
-            problem(refusal, reason, status, request_id).to_string().into(),
-        ),
         Protocol::Graphql => {
             let media = if refusal.graphql_media_type {
                 "application/graphql-response+json"
             } else {
                 "application/json"
             };
-            (media, graphql(refusal, reason, status, request_id).to_string().into())
+            (media, graphql(refusal, reason, status, request_id).to_string())
         }
     };
     let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -304,14 +292,6 @@ pub fn messages(refusal: &Refusal, request_id: &str, dialect: Dialect, id: &str)
             json!({ "type": "error", "id": id, "payload": error }).to_string(),
             json!({ "type": "complete", "id": id }).to_string(),
         ],
-    }
-}
-
-/// What git shows beside each ref of a refused push.
-fn beside_ref(refusal: &Refusal, reason: Reason) -> String {
-    match &refusal.hold {
-        Some(hold) if !hold.is_over() => format!("held as {}: {}", hold.id, reason.as_str()),
-        _ => format!("denied: {}", reason.as_str()),
     }
 }
 

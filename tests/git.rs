@@ -205,13 +205,8 @@ async fn a_push_to_what_the_policy_only_lets_read_is_denied() {
     for size in [1_000, 3 << 20] {
         scene.commit(size);
         let told = said(&scene.push(&[&live, "main"]).output().unwrap());
-        if size == 1_000 {
-            let line = told.lines().find(|line| line.starts_with("remote: holdgate: "));
-            let line = line.unwrap_or_else(|| panic!("{told}"));
-            assert!(line.trim_end().ends_with("(scope_violation)"), "{told}");
-            let refused = "! [remote rejected] main -> main (denied: scope_violation)";
-            assert!(told.contains(refused), "{told}");
-        }
+        // What git tells of an answer that comes while it still sends depends on its libcurl.
+        assert!(told.contains("403") || size > 1 << 20, "{told}");
     }
     let pushes = scene.backend.pushes();
     assert!(pushes.iter().all(|seen| seen.body == b"0000"), "{pushes:?}");
@@ -233,9 +228,7 @@ async fn a_ref_that_the_policy_protects_is_not_touched() {
     // Alone, among others, and what takes it away.
     for refs in [&["main:release/1"][..], &["main", "main:release/1"], &[":release/0"]] {
         let told = said(&scene.push(&[&["origin"], refs].concat()).output().unwrap());
-        let refused = told.matches("[remote rejected]").count();
-        assert_eq!(refused, refs.len(), "{told}");
-        assert_eq!(told.matches("(denied: scope_violation)").count(), refs.len(), "{told}");
+        assert!(told.contains("403"), "{refs:?}: {told}");
     }
     assert_eq!(scene.backend.pushes().len(), 0);
     assert_eq!(scene.backend.commit("acme/web", "main"), main);
@@ -283,24 +276,19 @@ async fn a_push_that_was_held_is_the_same_push_when_it_is_sent_again() {
     assert!(scene.backend.commit("acme/web", "old").is_some());
     assert_eq!(scene.backend.pushes().len(), 0);
     let id = scene.gate.wait_for_hold();
-    assert!(
-        told.contains(&format!("! [remote rejected] old (held as {id}: destructive)")),
-        "{told}"
-    );
-    let sentence = told.lines().find(|line| line.starts_with("remote: holdgate: "));
-    let sentence = sentence.unwrap_or_else(|| panic!("{told}"));
-    assert!(sentence.contains("send the same request again once it is approved"), "{told}");
+    assert!(told.contains("403"), "{told}");
     scene.gate.approve(&id);
     // Another ref is another push.
     let other = said(&scene.push(&["origin", "--delete", "main"]).output().unwrap());
-    assert!(other.contains("held as") && !other.contains(&id), "{other}");
+    assert!(other.contains("403"), "{other}");
     assert!(scene.backend.commit("acme/web", "main").is_some());
     out(&mut scene.push(&["-q", "origin", "--delete", "old"]));
     assert_eq!(scene.backend.commit("acme/web", "old"), None);
     // It was approved once, and is held when it is asked again.
     out(git(&scene.backend.repository("acme/web")).args(["branch", "old", "main"]));
     let again = said(&scene.push(&["origin", "--delete", "old"]).output().unwrap());
-    assert!(again.contains("held as") && !again.contains(&id), "{again}");
+    assert!(again.contains("403"), "{again}");
+    assert!(scene.backend.commit("acme/web", "old").is_some());
 }
 
 /// The commands of a push that creates two refs, without what ends them.
@@ -357,7 +345,7 @@ async fn a_coded_push_is_judged_by_what_it_says() {
         return;
     }
     let scene = Scene::new(|policy| policy).await;
-    for (repository, denied) in [("acme/live", true), ("acme/web", false)] {
+    for (repository, status) in [("acme/live", 403), ("acme/web", 200)] {
         let mut coded = GzEncoder::new(Vec::new(), Compression::default());
         coded.write_all(format!("{}0000PACK", commands()).as_bytes()).unwrap();
         let coded = coded.finish().unwrap();
@@ -369,10 +357,12 @@ async fn a_coded_push_is_judged_by_what_it_says() {
             .body(full(coded))
             .unwrap();
         let got = client.exchange(request).await;
-        assert_eq!(got.status, 200, "{got:?}");
-        let told = String::from_utf8_lossy(&got.body).into_owned();
-        assert_eq!(told.contains("ng refs/heads/y denied: scope_violation"), denied, "{told}");
-        assert!(!denied || told.contains("ng refs/heads/x denied: scope_violation"), "{told}");
+        assert_eq!(got.status, status, "{repository}: {got:?}");
+        if status == 403 {
+            assert_eq!(got.header("content-type"), Some("text/plain; charset=utf-8"));
+            let told = String::from_utf8_lossy(&got.body);
+            assert!(told.starts_with("holdgate: ") && told.contains("(scope_violation)"), "{told}");
+        }
     }
     let pushes = until("the push", || Some(scene.backend.pushes()).filter(|p| !p.is_empty()));
     let [push] = &pushes[..] else { panic!("{pushes:?}") };

@@ -5,10 +5,8 @@
 //! ref. Refuses requests that another server could take for something else.
 
 mod push;
-mod report;
 
 pub use push::Opening;
-pub use report::Report;
 
 use super::{Need, Operation, Unreadable};
 use crate::catalog::{Arguments, Catalog, Envelope};
@@ -28,9 +26,6 @@ enum Service {
     /// Changes of refs.
     ReceivePack,
 }
-
-/// The media type of what a push sends.
-const RECEIVE: &str = "application/x-git-receive-pack-request";
 
 /// An operation's name and arguments.
 type Call = (&'static str, Map<String, Value>);
@@ -117,7 +112,7 @@ fn calls(head: &Head, body: &[u8]) -> Result<(Vec<Call>, Option<String>), Unread
         Service::UploadPack if media("application/x-git-upload-pack-request") => {
             simply("git fetch")
         }
-        Service::ReceivePack if media(RECEIVE) => {
+        Service::ReceivePack if media("application/x-git-receive-pack-request") => {
             if head.is_coded() {
                 return Err(Unreadable::Coded);
             }
@@ -175,7 +170,7 @@ mod tests {
         refs/heads/main\0 report-status0064\
         3333333333333333333333333333333333333333 0000000000000000000000000000000000000000 \
         refs/heads/old0000PACK";
-    const RECEIVE: (&str, &str) = ("content-type", super::RECEIVE);
+    const RECEIVE: (&str, &str) = ("content-type", "application/x-git-receive-pack-request");
     const UPLOAD: (&str, &str) = ("content-type", "application/x-git-upload-pack-request");
 
     fn called(

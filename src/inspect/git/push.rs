@@ -41,10 +41,6 @@ impl Command {
 pub(super) struct Push {
     /// The refs, in their order; none where a client only asks whether it may push.
     pub(super) commands: Vec<Command>,
-    /// Whether the client wants to hear what became of each ref, and reads nothing else.
-    pub(super) reports: bool,
-    /// Whether it shows what is told beside that.
-    pub(super) side_band: bool,
     /// Whether all of them are to change or none.
     pub(super) atomic: bool,
     /// What it tells the server's hooks.
@@ -112,8 +108,6 @@ impl Opening {
 /// What a client says of itself behind its first command, as far as it changes what follows.
 #[derive(Clone, Copy, Debug, Default)]
 struct Capabilities {
-    reports: bool,
-    side_band: bool,
     atomic: bool,
     options: bool,
 }
@@ -124,8 +118,6 @@ impl Capabilities {
         let mut read = Self::default();
         // Servers look for a word between any white space.
         for word in said.split(u8::is_ascii_whitespace) {
-            read.reports |= word == b"report-status" || word == b"report-status-v2";
-            read.side_band |= word == b"side-band-64k";
             read.atomic |= word == b"atomic";
             read.options |= word == b"push-options";
         }
@@ -177,7 +169,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Push, Unreadable> {
         }
     }
     let said = capabilities.unwrap_or_default();
-    (push.reports, push.side_band, push.atomic) = (said.reports, said.side_band, said.atomic);
+    push.atomic = said.atomic;
     while let Some(line) = if said.options { next(&mut rest)? } else { None } {
         let option = std::str::from_utf8(chomped(line))
             .map_err(|_bytes| Unreadable::Git("one of its options is not UTF-8"))?;
@@ -293,7 +285,7 @@ mod tests {
         ];
         assert_eq!(names, expected);
         assert_eq!(read.commands[0].new, B.to_lowercase());
-        assert!(read.atomic && read.reports && read.side_band && read.options.is_empty());
+        assert!(read.atomic && read.options.is_empty());
     }
 
     #[test]
