@@ -15,6 +15,7 @@ use serde_json::Value;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use tokio::task::JoinSet;
 
 const HOST: &str = "github.com";
 const RECEIVE: &str = "application/x-git-receive-pack-request";
@@ -359,7 +360,7 @@ async fn a_coded_push_is_judged_by_what_it_says() {
         let got = client.exchange(request).await;
         assert_eq!(got.status, status, "{repository}: {got:?}");
         if status == 403 {
-            assert_eq!(got.header("content-type"), Some("text/plain; charset=utf-8"));
+            assert_eq!(got.headers["content-type"], "text/plain; charset=utf-8");
             let told = String::from_utf8_lossy(&got.body);
             assert!(told.starts_with("holdgate: ") && told.contains("(scope_violation)"), "{told}");
         }
@@ -390,21 +391,21 @@ async fn the_rest_of_a_push_waits_and_follows_once_it_is_approved() {
             .body(body)
             .unwrap();
         let beginning = first.clone();
-        let sending = tokio::spawn(async move {
+        let (mut sending, mut asking) = (JoinSet::new(), JoinSet::new());
+        sending.spawn(async move {
             sender.send(Frame::data(beginning.into())).await.unwrap();
             for _ in 0..PIECES {
                 sender.send(Frame::data(vec![7; PIECE].into())).await.unwrap();
             }
         });
-        let asking = tokio::spawn(async move { client.exchange(request).await });
+        asking.spawn(async move { client.exchange(request).await });
         let held = scene.gate.wait_for_hold();
         // It is kept waiting before all of it has been taken from the client.
-        assert!(!sending.is_finished());
+        assert!(sending.try_join_next().is_none());
         assert_eq!(scene.backend.pushes().len(), at);
         scene.gate.approve(&held);
-        let (got, sent) = within("the push", async { tokio::join!(asking, sending) }).await;
-        sent.unwrap();
-        let got = got.unwrap();
+        let got = within("the push", asking.join_next()).await.unwrap().unwrap();
+        within("its sending", sending.join_next()).await.unwrap().unwrap();
         assert_eq!(got.status, 200, "{got:?}");
         let pushes = scene.backend.pushes();
         assert_eq!(pushes.len(), at + 1);

@@ -63,13 +63,22 @@ impl Arguments {
     }
 }
 
+static NOTHING: Value = Value::Null;
+
 /// Follows a place. The depth is that of the place, which a catalog or a policy wrote.
 fn walk<'a>(value: &'a Value, path: &[Box<str>], found: &mut Found<'a>) {
     match (value, path.split_first()) {
         (Value::Array(members), _) => members.iter().for_each(|member| match member {
             // Nothing takes a list of lists, so nobody can say how it is taken.
             Value::Array(_) => found.unknown = true,
-            member => walk(member, path, found),
+            member => {
+                let before = found.values.len();
+                walk(member, path, found);
+                if found.values.len() == before {
+                    // One that has nothing there does not hide behind the others.
+                    found.values.push(&NOTHING);
+                }
+            }
         }),
         (Value::Object(map), Some((key, rest))) => {
             if let Some(value) = member(map, key, found) {
@@ -141,7 +150,8 @@ mod tests {
         let Value::Object(map) = json else { panic!() };
         let arguments = Arguments::new(map);
         let found = arguments.at(&At::parse("input.id").unwrap());
-        assert_eq!(found.values, [&json!("a"), &json!("b"), &json!(null)]);
+        let nothing = json!(null);
+        assert_eq!(found.values, [&json!("a"), &json!("b"), &nothing, &nothing, &nothing]);
         assert!(found.unknown);
         assert!(arguments.at(&At::parse("other").unwrap()).values.is_empty());
         assert_eq!(format!("{arguments:?}"), "Arguments { members: 1, .. }");

@@ -209,7 +209,7 @@ impl Effect {
 impl Clause {
     /// Whether it makes a call graver that does this.
     pub fn is_graver_than(&self, effect: Effect, reversibility: Reversibility) -> bool {
-        self.effect.is_some_and(|then| then.severity() > effect.severity())
+        self.effect.is_some_and(|then| then != effect && then.severity() >= effect.severity())
             || self.reversibility.is_some_and(|then| then > reversibility)
     }
 
@@ -294,7 +294,10 @@ impl Identifier {
 
 fn ids_at(at: &At, arguments: &Arguments) -> Vec<String> {
     let found = arguments.at(at);
-    let ids = found.values.into_iter().filter(|value| !value.is_null()).map(|value| match value {
+    let some = found.values.iter().any(|value| !value.is_null());
+    // Of several, one without an id may be any.
+    let counts = |value: &&Value| some || !value.is_null();
+    let ids = found.values.into_iter().filter(counts).map(|value| match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         _ => String::new(),

@@ -268,7 +268,7 @@ fn stages(ruling: &Ruling) -> Vec<Stage> {
             stages.push(stage);
         }
     }
-    if ruling.operations.iter().any(|operation| operation.effect == Effect::Destructive) {
+    if ruling.operations.iter().any(|operation| operation.has(Effect::Destructive)) {
         stages.push(Stage::Destructive);
     }
     let final_ = ruling.operations.iter().any(|operation| {

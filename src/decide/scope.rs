@@ -27,7 +27,8 @@ pub(super) fn judge<'a, B>(
     let head = request.message().head();
     let facts = request.facts();
     let mut websocket = false;
-    for operation in facts.operations().iter() {
+    for operation in facts.operations().iter().flat_map(Operation::by_effect) {
+        let operation = &*operation;
         let catalogued = candidates.first().and_then(|(_, resource)| resource.catalog());
         let (judges, all_needed) = match catalogued {
             Some(catalog) => judge_catalogued(operation, head, catalog, candidates, opinions),

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod digests;
+mod effects;
 mod evasions;
 mod learned;
 mod properties;

@@ -163,7 +163,7 @@ fn typed(arguments: &mut Map<String, Value>, of: &str, id: &str) {
 }
 
 /// The tables of a batch are keys of an object, those of a transaction stand in its members, those of
-/// PartiQL in its text. All are put beside the arguments, where one table stands; and so is whether a
+/// `PartiQL` in its text. All are put beside the arguments, where one table stands; and so is whether a
 /// batch does more than put.
 fn tables(arguments: &mut Map<String, Value>) {
     let mut found: Vec<Value> = arguments.get("TableName").cloned().into_iter().collect();

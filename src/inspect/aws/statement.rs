@@ -1,4 +1,4 @@
-//! Which table a PartiQL statement of DynamoDB is about.
+//! Which table a `PartiQL` statement of `DynamoDB` is about.
 //!
 //! Takes the text; returns the table's name. A statement is of one table, so whatever says another
 //! (a second `FROM`, a comment, a literal in backticks, a quote that does not end) says none for
