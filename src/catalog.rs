@@ -69,6 +69,8 @@ pub struct Catalog {
     pub slots: Vec<String>,
     /// The kinds of ids that operations act on, and that a policy may declare.
     pub kinds: BTreeSet<String>,
+    /// Those of which each thing is in one environment.
+    pub confined: BTreeSet<String>,
     /// Its GraphQL API, if it has one.
     pub graphql: Option<Graphql>,
     /// Its plain HTTP operations by path template.
@@ -77,6 +79,9 @@ pub struct Catalog {
     pub envelopes: Vec<Envelope>,
     /// The paths that take JSON-RPC; none: those that are known by their names.
     pub endpoints: Index<()>,
+    /// The only hosts that speak Git's smart HTTP, if not all: elsewhere a path that looks like it is
+    /// another thing.
+    pub git_hosts: Vec<HostPattern>,
     /// Operations of those by name, as in `ec2:TerminateInstances`.
     pub operations: HashMap<String, Arc<OperationSpec>>,
     /// What is said of names that stand in no entry; the first that fits.
@@ -204,6 +209,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("crates-io", include_str!("../catalog/crates-io.yaml")),
     ("docker-hub", include_str!("../catalog/docker-hub.yaml")),
     ("fly", include_str!("../catalog/fly.yaml")),
+    ("github", include_str!("../catalog/github.yaml")),
     ("google", include_str!("../catalog/google.yaml")),
     ("heroku", include_str!("../catalog/heroku.yaml")),
     ("kubernetes", include_str!("../catalog/kubernetes.yaml")),

@@ -7,6 +7,7 @@ pub mod annotations;
 pub mod answer;
 mod aws;
 pub mod credential;
+pub mod git;
 pub mod graphql;
 pub mod jsonrpc;
 mod kubernetes;
@@ -28,6 +29,7 @@ use crate::message::{Body, Head, Message, coding};
 use http::Method;
 use serde_json::Value;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why a request could not be read; nobody can approve what was not read.
@@ -63,6 +65,9 @@ pub enum Unreadable {
     /// The multipart form is not in the one grammar that all parsers share.
     #[error("the multipart form does not parse: {0}")]
     Multipart(&'static str),
+    /// The push is none that servers read alike, or is more than the limits allow.
+    #[error("the request is not git's protocol as it is read here: {0}")]
+    Git(&'static str),
     /// It names more things than are looked up.
     #[error("it names more than 1,000 things; split it")]
     Crowded,
@@ -169,6 +174,19 @@ impl<B> Inspected<B> {
     pub const fn facts(&self) -> &Facts {
         &self.facts
     }
+    /// The same with calls of tools made graver by what their server says of them.
+    #[must_use]
+    pub fn raised(mut self, hints: &BTreeMap<String, annotations::Hints>) -> Self {
+        let of = |one: &Operation| hints.get(one.name.strip_prefix("tools/call ")?).copied();
+        if self.facts.operations.iter().any(|one| of(one).is_some()) {
+            let raised = self.facts.operations.iter().map(|one| match of(one) {
+                Some(hints) => hints.raised(one),
+                None => one.clone(),
+            });
+            self.facts.operations = raised.collect();
+        }
+        self
+    }
     /// Takes out a body that is still on the way, so that it can be received.
     ///
     /// Only a body that no rule needed streams, so no fact depends on it.
@@ -198,6 +216,8 @@ pub enum Need {
     Nothing,
     /// It is looked through: whole if it fits, else as it streams.
     Look(Box<Watch>),
+    /// What it begins with, before anything leaves; the rest streams.
+    Opening(git::Opening),
     /// All of it, before anything leaves.
     Whole,
 }
@@ -215,6 +235,9 @@ pub fn need(head: &Head, catalog: Option<&Catalog>, asked: bool) -> Result<Need,
     }
     if let Some(shape) = catalog.and_then(|catalog| jsonrpc::takes(head, catalog)) {
         return Ok(shape.need());
+    }
+    if catalog.is_some_and(|catalog| git::takes(head, catalog)) {
+        return Ok(git::need(head));
     }
     if asked || catalog.is_some_and(|catalog| rest::reads_body(head, catalog)) {
         return Ok(Need::Whole);
@@ -271,6 +294,12 @@ pub fn request<B>(
             }
             Some(catalog) if kubernetes::takes(head, catalog) => {
                 kubernetes_operations(&message, catalog, &mut facts)
+            }
+            Some(catalog) if git::takes(head, catalog) => {
+                git::read(head, message.opening(), catalog).map(|(operations, meaning)| {
+                    facts.operations = operations;
+                    facts.meaning = meaning.map_or(Meaning::None, Meaning::Text);
+                })
             }
             Some(catalog) => match jsonrpc {
                 Some(shape) => jsonrpc_operations(shape, &message, catalog, &mut facts),
@@ -338,7 +367,7 @@ fn kubernetes_operations<B>(
         Body::Empty => &b""[..],
         // A server reads no body of a GET.
         Body::Stream(_) if matches!(kubernetes::need(head), Need::Nothing) => b"",
-        Body::Stream(_) => return Err(Unreadable::Truncated),
+        Body::Stream(_) | Body::Opened(..) => return Err(Unreadable::Truncated),
     };
     facts.operations = Arc::from(kubernetes::read(head, bytes, catalog)?);
     too_many(&facts.operations)
@@ -362,7 +391,7 @@ fn rest_operation<B>(
         Body::Whole(_) if head.is_coded() => return Err(Unreadable::Coded),
         Body::Whole(bytes) => rest::body(head, bytes)?,
         // Nothing asks for it.
-        Body::Stream(_) => Some(Value::Null),
+        Body::Stream(_) | Body::Opened(..) => Some(Value::Null),
     };
     facts.operations = Arc::from([rest::catalogued(head, body, catalog)]);
     too_many(&facts.operations)
@@ -438,7 +467,9 @@ fn method<B>(
         Body::Empty => return Ok(()),
         Body::Whole(bytes) => bytes,
         // It is looked through as it streams, or there is nothing to look for.
-        Body::Stream(_) => return Watch::of(head, catalog.is_some()).map(drop),
+        Body::Stream(_) | Body::Opened(..) => {
+            return Watch::of(head, catalog.is_some()).map(drop);
+        }
     };
     let Some(mut watch) = Watch::of(head, catalog.is_some())? else { return Ok(()) };
     if head.is_coded() {

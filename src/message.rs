@@ -75,6 +75,8 @@ pub enum Body<B> {
     Whole(Bytes),
     /// No rule needs it; it is passed on as it comes.
     Stream(B),
+    /// Its beginning is all that a rule needs; the rest is passed on behind it as it comes.
+    Opened(Bytes, B),
 }
 
 /// One canonical request; it owns what is sent.
@@ -249,6 +251,13 @@ impl<B> Message<B> {
         match &self.body {
             Body::Whole(bytes) => Some(bytes),
             _ => None,
+        }
+    }
+    /// The received bytes from the beginning on, as far as they are here.
+    pub fn opening(&self) -> &[u8] {
+        match &self.body {
+            Body::Whole(bytes) | Body::Opened(bytes, _) => bytes,
+            Body::Empty | Body::Stream(_) => &[],
         }
     }
     /// Takes the message apart, for sending.

@@ -11,9 +11,11 @@ mod learn;
 mod lookup;
 mod relay;
 mod revoke;
+mod tools;
 
 pub use answer::AnswerBody;
 pub use lookup::Lookups;
+pub use tools::Tools;
 
 use crate::audit::Log;
 use crate::catalog::Catalog;
@@ -62,6 +64,8 @@ pub struct Proxy {
     pub holds: Holds,
     /// What was learned of what belongs to what.
     pub inventory: Keeper,
+    /// What servers of tools said of them.
+    pub tools: Tools,
     /// What services were asked by the proxy itself.
     pub lookups: Lookups,
     /// The audit log.
@@ -175,9 +179,14 @@ impl Proxy {
                 return Err(refusal);
             }
         };
-        let streams = matches!(message.body(), Body::Stream(_));
+        let opened = matches!(message.body(), Body::Opened(..));
+        let streams = opened || matches!(message.body(), Body::Stream(_));
         let manner = respond::Manner::of(message.head(), catalog);
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
+        let inspected = match self.tools.of(caller.target.host()) {
+            Some(hints) => inspected.raised(&hints),
+            None => inspected,
+        };
         let asked = inspected.facts().asked().cloned().map(Box::new);
         let (verdict, changes) = self.judge(&caller.state, inspected, policy, agent, None);
         if !changes.is_empty() {
@@ -193,7 +202,9 @@ impl Proxy {
             Verdict::Hold(held) => {
                 let way = Way { http2, manner, upgrade };
                 // What is rare is boxed, so that the common way stays small.
-                Box::pin(self.held(held, caller, snapshot, exchange, way)).await
+                let sent = Box::pin(self.held(held, caller, snapshot, exchange, way)).await;
+                // A body that only its beginning was needed of has not been read by then.
+                sent.map_err(|refusal| Refusal { unread: refusal.unread | opened, ..refusal })
             }
             Verdict::Deny(denied) => {
                 let refusal =

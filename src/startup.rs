@@ -13,8 +13,7 @@ use crate::listen;
 use crate::load::{self, Origin};
 use crate::notify;
 use crate::policy::Policy;
-use crate::proxy::Lookups;
-use crate::proxy::{Proxy, Snapshot};
+use crate::proxy::{Lookups, Proxy, Snapshot, Tools};
 use crate::session::Agents;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -133,6 +132,7 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
         agents: Agents::new(store.standing().await?),
         inventory: Keeper::open(store.clone()).await?,
         lookups: Lookups::default(),
+        tools: Tools::default(),
         holds: Holds::new(store.clone(), log.clone()),
         current: ArcSwap::from_pointee(snapshot),
         log,

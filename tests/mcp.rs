@@ -89,6 +89,8 @@ async fn answer(
     let said: Value = serde_json::from_str(&body).unwrap_or_default();
     let mut response = if read {
         text("event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}\n\n")
+    } else if let Some(page) = said["params"]["cursor"].as_str() {
+        return tools(&said["id"], page);
     } else if said.get("id").is_some() {
         text(json!({"jsonrpc": "2.0", "id": said["id"], "result": {"done": true}}).to_string())
     } else {
@@ -97,6 +99,31 @@ async fn answer(
         accepted
     };
     let kind = if read { "text/event-stream" } else { "application/json" };
+    response.headers_mut().insert("content-type", kind.parse().unwrap());
+    response
+}
+
+/// A page of tools, with what their server says of them.
+fn tools(id: &Value, page: &str) -> Response<Body> {
+    let destroys = json!({"destructiveHint": true, "readOnlyHint": true});
+    let harmless = json!({"destructiveHint": false, "readOnlyHint": true});
+    let of = |name: &str, annotations: &Value| json!({"name": name, "annotations": annotations});
+    let listed = match page {
+        "json" => json!([of("rename", &destroys), of("wipe", &harmless), {"name": "retag"}]),
+        "events" => json!([of("retag", &destroys), of("mystery", &harmless)]),
+        _ => json!([of("rename", &harmless), of("retag", &harmless)]),
+    };
+    let message = json!({"jsonrpc": "2.0", "id": id, "result": {"tools": listed}});
+    let (kind, body) = match page {
+        "events" => {
+            let lines = serde_json::to_string_pretty(&message).unwrap().replace('\n', "\ndata: ");
+            let before =
+                "id: 1\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}\n\n";
+            ("text/event-stream", format!("{before}event: message\ndata: {lines}\n\n"))
+        }
+        _ => ("application/json", message.to_string()),
+    };
+    let mut response = text(body);
     response.headers_mut().insert("content-type", kind.parse().unwrap());
     response
 }
@@ -267,6 +294,14 @@ async fn what_is_no_certain_call_is_refused_in_plain_http() {
             Step(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call list_volumes"}"#, &[], 403),
             "unreadable",
         ),
+        (
+            Step(
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list_volumes","Name":"volume_purge"}}"#,
+                &[],
+                403,
+            ),
+            "unreadable",
+        ),
         (Step("", &[], 403), "unreadable"),
         // Nobody waits for an answer to a notification, so it is held in plain HTTP.
         (Step(note, &[], 403), "unknown_operation"),
@@ -280,13 +315,21 @@ async fn what_is_no_certain_call_is_refused_in_plain_http() {
         );
         assert_eq!(got.headers["content-type"], "application/problem+json");
     }
-    for (method, path) in
-        [("GET", "/mcp"), ("GET", "/mcp?method=volume_purge"), ("DELETE", "/volumes/7")]
-    {
+    for (method, path) in [
+        ("GET", "/mcp"),
+        ("GET", "/mcp?method=volume_purge"),
+        ("GET", "/api/tools/volume_purge/invoke?volume=7"),
+        ("DELETE", "/volumes/7"),
+        ("DELETE", "/mcp/volumes/7"),
+        ("DELETE", "/messages/7"),
+    ] {
         let mut client = server.client().await;
         let mut request = client.request(method, path);
         if path.contains('?') {
             request = request.header("accept", "text/event-stream");
+        }
+        if method == "DELETE" {
+            request = request.header("mcp-session-id", "s-1");
         }
         let got = client.exchange(request.body(empty()).unwrap()).await;
         assert_eq!(got.reason(), "unknown_operation", "{method} {path}: {got:?}");
@@ -343,4 +386,67 @@ hold: [destructive, unknown]";
         let got = server.post(&said(method, json!({"account": "a-1"})), &[]).await;
         assert_eq!(got.json()["result"]["done"], true, "{got:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_says_of_its_tools_makes_them_graver_and_never_milder() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = folder.path().join("things.yaml");
+    let lines = "service: things
+title: Things
+kind: mcp
+hosts: []
+slots: [header authorization]
+kinds: [thing]
+envelopes: [mcp]
+operations:
+  tools/list: { effect: read }
+  \"tools/call rename\": { effect: write, decides: { thing: thing } }
+  \"tools/call retag\": { effect: write, decides: { thing: thing } }
+  \"tools/call wipe\": { effect: destructive, reversibility: irreversible, decides: { thing: thing } }
+";
+    std::fs::write(&catalog, lines).unwrap();
+    let resource = "service: things
+hosts: [mcp.example]
+environment: staging
+credentials: none
+ids: { thing: [t-1] }
+allow: [read, write]
+hold: [destructive, unknown]";
+    let declared = format!("catalogs: [\"{}\"]", catalog.display());
+    let server = Server::with(resource, |edit| edit.section(&declared)).await;
+    let list = |page: &str| {
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"cursor": page}})
+            .to_string()
+    };
+    // What each tool gets: nothing where it passes, else the reason for which it is held.
+    let expect = async |when: &str, expected: [(&str, &str); 4]| {
+        for (tool, reason) in expected {
+            let before = server.bodies().len();
+            // Another argument each time, so that no hold is found again.
+            let body = call(&json!(7), tool, &json!({"thing": "t-1", "why": when}), &json!({}));
+            let told = server.post(&body, &[]).await.json();
+            let refusal = &told["result"]["_meta"]["holdgate/refusal"];
+            let sent = server.bodies().len() > before;
+            if reason.is_empty() {
+                assert_eq!((&told["result"]["done"], sent), (&json!(true), true), "{when}: {told}");
+            } else {
+                let held = (&refusal["verdict"], &refusal["reason"], sent);
+                assert_eq!(held, (&json!("hold"), &json!(reason), false), "{when}, {tool}: {told}");
+            }
+        }
+    };
+    let (wipe, mystery) = (("wipe", "destructive"), ("mystery", "unknown_operation"));
+    expect("before", [("rename", ""), ("retag", ""), wipe, mystery]).await;
+    let got = server.post(&list("json"), &[]).await;
+    assert_eq!(got.json()["result"]["tools"][0]["name"], "rename", "{got:?}");
+    expect("after JSON", [("rename", "destructive"), ("retag", ""), wipe, mystery]).await;
+    let got = server.post(&list("events"), &[]).await;
+    assert_eq!(got.headers["content-type"], "text/event-stream");
+    assert!(String::from_utf8_lossy(&got.body).contains("retag"), "{got:?}");
+    let both = [("rename", "destructive"), ("retag", "destructive"), wipe, mystery];
+    expect("after events", both).await;
+    let got = server.post(&list("harmless"), &[]).await;
+    assert_eq!(got.status, 200, "{got:?}");
+    expect("after it says otherwise", both).await;
 }

@@ -22,6 +22,7 @@ mod differential;
 mod errors;
 mod evasions;
 mod exhaustion;
+mod git;
 mod holds;
 mod http2;
 mod intercept;

@@ -3,6 +3,7 @@
 //! Takes what an envelope carries; returns the values at a place. What could not be read is unknown
 //! there, which is neither a value nor nothing. A `Debug` of arguments shows none of them.
 
+use crate::message::json;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -55,12 +56,14 @@ impl Arguments {
         let mut found = Found::default();
         let Some((first, rest)) = place.0.split_first() else { return found };
         found.unknown = self.unknown.iter().any(|name| name.is_empty() || name == first);
-        if let Some(value) = self.values.get(&**first) {
+        if let Some(value) = member(&self.values, first, &mut found) {
             walk(value, rest, &mut found);
         }
         found
     }
 }
+
+static NOTHING: Value = Value::Null;
 
 /// Follows a place. The depth is that of the place, which a catalog or a policy wrote.
 fn walk<'a>(value: &'a Value, path: &[Box<str>], found: &mut Found<'a>) {
@@ -68,10 +71,17 @@ fn walk<'a>(value: &'a Value, path: &[Box<str>], found: &mut Found<'a>) {
         (Value::Array(members), _) => members.iter().for_each(|member| match member {
             // Nothing takes a list of lists, so nobody can say how it is taken.
             Value::Array(_) => found.unknown = true,
-            member => walk(member, path, found),
+            member => {
+                let before = found.values.len();
+                walk(member, path, found);
+                if found.values.len() == before {
+                    // One that has nothing there does not hide behind the others.
+                    found.values.push(&NOTHING);
+                }
+            }
         }),
         (Value::Object(map), Some((key, rest))) => {
-            if let Some(value) = map.get(&**key) {
+            if let Some(value) = member(map, key, found) {
                 walk(value, rest, found);
             }
         }
@@ -80,6 +90,13 @@ fn walk<'a>(value: &'a Value, path: &[Box<str>], found: &mut Found<'a>) {
         // A scalar where an object belongs: the same.
         (_, Some(_)) => found.unknown = true,
     }
+}
+
+/// A member by its name. Some servers read names in any case of letters, so that another spelling may
+/// be the one that counts.
+fn member<'a>(map: &'a Map<String, Value>, name: &str, found: &mut Found<'_>) -> Option<&'a Value> {
+    found.unknown |= map.keys().any(|key| key != name && json::is_alike(key, name));
+    map.get(name)
 }
 
 impl At {
@@ -133,10 +150,26 @@ mod tests {
         let Value::Object(map) = json else { panic!() };
         let arguments = Arguments::new(map);
         let found = arguments.at(&At::parse("input.id").unwrap());
-        assert_eq!(found.values, [&json!("a"), &json!("b"), &json!(null)]);
+        let nothing = json!(null);
+        assert_eq!(found.values, [&json!("a"), &json!("b"), &nothing, &nothing, &nothing]);
         assert!(found.unknown);
         assert!(arguments.at(&At::parse("other").unwrap()).values.is_empty());
         assert_eq!(format!("{arguments:?}"), "Arguments { members: 1, .. }");
+    }
+
+    #[test]
+    fn a_name_in_other_letters_may_be_the_same() {
+        let at = |json: Value, place: &str| {
+            let Value::Object(map) = json else { panic!() };
+            let arguments = Arguments::new(map);
+            let found = arguments.at(&At::parse(place).unwrap());
+            (found.values.len(), found.unknown)
+        };
+        assert_eq!(at(json!({"a": {"b": 1}}), "a.b"), (1, false));
+        assert_eq!(at(json!({"A": {"b": 1}}), "a.b"), (0, true));
+        assert_eq!(at(json!({"a": {"B": 1, "b": 2}}), "a.b"), (1, true));
+        assert_eq!(at(json!({"a": {"bb": 1}}), "a.b"), (0, false));
+        assert_eq!(at(json!({"deploy\u{17f}": 1}), "deploys"), (0, true));
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub fn of(catalog: &Catalog) -> Option<Vec<Coverage>> {
 
 /// Where an entry says that ids stand.
 fn places(spec: &OperationSpec) -> BTreeSet<String> {
-    let ids = spec.decides.iter().chain(&spec.names);
+    let ids = spec.decides.iter().chain(&spec.reaches).chain(&spec.names);
     ids.flat_map(Identifier::places).map(ToString::to_string).collect()
 }
 

@@ -27,6 +27,10 @@ struct File {
     slots: Vec<String>,
     kinds: BTreeSet<String>,
     #[serde(default)]
+    confined: BTreeSet<String>,
+    #[serde(default)]
+    reaches: BTreeMap<String, String>,
+    #[serde(default)]
     graphql: Option<GraphqlFile>,
     #[serde(default)]
     rest: Vec<RestFile>,
@@ -35,6 +39,8 @@ struct File {
     #[serde(default)]
     endpoints: Vec<String>,
     #[serde(default)]
+    git: GitFile,
+    #[serde(default)]
     operations: BTreeMap<String, EntryFile>,
     #[serde(default)]
     rules: Vec<RuleFile>,
@@ -42,6 +48,12 @@ struct File {
     when: Vec<NamedClauseFile>,
     #[serde(default)]
     examples: Vec<Example>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GitFile {
+    hosts: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +89,8 @@ struct EntryFile {
     #[serde(default)]
     names: BTreeMap<String, String>,
     #[serde(default)]
+    reaches: BTreeMap<String, String>,
+    #[serde(default)]
     when: Vec<ClauseFile>,
     note: Option<String>,
     #[serde(default)]
@@ -99,6 +113,8 @@ struct RestFile {
     #[serde(default)]
     names: BTreeMap<String, String>,
     #[serde(default)]
+    reaches: BTreeMap<String, String>,
+    #[serde(default)]
     when: Vec<ClauseFile>,
     note: Option<String>,
     #[serde(default)]
@@ -118,6 +134,8 @@ struct RuleFile {
     decides: BTreeMap<String, String>,
     #[serde(default)]
     mentions: BTreeMap<String, String>,
+    #[serde(default)]
+    reaches: BTreeMap<String, String>,
     #[serde(default)]
     when: Vec<ClauseFile>,
     note: Option<String>,
@@ -178,7 +196,12 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
     let file: File =
         serde_saphyr::from_str(text).map_err(|error| Error::Form { message: error.to_string() })?;
     let service = &*file.service;
-    let compile = Compile { service, kinds: &file.kinds };
+    let compile = Compile { service, kinds: &file.kinds, reaches: &file.reaches };
+    if let Some(kind) = file.confined.iter().find(|kind| !file.kinds.contains(*kind)) {
+        return Err(
+            compile.error("confined", format!("`{kind}` is not among the catalog's `kinds`"))
+        );
+    }
     let graphql = file.graphql.map(|graphql| compile.graphql(graphql)).transpose()?;
     let mut rest = Index::default();
     for entry in file.rest {
@@ -193,10 +216,12 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
     let when = file.when.into_iter().map(|clause| compile.named_clause(clause));
     let when = when.collect::<Result<_, _>>()?;
     let slot = |slot: String| slot.strip_prefix("header ").unwrap_or(&slot).to_owned();
-    let hosts = file.hosts.iter().map(|host| {
+    let host = |host: &String| {
         HostPattern::parse(host)
             .ok_or_else(|| compile.error(host, "it is no host, `*.host` or `**.host`"))
-    });
+    };
+    let hosts = file.hosts.iter().map(host).collect::<Result<_, _>>()?;
+    let git_hosts = file.git.hosts.iter().map(host).collect::<Result<_, _>>()?;
     let mut endpoints = Index::default();
     for path in &file.endpoints {
         let template =
@@ -207,11 +232,13 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
         service: Arc::from(service),
         title: file.title,
         kind: file.kind,
-        hosts: hosts.collect::<Result<_, _>>()?,
+        hosts,
         slots: file.slots.into_iter().map(slot).collect(),
         kinds: file.kinds,
+        confined: file.confined,
         envelopes: file.envelopes,
         endpoints,
+        git_hosts,
         graphql,
         rest,
         operations,
@@ -224,6 +251,8 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
 struct Compile<'a> {
     service: &'a str,
     kinds: &'a BTreeSet<String>,
+    /// What every plain HTTP operation reaches.
+    reaches: &'a BTreeMap<String, String>,
 }
 
 impl Compile<'_> {
@@ -278,7 +307,13 @@ impl Compile<'_> {
         })
     }
 
-    fn rest(&self, index: &mut Index<RestEntry>, file: RestFile) -> Result<(), Error> {
+    fn rest(&self, index: &mut Index<RestEntry>, mut file: RestFile) -> Result<(), Error> {
+        for (place, kind) in self.reaches {
+            // What an entry says of a place itself stands.
+            if ![&file.decides, &file.names].iter().any(|ids| ids.contains_key(place)) {
+                file.reaches.entry(place.clone()).or_insert_with(|| kind.clone());
+            }
+        }
         let rule = file.operation;
         let name = file.name.unwrap_or_else(|| rule.clone());
         let (method, template) = crate::policy::path::parse_rule(&rule)
@@ -293,13 +328,14 @@ impl Compile<'_> {
             window: file.window,
             decides: file.decides,
             names: file.names,
+            reaches: file.reaches,
             when: file.when,
             note: file.note,
             unchecked: file.unchecked,
         };
         let spec = self.operation(&name, entry)?;
         let places = || {
-            let ids = spec.decides.iter().chain(&spec.names);
+            let ids = spec.decides.iter().chain(&spec.reaches).chain(&spec.names);
             ids.flat_map(Identifier::places)
                 .chain(spec.when.iter().map(|clause| &clause.condition.at))
         };
@@ -341,6 +377,7 @@ impl Compile<'_> {
             window: file.window,
             decides: file.decides,
             names: file.mentions,
+            reaches: file.reaches,
             when: file.when,
             note: file.note,
             unchecked: file.unchecked,
@@ -430,6 +467,7 @@ impl Compile<'_> {
             window: entry.window,
             decides: self.identifiers(name, entry.decides)?,
             names: self.identifiers(name, entry.names)?,
+            reaches: self.identifiers(name, entry.reaches)?,
             when: when.collect::<Result<_, _>>()?,
             unchecked: entry.unchecked,
             note: entry.note,

@@ -61,6 +61,11 @@ impl Learns {
         self.rules.get(type_).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether things of a type own others.
+    pub fn owns(&self, type_: &str) -> bool {
+        self.rules(type_).iter().any(|rule| rule.owners.iter().any(|owner| owner.path == ["id"]))
+    }
+
     /// The argument of a root field of queries that is the `id` of the object it answers with.
     pub fn given(&self, field: &str) -> Option<&str> {
         self.given.get(field).map(AsRef::as_ref)

@@ -16,7 +16,7 @@ pub fn all(catalog: &Catalog) -> Vec<String> {
         .collect();
     let used: BTreeSet<&str> = specs
         .iter()
-        .flat_map(|spec| spec.decides.iter().chain(&spec.names))
+        .flat_map(|spec| spec.decides.iter().chain(&spec.reaches).chain(&spec.names))
         .map(|identifier: &Identifier| &*identifier.kind)
         .collect();
     for kind in catalog.kinds.iter().filter(|kind| !used.contains(kind.as_str())) {

@@ -181,6 +181,8 @@ pub struct OperationSpec {
     pub window: Option<String>,
     /// Ids that decide which environment the call acts on; one left out means all of its kind.
     pub decides: Vec<Identifier>,
+    /// Ids that decide as well where they stand, and may be left out: what else the call reaches.
+    pub reaches: Vec<Identifier>,
     /// Ids of things inside what decides.
     pub names: Vec<Identifier>,
     /// What depends on arguments.
@@ -207,7 +209,7 @@ impl Effect {
 impl Clause {
     /// Whether it makes a call graver that does this.
     pub fn is_graver_than(&self, effect: Effect, reversibility: Reversibility) -> bool {
-        self.effect.is_some_and(|then| then.severity() > effect.severity())
+        self.effect.is_some_and(|then| then != effect && then.severity() >= effect.severity())
             || self.reversibility.is_some_and(|then| then > reversibility)
     }
 
@@ -292,7 +294,10 @@ impl Identifier {
 
 fn ids_at(at: &At, arguments: &Arguments) -> Vec<String> {
     let found = arguments.at(at);
-    let ids = found.values.into_iter().filter(|value| !value.is_null()).map(|value| match value {
+    let some = found.values.iter().any(|value| !value.is_null());
+    // Of several, one without an id may be any.
+    let counts = |value: &&Value| some || !value.is_null();
+    let ids = found.values.into_iter().filter(counts).map(|value| match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),
         _ => String::new(),

@@ -149,7 +149,7 @@ fn as_json(spec: &OperationSpec) -> Value {
     });
     json!({
         "name": spec.name, "effect": spec.effect, "reversibility": spec.reversibility,
-        "window": spec.window, "decides": ids(&spec.decides), "names": ids(&spec.names),
+        "window": spec.window, "decides": ids(&spec.decides), "reaches": ids(&spec.reaches), "names": ids(&spec.names),
         "when": when.collect::<Vec<_>>(), "note": spec.note, "unchecked": spec.unchecked,
     })
 }
@@ -164,7 +164,8 @@ fn as_text(spec: &OperationSpec, whole: bool, out: &mut String) -> std::fmt::Res
     if !whole {
         return Ok(());
     }
-    for (what, told) in [("decides", ids(&spec.decides)), ("names", ids(&spec.names))] {
+    let told = [("decides", &spec.decides), ("reaches", &spec.reaches), ("names", &spec.names)];
+    for (what, told) in told.map(|(what, identifiers)| (what, ids(identifiers))) {
         for told in told {
             writeln!(out, "  {what:<10} {told}")?;
         }

@@ -182,6 +182,7 @@ fn as_json(ruling: &Ruling) -> serde_json::Value {
         json!({
             "name": operation.name,
             "effect": operation.effect,
+            "also": operation.also,
             "reversibility": operation.reversibility,
             "window": operation.window,
         })
@@ -223,7 +224,7 @@ fn as_text(ruling: &Ruling) -> Result<String, std::fmt::Error> {
         }
     }
     for operation in ruling.operations.iter() {
-        let effect = operation.effect.as_str();
+        let effect = operation.effects();
         writeln!(
             out,
             "  {:<12} {} ({effect}, {})",

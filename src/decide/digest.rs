@@ -8,6 +8,7 @@
 use super::Held;
 use crate::fingerprint::FingerprintKey;
 use crate::message::Body;
+use crate::message::headers::as_variable;
 use crate::message::{Head, json};
 
 /// Headers that change what a call does or to which version of a thing.
@@ -22,6 +23,7 @@ const MEANINGFUL: &[&str] = &[
     "if-modified-since",
     "if-none-match",
     "if-unmodified-since",
+    "mcp-session-id",
     "overwrite",
     "prefer",
     "range",
@@ -80,10 +82,24 @@ impl<B> Held<B> {
                 put(name, value.as_bytes());
             }
         }
-        // Headers of AWS are arguments, but those that are made anew for every request.
+        // Headers of AWS are arguments, but those that are made anew for every request; others say as
+        // whom a call is made, or are asked for by a condition.
         for (name, value) in head.headers() {
-            if name.as_str().starts_with("x-amz-") && !ANEW.contains(&name.as_str()) {
-                put(name.as_str(), value.as_bytes());
+            let name = name.as_str();
+            // Another spelling may be the one that counts.
+            let read = as_variable(name);
+            let is_argument = read.starts_with("x-amz-") && !ANEW.contains(&name);
+            let heeded = self.ruling.heeded.iter().any(|heeded| as_variable(heeded) == read);
+            let other = read != name && MEANINGFUL.contains(&&*read);
+            if is_argument || heeded || other || read.starts_with("impersonate-") {
+                put(name, value.as_bytes());
+            }
+        }
+        for operation in facts.operations().iter() {
+            if let Some(headers) = operation.arguments.values().get("header") {
+                let mut out = String::new();
+                json::canonical(headers, &mut out);
+                put("headers", out.as_bytes());
             }
         }
         match (meaning.as_deref(), message.body()) {
@@ -93,7 +109,7 @@ impl<B> Held<B> {
                 Some(meaning) => put("json", meaning.as_bytes()),
                 None => put("body", bytes),
             },
-            (None, Body::Stream(_)) => return None,
+            (None, Body::Stream(_) | Body::Opened(..)) => return None,
         }
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         Some(*key.of_parts(&parts).as_bytes())

@@ -81,6 +81,12 @@ pub(super) fn of(
     learned.collect()
 }
 
+/// Whether nobody but the proxy itself has asked whose an id is. That lets nothing pass, so the id is
+/// unknown as well.
+pub(super) fn only_looked_up(owners: &[Owner]) -> bool {
+    owners.iter().all(|owner| owner.learned.as_ref().is_some_and(|learned| learned.looked_up))
+}
+
 /// Whether what was learned is too little for a call to pass without a person.
 pub(super) fn too_little(owners: &[Owner], effect: Effect) -> bool {
     let learned = |owner: &Owner| owner.learned.is_some();

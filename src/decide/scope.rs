@@ -6,7 +6,7 @@
 
 use super::credentials::{credentials, missing};
 use super::opinion::Opinions;
-use super::owners;
+use super::owners::{self, Owner};
 use super::plain::judge_plain;
 use super::{Reason, Target};
 use crate::catalog::{Catalog, Effect, Kind, Reversibility};
@@ -27,7 +27,8 @@ pub(super) fn judge<'a, B>(
     let head = request.message().head();
     let facts = request.facts();
     let mut websocket = false;
-    for operation in facts.operations().iter() {
+    for operation in facts.operations().iter().flat_map(Operation::by_effect) {
+        let operation = &*operation;
         let catalogued = candidates.first().and_then(|(_, resource)| resource.catalog());
         let (judges, all_needed) = match catalogued {
             Some(catalog) => judge_catalogued(operation, head, catalog, candidates, opinions),
@@ -99,6 +100,7 @@ fn judge_catalogued<'a>(
             }
             continue;
         }
+        unknown |= operation.effect == Effect::Read && owners::only_looked_up(&owners);
         if owners::too_little(&owners, operation.effect) {
             held.extend(owners.iter().map(|owner| owner.resource));
         }
@@ -140,9 +142,8 @@ fn judge_catalogued<'a>(
         }
         return (judges, !read);
     }
-    if account {
-        named_owners(operation, head, catalog, candidates, &mut judges, opinions);
-    }
+    let wanting = Wanting { account, unknown };
+    named_owners(operation, wanting, head, catalog, candidates, &mut judges, opinions);
     if account && read {
         account_read(operation, head, candidates, opinions);
     } else if account {
@@ -174,9 +175,21 @@ fn judge_catalogued<'a>(
     (judges, !read)
 }
 
-/// Where a deciding id is left out, an id that only names has an owner all the same.
+/// What a call lacks among the ids that decide.
+#[derive(Clone, Copy)]
+struct Wanting {
+    /// One that it leaves out.
+    account: bool,
+    /// One that nobody owns.
+    unknown: bool,
+}
+
+/// Where a deciding id is left out, an id that only names has an owner all the same; where nobody owns
+/// one, if it is declared. Elsewhere only if its kind is confined too, and none of those who declare it
+/// judges already: a thing of theirs is named in a call on somebody else's.
 fn named_owners<'a>(
     operation: &Operation,
+    wanting: Wanting,
     head: &Head,
     catalog: &Arc<Catalog>,
     candidates: &[Candidate<'a>],
@@ -184,10 +197,15 @@ fn named_owners<'a>(
     opinions: &mut Opinions<'a>,
 ) {
     for identity in &operation.names {
-        if identity.kind.is_none() {
+        let Some(kind) = &identity.kind else { continue };
+        let owners = owners::of(identity, head, catalog, opinions.context);
+        let declared = owners.iter().all(|owner| owner.learned.is_none());
+        let judged = |owner: &Owner| judges.iter().any(|(ix, _)| *ix == owner.resource);
+        let elsewhere = catalog.confined.contains(&**kind) && !owners.iter().any(judged);
+        if !(wanting.account || declared && (wanting.unknown || elsewhere)) {
             continue;
         }
-        for owner in owners::of(identity, head, catalog, opinions.context) {
+        for owner in owners {
             let ix = owner.resource;
             match candidates.iter().find(|(candidate, _)| *candidate == ix) {
                 Some(judge) if judges.iter().all(|(known, _)| *known != ix) => {

@@ -2,9 +2,11 @@
 
 mod conditions;
 mod digests;
+mod effects;
 mod evasions;
 mod learned;
 mod properties;
+mod reaching;
 
 use super::*;
 use crate::explain::{Explained, explain};

@@ -30,6 +30,7 @@ impl RequestBody {
             Body::Empty => Self::Whole(None),
             Body::Whole(bytes) => Self::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
             Body::Stream(coming) => Self::Stream(coming),
+            Body::Opened(first, coming) => Self::Stream(coming.with_first(first)),
         }
     }
 

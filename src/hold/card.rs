@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 pub struct CardOperation {
     /// In the API's own terms.
     pub name: String,
-    /// What it does.
+    /// What it does; where it does several things, the gravest first.
     pub effect: String,
     /// Whether that can be undone.
     pub reversibility: String,
@@ -107,7 +107,7 @@ impl Card {
                 .into_iter()
                 .map(|operation| CardOperation {
                     name: operation.name.to_string(),
-                    effect: operation.effect.as_str().to_owned(),
+                    effect: operation.effects(),
                     reversibility: operation.reversibility.as_str().to_owned(),
                     window: operation.window.clone(),
                     note: operation.note.clone(),

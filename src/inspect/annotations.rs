@@ -4,7 +4,8 @@
 //! what it likes of its own tools, so a hint makes an effect graver and never milder. What does not
 //! parse says nothing.
 
-use crate::catalog::Effect;
+use super::Operation;
+use crate::catalog::{Effect, Reversibility};
 use crate::message::json;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -34,6 +35,17 @@ impl Hints {
         }
     }
 
+    /// A call of such a tool by what its server says.
+    pub(super) fn raised(self, operation: &Operation) -> Operation {
+        let effect = self.raise(operation.effect);
+        let reversibility = if effect == Effect::Destructive && effect != operation.effect {
+            Reversibility::Irreversible
+        } else {
+            operation.reversibility
+        };
+        Operation { effect, reversibility, ..operation.clone() }
+    }
+
     fn of(annotations: &Map<String, Value>) -> Self {
         let says = |name: &str, what: bool| annotations.get(name) == Some(&Value::Bool(what));
         let destroys = says("destructiveHint", true);
@@ -41,7 +53,8 @@ impl Hints {
     }
 
     /// The graver of two, where a tool is listed twice.
-    const fn or(self, other: Self) -> Self {
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
         Self { destroys: self.destroys || other.destroys, changes: self.changes || other.changes }
     }
 }

@@ -9,6 +9,7 @@ mod endpoint;
 mod ids;
 mod objects;
 mod query;
+mod statement;
 mod storage;
 mod table;
 #[cfg(test)]

@@ -170,6 +170,12 @@ fn is_parameter(name: &str) -> bool {
     })
 }
 
+/// Whether a value only turns something on or off, as in `show_secrets=true`: no credential is one.
+fn is_switch(value: &str) -> bool {
+    const SWITCHES: &[&str] = &["true", "false", "yes", "no", "on", "off", "1", "0"];
+    SWITCHES.iter().any(|switch| switch.eq_ignore_ascii_case(value))
+}
+
 /// What most requests carry, so that they are told apart by a comparison or two.
 fn is_common(name: &str) -> bool {
     matches!(
@@ -210,7 +216,8 @@ pub fn presented(head: &Head, key: &FingerprintKey) -> Vec<Presented> {
         }
     }
     for (name, value) in head.query().pairs() {
-        if !value.is_empty() && (is_parameter(name) || has_form(value.as_bytes())) {
+        let carries = is_parameter(name) && !is_switch(value);
+        if !value.is_empty() && (carries || has_form(value.as_bytes())) {
             let slot = format!("query {}", name.to_ascii_lowercase());
             read(&slot, value.as_bytes(), key, &mut found);
         }
@@ -577,6 +584,9 @@ mod tests {
             "PASSWD",
         ] {
             assert_eq!(count(&format!("/?{query}=abc"), "accept", "*/*"), 1, "{query}");
+        }
+        for query in ["show_secrets=true", "show_secrets=0", "token=False"] {
+            assert_eq!(count(&format!("/?{query}"), "accept", "*/*"), 0, "{query}");
         }
         for query in ["pageToken", "next_token", "continuation-token", "q", "monkey", "keyword"] {
             assert_eq!(count(&format!("/?{query}=abc"), "accept", "*/*"), 0, "{query}");

@@ -34,7 +34,6 @@ const OF_ONE_TRY: &[&str] = &[
     "progressToken",
     "traceparent",
     "tracestate",
-    "baggage",
     "claudecode/toolUseId",
     VERSION_KEY,
     "io.modelcontextprotocol/clientInfo",
@@ -110,21 +109,31 @@ pub(super) fn takes(head: &Head, catalog: &Catalog) -> Option<Shape> {
 /// Whether a path takes JSON-RPC. Behind any other may stand a program that does not read the body,
 /// and does what the path says.
 fn is_endpoint(head: &Head, catalog: &Catalog) -> bool {
-    const WORDS: &[&str] = &["mcp", "sse", "message", "messages", "rpc", "jsonrpc", "json-rpc"];
     let segments = head.path().segments();
     if catalog.endpoints.iter().next().is_some() {
         let path: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
         return !catalog.endpoints.matches(&path).is_empty();
     }
-    let query = head.query().pairs();
-    if query.iter().any(|(name, value)| rest::is_destructive_parameter(name, value))
-        || segments.iter().any(|segment| rest::is_destructive_word(segment))
-    {
+    if segments.iter().any(|segment| rest::is_destructive_word(segment)) {
         return false;
     }
-    head.target().host().as_str().split('.').any(|label| label == "mcp")
-        || segments.iter().all(|segment| segment.is_empty())
-        || segments.iter().any(|segment| WORDS.contains(&&**segment))
+    let query = head.query().pairs();
+    let posted = *head.method() == Method::POST;
+    // The older transport reads on one path, and is written to on another.
+    let in_session = || match query {
+        [] => true,
+        [(name, value)] => {
+            let slot = format!("query {}", name.to_ascii_lowercase());
+            posted && is_session(&slot) && !rest::is_destructive_parameter(name, value)
+        }
+        _ => false,
+    };
+    match segments.iter().rfind(|segment| !segment.is_empty()).map(|segment| &**segment) {
+        None | Some("mcp" | "rpc" | "jsonrpc" | "json-rpc") => query.is_empty(),
+        Some("sse") => *head.method() != Method::DELETE && in_session(),
+        Some("message" | "messages") => posted && in_session(),
+        Some(_) => false,
+    }
 }
 
 /// Whether a slot carries the session that the server handed out. Servers must not take it for proof
@@ -135,7 +144,7 @@ pub(super) fn is_session(slot: &str) -> bool {
 
 impl Shape {
     fn of(head: &Head) -> Option<Self> {
-        if head.is_upgrade() {
+        if head.is_upgrade() || has_call(head) {
             return None;
         }
         match *head.method() {
@@ -146,8 +155,11 @@ impl Shape {
                 });
                 (!form).then_some(Self::Messages)
             }
-            Method::GET => (takes_events(head) && !has_call(head)).then_some(Self::Stream),
-            Method::DELETE => head.headers().contains_key("mcp-session-id").then_some(Self::End),
+            Method::GET => takes_events(head).then_some(Self::Stream),
+            Method::DELETE => {
+                let ends = head.headers().contains_key("mcp-session-id");
+                (ends && head.query().pairs().is_empty()).then_some(Self::End)
+            }
             _ => None,
         }
     }
@@ -284,6 +296,9 @@ impl<'a> Message<'a> {
         if params.is_some_and(|params| !(params.is_object() || params.is_array())) {
             return refused("`params` is neither an object nor an array");
         }
+        if params.and_then(Value::as_object).is_some_and(|params| has_alike(method, params)) {
+            return refused("a member of `params` differs from another name only in its letters");
+        }
         let mut tool = None;
         if method == "tools/call" {
             let Some(Value::Object(params)) = params else {
@@ -335,6 +350,24 @@ impl<'a> Message<'a> {
             }
         }
     }
+}
+
+/// Whether a member may be taken for another, as parsers do that tell no case of letters apart, and let
+/// the last one count.
+fn has_alike(method: &str, params: &Map<String, Value>) -> bool {
+    let known: &[&str] = match method {
+        "tools/call" => &["name", "arguments", "task"],
+        "prompts/get" => &["name", "arguments"],
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => &["uri"],
+        "tasks/get" | "tasks/result" | "tasks/update" | "tasks/cancel" => &["taskId"],
+        _ => &[],
+    };
+    let known = known.iter().chain(&["_meta"]).copied();
+    let is_other =
+        |name: &str| known.clone().any(|known| known != name && json::is_alike(known, name));
+    let mut seen = HashSet::new();
+    let mut folded = params.keys().map(|name| json::folded(name));
+    params.keys().any(|name| is_other(name)) || folded.any(|name| !seen.insert(name))
 }
 
 /// Arguments by name. Those that have none stand under one of their own.

@@ -73,9 +73,16 @@ pub(super) fn read(
     catalog: &Catalog,
 ) -> Result<Vec<Operation>, Unreadable> {
     let operation = |call: Call| {
+        let whom = call.arguments.get("as").and_then(Value::as_str).map(str::to_owned);
         let read = Arguments::new(call.arguments);
         let arguments = call.unread.into_iter().fold(read, Arguments::without);
-        Operation::named(Arc::from(call.name), arguments, catalog)
+        let mut operation = Operation::named(Arc::from(call.name), arguments, catalog);
+        if let Some(whom) = whom {
+            // Whoever approves it is to see as whom.
+            let note = operation.note.take().unwrap_or_default();
+            operation.note = Some(format!("{note}: {whom}"));
+        }
+        operation
     };
     Ok(calls(head, bytes)?.into_iter().map(operation).collect())
 }
@@ -298,9 +305,14 @@ fn is_dry_run(named: &Named<'_>, head: &Head, carried: &Carried) -> bool {
 
 /// Acting as somebody else is a call of its own, in the terms of Kubernetes' authorization.
 fn impersonation(head: &Head) -> Option<Call> {
-    let acts = head.headers().keys().any(|name| name.as_str().starts_with("impersonate-"));
-    let arguments = [("verb", "impersonate"), ("group", ""), ("resource", "users")];
-    acts.then(|| Call {
+    let whom = head.headers().iter().filter_map(|(name, value)| {
+        let what = name.as_str().strip_prefix("impersonate-")?;
+        Some(format!("{what} {}", String::from_utf8_lossy(value.as_bytes())))
+    });
+    let whom: Vec<String> = whom.collect();
+    let told = whom.join(", ");
+    let arguments = [("verb", "impersonate"), ("group", ""), ("resource", "users"), ("as", &told)];
+    (!whom.is_empty()).then(|| Call {
         name: "impersonate users".to_owned(),
         arguments: arguments
             .into_iter()

@@ -3,12 +3,13 @@
 //! Takes a call with its arguments and what the catalog says of it; returns [`Operation`]. An
 //! operation the catalog does not have is `unknown`, and every string in it may be an id.
 
-use super::graphql::Call;
+use super::graphql::{Call, Nested};
 use crate::catalog::condition::Pattern;
 use crate::catalog::{
-    Arguments, Catalog, Clause, Effect, Identifier, OperationSpec, Reversibility,
+    Arguments, Catalog, Clause, Effect, Identifier, Learns, OperationSpec, Reveal, Reversibility,
 };
 use serde_json::Value;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// An id in a request.
@@ -25,8 +26,10 @@ pub struct Identity {
 pub struct Operation {
     /// In the API's own terms, as in `mutation volumeDelete` or `DELETE /volumes/7`.
     pub name: Arc<str>,
-    /// What it does.
+    /// What it does; the gravest of its effects.
     pub effect: Effect,
+    /// What it does besides. Each effect is judged, for none stands for another.
+    pub also: Vec<Effect>,
     /// Whether that can be undone.
     pub reversibility: Reversibility,
     /// For how long it can be got back, where it is recoverable.
@@ -68,11 +71,15 @@ impl Operation {
             account |= found.is_empty();
             decides.extend(identities(identifier, found));
         }
+        for identifier in &spec.reaches {
+            decides.extend(identities(identifier, identifier.find(&arguments)));
+        }
         let names = spec.names.iter();
         let names =
             names.flat_map(|identifier| identities(identifier, identifier.find(&arguments)));
         let mut operation = Self {
             effect: spec.effect,
+            also: Vec::new(),
             reversibility: spec.reversibility,
             window: spec.window.clone(),
             decides,
@@ -87,33 +94,72 @@ impl Operation {
         operation
     }
 
-    /// What depends on arguments. The gravest of the clauses that make it graver stands over all that
-    /// make it milder.
+    /// What depends on arguments: all that makes it graver, or else the first that makes it milder.
     fn depend(&mut self, spec: &OperationSpec, catalog: &Catalog) {
         let by_name = catalog.when.iter().filter(|clause| fits(&clause.names, &self.name));
         let clauses = spec.when.iter().chain(by_name.map(|clause| &clause.clause));
         let base = (spec.effect, spec.reversibility);
         let applying = clauses.filter(|clause| clause.applies(&self.arguments, base.0, base.1));
-        let (graver, milder): (Vec<&Clause>, Vec<&Clause>) =
+        let (mut graver, milder): (Vec<&Clause>, Vec<&Clause>) =
             applying.partition(|clause| clause.is_graver_than(base.0, base.1));
-        let standing = match graver.iter().max_by_key(|clause| clause.gravity(base.0, base.1)) {
-            Some(gravest) => Some(*gravest),
-            None => milder.first().copied(),
-        };
-        let Some(clause) = standing else { return };
-        self.effect = clause.effect.unwrap_or(self.effect);
-        self.reversibility = match (clause.reversibility, clause.effect) {
-            (Some(reversibility), _) => reversibility,
-            // What only reads leaves nothing to undo.
-            (None, Some(Effect::Read)) => Reversibility::Reversible,
-            (None, _) => self.reversibility,
-        };
-        if clause.window.is_some() || self.reversibility != Reversibility::Recoverable {
-            self.window = clause.window.clone();
+        graver.sort_by_key(|clause| clause.gravity(base.0, base.1));
+        for clause in &graver {
+            self.does(clause.effect.unwrap_or(base.0));
+            self.reversibility = self.reversibility.max(clause.reversibility.unwrap_or(base.1));
         }
-        if clause.note.is_some() {
-            self.note = clause.note.clone();
+        let Some(telling) = graver.last().or_else(|| milder.first()).copied() else { return };
+        if graver.is_empty() {
+            self.effect = telling.effect.unwrap_or(self.effect);
+            self.reversibility = match (telling.reversibility, telling.effect) {
+                (Some(reversibility), _) => reversibility,
+                // What only reads leaves nothing to undo.
+                (None, Some(Effect::Read)) => Reversibility::Reversible,
+                (None, _) => self.reversibility,
+            };
         }
+        if telling.window.is_some() || self.reversibility != Reversibility::Recoverable {
+            self.window = telling.window.clone();
+        }
+        if telling.note.is_some() {
+            self.note = telling.note.clone();
+        }
+    }
+
+    /// Adds an effect; the gravest stands first.
+    pub(super) fn does(&mut self, effect: Effect) {
+        if effect == self.effect || self.also.contains(&effect) {
+            return;
+        }
+        let before = self.effect;
+        let milder = if effect.severity() >= before.severity() {
+            self.effect = effect;
+            before
+        } else {
+            effect
+        };
+        // That it reads as well says nothing.
+        if milder != Effect::Read {
+            self.also.push(milder);
+        }
+    }
+
+    /// Whether it has an effect.
+    pub fn has(&self, effect: Effect) -> bool {
+        self.effect == effect || self.also.contains(&effect)
+    }
+
+    /// Its effects as they are told, the gravest first: `destructive, credential`.
+    pub fn effects(&self) -> String {
+        let also = self.also.iter().map(|effect| effect.as_str());
+        std::iter::once(self.effect.as_str()).chain(also).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The same call for each of its effects by itself.
+    pub fn by_effect(&self) -> impl Iterator<Item = Cow<'_, Self>> {
+        let other = |effect: &Effect| {
+            Cow::Owned(Self { effect: *effect, also: Vec::new(), ..self.clone() })
+        };
+        std::iter::once(Cow::Borrowed(self)).chain(self.also.iter().map(other))
     }
 
     /// One that no catalog has; every text in it may be an id.
@@ -125,6 +171,7 @@ impl Operation {
         Self {
             name,
             effect: Effect::Unknown,
+            also: Vec::new(),
             reversibility: Reversibility::Irreversible,
             window: None,
             decides: strings.into_iter().map(|value| Identity { kind: None, value }).collect(),
@@ -163,6 +210,7 @@ fn identities(identifier: &Identifier, values: Vec<String>) -> impl Iterator<Ite
 /// The operation of a GraphQL root field.
 pub(super) fn of_call(call: Call, catalog: &Catalog) -> Operation {
     let revealed = reveals(&call, catalog);
+    let elsewhere = revealed.contains(&Where::Elsewhere);
     let name: Arc<str> = Arc::from(format!("{} {}", call.kind, call.field));
     // Introspection says what the schema is, and acts on nothing.
     let introspects = matches!(call.field.as_str(), "__schema" | "__type" | "__typename");
@@ -171,32 +219,73 @@ pub(super) fn of_call(call: Call, catalog: &Catalog) -> Operation {
     } else {
         Operation::named(name, Arguments::new(call.arguments), catalog)
     };
-    if revealed && matches!(operation.effect, Effect::Read | Effect::Write) {
-        operation.effect = Effect::Credential;
-        operation.note = Some("a nested field reveals secrets".to_owned());
+    if !revealed.is_empty() {
+        if matches!(operation.effect, Effect::Read | Effect::Write) {
+            operation.note = Some("a nested field reveals secrets".to_owned());
+        }
+        operation.does(Effect::Credential);
+        // Below a thing that owns others the secrets may be those of any of them.
+        operation.account |= elsewhere;
     }
     operation
 }
 
-/// Whether a nested field of a call reveals secrets.
-fn reveals(call: &Call, catalog: &Catalog) -> bool {
-    let reveals = catalog.graphql.iter().flat_map(|graphql| &graphql.reveals);
-    reveals.into_iter().any(|reveal| {
-        call.nested.iter().any(|nested| {
-            *nested.field == *reveal.field
-                && reveal.below.as_ref().is_none_or(|below| {
-                    nested.ancestors.iter().any(|ancestor| **ancestor == **below)
-                        || call.field == **below
-                })
-                && reveal.when.as_ref().is_none_or(|argument| {
-                    // Anything but a plain false may be true.
-                    !matches!(
-                        nested.arguments.get(&**argument),
-                        None | Some(Value::Bool(false) | Value::Null)
-                    )
-                })
+/// Whose secrets a nested field reveals.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Where {
+    /// Those of the thing that the call is about.
+    Here,
+    /// Those of another thing that the selection leads to.
+    Elsewhere,
+}
+
+/// The secrets that nested fields of a call reveal.
+fn reveals(call: &Call, catalog: &Catalog) -> Vec<Where> {
+    let Some(graphql) = &catalog.graphql else { return Vec::new() };
+    let is = |reveal: &Reveal, nested: &Nested| {
+        *nested.field == *reveal.field
+            && reveal.below.as_ref().is_none_or(|below| {
+                nested.ancestors.iter().any(|ancestor| **ancestor == **below)
+                    || call.field == **below
+            })
+            && reveal.when.as_ref().is_none_or(|argument| {
+                // Anything but a plain false may be true.
+                !matches!(
+                    nested.arguments.get(&**argument),
+                    None | Some(Value::Bool(false) | Value::Null)
+                )
+            })
+    };
+    let revealing =
+        call.nested.iter().filter(|nested| graphql.reveals.iter().any(|reveal| is(reveal, nested)));
+    let learns = graphql.learns.as_deref();
+    revealing
+        .map(|nested| match learns {
+            Some(learns) if leads_elsewhere(call, nested, learns) => Where::Elsewhere,
+            _ => Where::Here,
         })
-    })
+        .collect()
+}
+
+/// Whether the way from a call's own thing to a nested field leads over one that owns others.
+fn leads_elsewhere(call: &Call, nested: &Nested, learns: &Learns) -> bool {
+    let root = match call.kind {
+        "query" => "Query",
+        "mutation" => "Mutation",
+        _ => "Subscription",
+    };
+    let root = learns.schema.of(root).and_then(|root| root.field(&call.field));
+    let Some(mut at) = root.and_then(|field| learns.schema.of(field.named())) else { return true };
+    for name in &nested.ancestors {
+        // What the schema cannot say leads anywhere.
+        let Some(field) = at.field(name) else { return true };
+        let Some(next) = learns.schema.of(field.named()) else { return true };
+        if learns.owns(next.name) {
+            return true;
+        }
+        at = next;
+    }
+    false
 }
 
 fn collect_strings(value: &Value, strings: &mut Vec<String>) {

@@ -7,6 +7,7 @@ use super::Unreadable;
 use super::credential::shown_path;
 use super::operation::Operation;
 use crate::catalog::{Arguments, Catalog, Effect, RestEntry, Reversibility};
+use crate::message::headers::as_variable;
 use crate::message::{Body, Head, Message, json, path};
 use crate::policy::path::{Segment, Template, bare, bare_path};
 use http::Method;
@@ -129,11 +130,11 @@ struct Match<'c, 'p> {
 /// path is another's in a spelling that many servers take for the same, the graver of the two stands:
 /// `/secrets/` is no way past what is said of `/secrets` under a wildcard.
 fn entry<'c, 'p>(head: &Head, path: Vec<&'p str>, catalog: &'c Catalog) -> Option<Match<'c, 'p>> {
-    let exact = most_telling(head, catalog.rest.matches(&path))?;
+    let exact = most_telling(head, catalog.rest.matches(&path), false)?;
     // An encoded slash is one to many servers.
     let split: Vec<&str> = path.iter().flat_map(|segment| segment.split('/')).collect();
     let bare = bare_path(&split);
-    let loose = most_telling(head, catalog.rest.matches_loosely(&bare))
+    let loose = most_telling(head, catalog.rest.matches_loosely(&bare), true)
         .filter(|(_, loose)| gravity(loose) > gravity(exact.1));
     let ((template, entry), path) = match loose {
         Some(loose) => (loose, bare),
@@ -150,14 +151,20 @@ fn gravity(entry: &RestEntry) -> (u8, Reversibility) {
 fn most_telling<'c>(
     head: &Head,
     matching: Vec<&'c (Template, RestEntry)>,
+    loosely: bool,
 ) -> Option<(&'c Template, &'c RestEntry)> {
     let method = if *head.method() == Method::HEAD { &Method::GET } else { head.method() };
     let host = head.target().host().as_str();
+    let pairs = head.query().pairs();
+    let same = |one: &str, other: &str| {
+        one == other || (loosely && one.trim().eq_ignore_ascii_case(other))
+    };
     let stands = |(key, value): &(String, Option<String>)| {
-        head.query()
-            .pairs()
-            .iter()
-            .any(|(name, given)| name == key && value.as_ref().is_none_or(|value| value == given))
+        let is = |name: &str, given: &str| {
+            same(name, key) && value.as_ref().is_none_or(|value| same(given, value))
+        };
+        pairs.iter().any(|(name, given)| is(name, given))
+            || (loosely && other_names(pairs).any(|name| same(&name, key)))
     };
     let fits = |entry: &RestEntry| {
         entry.method.as_ref().is_none_or(|wanted| wanted == method)
@@ -190,9 +197,7 @@ fn arguments(
         values.insert("query".to_owned(), Value::Object(fields(head.query().pairs())));
     }
     let headers = entry.headers.iter().filter_map(|name| {
-        let values = head.headers().get_all(&**name).iter();
-        let values: Vec<Value> =
-            values.map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect();
+        let values = header(head, name);
         (!values.is_empty()).then(|| (name.to_string(), Value::Array(values)))
     });
     let headers: Map<String, Value> = headers.collect();
@@ -200,6 +205,19 @@ fn arguments(
         values.insert("header".to_owned(), Value::Object(headers));
     }
     with_body(values, body)
+}
+
+/// The values of a header. Where another may be the same to a server, nobody can say which counts.
+pub fn header(head: &Head, name: &str) -> Vec<Value> {
+    let values = head.headers().get_all(name).iter();
+    let said = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into());
+    let variable = as_variable(name);
+    let others = head
+        .headers()
+        .keys()
+        .filter(|other| other.as_str() != name && as_variable(other.as_str()) == variable);
+    // A list of lists is what no place can be read from.
+    said.chain(others.map(|_| Value::Array(Vec::new()))).collect()
 }
 
 /// What a call to a plain resource is called with, for the conditions of a rule.
@@ -218,7 +236,7 @@ pub fn arguments_of_plain<B>(
         Body::Empty => None,
         Body::Whole(_) if head.is_coded() => Some(Value::Null),
         Body::Whole(bytes) => body(head, bytes).unwrap_or(Some(Value::Null)),
-        Body::Stream(_) => Some(Value::Null),
+        Body::Stream(_) | Body::Opened(..) => Some(Value::Null),
     };
     with_body(values, body)
 }
@@ -250,24 +268,52 @@ pub(super) fn body(head: &Head, bytes: &[u8]) -> Result<Option<Value>, Unreadabl
     }
     if kind == super::overriding::FORM {
         let text = std::str::from_utf8(bytes).map_err(|_error| Unreadable::Charset)?;
+        if text.trim_start().starts_with(['{', '[']) {
+            // curl labels JSON as a form, and many servers read it all the same.
+            return Ok(Some(Value::Null));
+        }
         let pairs = path::pairs(text).map_err(|_error| Unreadable::Form)?;
         return Ok(Some(Value::Object(fields(&pairs))));
     }
     Ok(Some(Value::Null))
 }
 
-/// Names with their values, those that stand there several times as a list.
-pub(super) fn fields(pairs: &[(String, String)]) -> Map<String, Value> {
+/// Names with their values, those that stand there several times as a list. Frameworks read `name[]`,
+/// `name[key]` and a name among spaces as that name too: there is something then, and nobody can say
+/// what.
+pub fn fields(pairs: &[(String, String)]) -> Map<String, Value> {
     let mut fields = Map::new();
     for (name, value) in pairs {
-        let value = Value::from(value.as_str());
-        match fields.get_mut(name) {
-            None => drop(fields.insert(name.clone(), value)),
-            Some(Value::Array(values)) => values.push(value),
-            Some(first) => *first = Value::Array(vec![first.take(), value]),
-        }
+        put(&mut fields, name, Value::from(value.as_str()));
+    }
+    for name in other_names(pairs) {
+        // A list of lists is what no place can be read from.
+        put(&mut fields, &name, Value::Array(Vec::new()));
     }
     fields
+}
+
+/// The names as which some framework reads pairs too: cut at a bracket, trimmed, behind a semicolon.
+fn other_names(pairs: &[(String, String)]) -> impl Iterator<Item = String> {
+    pairs.iter().flat_map(|(name, value)| {
+        let bare = name.split('[').next().unwrap_or(name).trim();
+        let bare = (bare != name).then(|| bare.to_owned());
+        let pieces = name.split(';').filter(|_| name.contains(';'));
+        let behind = pieces.chain(value.split(';').skip(1)).map(|pair| {
+            let name = pair.split(['=', '[']).next().unwrap_or(pair);
+            name.trim().to_owned()
+        });
+        bare.into_iter().chain(behind)
+    })
+}
+
+fn put(fields: &mut Map<String, Value>, name: &str, value: Value) {
+    match fields.get_mut(name) {
+        None if value.is_array() => drop(fields.insert(name.to_owned(), Value::Array(vec![value]))),
+        None => drop(fields.insert(name.to_owned(), value)),
+        Some(Value::Array(values)) => values.push(value),
+        Some(first) => *first = Value::Array(vec![first.take(), value]),
+    }
 }
 
 fn literals(template: &Template) -> usize {

@@ -8,6 +8,7 @@ use super::framing::is_token;
 use super::path::overrides_method;
 use super::{Malformed, Target};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use std::borrow::Cow;
 
 /// Hop-by-hop fields (RFC 9110 section 7.6.1), proxy credentials, framing, which is made anew, and
 /// what would change the frames of a WebSocket.
@@ -85,6 +86,17 @@ const FORWARDING: &[&str] = &[
     "x-upstream-https-proxy",
     "x-url-scheme",
 ];
+
+/// A name of a header as servers compare it that hand headers on as variables: `X_Env` and `X.Env` may
+/// be `x-env` to them.
+pub fn as_variable(name: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.chars().all(is_plain) {
+        return Cow::Borrowed(name);
+    }
+    let fold = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    Cow::Owned(name.chars().map(fold).collect())
+}
 
 /// Whether a field forwards; servers that hand names on as variables take `_` for `-`.
 fn is_forwarding(name: &str) -> bool {

@@ -87,6 +87,20 @@ pub fn has_inexact_number(value: &Value) -> bool {
     }
 }
 
+/// Whether some parser takes one name for the other: those that tell no case of letters apart, as
+/// Go's, which folds the long s and the sign of Kelvin as well.
+pub fn is_alike(one: &str, other: &str) -> bool {
+    if one.is_ascii() && other.is_ascii() {
+        return one.eq_ignore_ascii_case(other);
+    }
+    folded(one) == folded(other)
+}
+
+/// A name as such a parser compares it.
+pub fn folded(name: &str) -> String {
+    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
 /// Writes a value with its keys sorted, so that spacing and order make no difference.
 pub fn canonical(value: &Value, out: &mut String) {
     match value {
@@ -117,6 +131,22 @@ pub fn canonical(value: &Value, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_alike_whatever_the_case_of_their_letters() {
+        for (one, other, alike) in [
+            ("name", "name", true),
+            ("name", "NaMe", true),
+            ("arguments", "argument\u{17f}", true),
+            ("key", "\u{212a}EY", true),
+            ("größe", "GRÖSSE", true),
+            ("name", "names", false),
+            ("env", "en\u{1d5b}", false),
+            ("a_b", "a-b", false),
+        ] {
+            assert_eq!(is_alike(one, other), alike, "{one} {other}");
+        }
+    }
 
     /// I-08, I-09, I-11, I-12.
     #[test]

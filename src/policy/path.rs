@@ -304,7 +304,7 @@ impl<T> Index<T> {
         let verb = segment.rsplit_once(':').filter(|(thing, _)| !thing.is_empty());
         let verb = verb.filter(|_| !node.verbs.is_empty()).and_then(|(_, word)| {
             if self.fold_case {
-                node.verbs.get(word.to_ascii_lowercase().as_str())
+                node.verbs.get(bare(word).to_ascii_lowercase().as_str())
             } else {
                 node.verbs.get(word)
             }
@@ -332,6 +332,12 @@ impl<T> Index<T> {
             let literals = node.literals.iter();
             let same = literals.filter(|(literal, _)| literal.eq_ignore_ascii_case(segment));
             open.extend(same.map(|(_, next)| (*next, rest)));
+            if let Some((_, word)) = segment.rsplit_once(':').filter(|(thing, _)| !thing.is_empty())
+            {
+                let verbs = node.verbs.iter();
+                let same = verbs.filter(|(verb, _)| verb.eq_ignore_ascii_case(bare(word)));
+                open.extend(same.map(|(_, next)| (*next, rest)));
+            }
             open.extend(node.any.filter(|_| !segment.is_empty()).map(|next| (next, rest)));
         }
         found
@@ -416,6 +422,37 @@ mod tests {
             assert_eq!(found, ["/a/**", "/a/{x}/Secret"], "{path:?}");
         }
         assert!(index.matches_loosely(&["b"]).is_empty());
+    }
+
+    /// What is done to a thing is no less done in other letters, or before a slash.
+    #[test]
+    fn other_spellings_of_a_word_behind_a_colon_match_loosely() {
+        let mut index = Index::default();
+        for template in ["/models/**", "/models/{m}:predict"] {
+            index.insert(&Template::parse(template).unwrap(), ());
+        }
+        let restricting = {
+            let mut index = Index::folding_case();
+            index.insert(&Template::parse("/models/{m}:predict").unwrap(), ());
+            index
+        };
+        for (segments, fits) in [
+            (&["models", "x:predict"][..], true),
+            (&["models", "x:predict", ""], true),
+            (&["Models", "ns:x:Predict"], true),
+            (&["models", "x:predict."], true),
+            (&["models", "x: predict"], true),
+            (&["models", "x:predicts"], false),
+            (&["models", ":predict"], false),
+            (&["models", "x", "predict"], false),
+        ] {
+            let bare = bare_path(segments);
+            let loose = index.matches_loosely(&bare);
+            let verbs =
+                loose.iter().filter(|(template, ())| template.as_str().ends_with(":predict"));
+            assert_eq!(verbs.count(), usize::from(fits), "{segments:?}");
+            assert_eq!(restricting.matches(&bare).len(), usize::from(fits), "{segments:?}");
+        }
     }
 
     /// B-08.

@@ -7,6 +7,7 @@
 use super::Word;
 use crate::catalog::condition::{Condition, Error, Side, Truth, Written};
 use crate::catalog::{Arguments, At};
+use crate::inspect::rest;
 use crate::message::Head;
 use serde_json::{Map, Value};
 
@@ -61,6 +62,12 @@ impl When {
         self.0.iter().any(|asked| asked.of == Of::Argument && asked.condition.at.first() == "body")
     }
 
+    /// The headers that it asks for, lower case.
+    pub fn headers(&self) -> impl Iterator<Item = &str> {
+        let headers = self.0.iter().filter(|asked| asked.of == Of::Header);
+        headers.map(|asked| asked.condition.at.first())
+    }
+
     /// Whether an entry that says this word applies to a call.
     pub fn applies(&self, word: Word, call: Call<'_>) -> bool {
         match word {
@@ -78,22 +85,16 @@ impl When {
 impl Asked {
     fn holds(&self, call: Call<'_>, side: Side) -> Truth {
         let name = self.condition.at.first();
-        let values: Vec<Value> = match self.of {
+        let values = match self.of {
             Of::Argument => return self.condition.holds(call.arguments, side),
-            Of::Query => {
-                let pairs = call.head.query().pairs().iter();
-                pairs
-                    .filter(|(key, _)| key == name)
-                    .map(|(_, value)| value.as_str().into())
-                    .collect()
-            }
+            Of::Query => rest::fields(call.head.query().pairs()),
             Of::Header => {
-                let values = call.head.headers().get_all(name).iter();
-                values.map(|value| String::from_utf8_lossy(value.as_bytes()).into()).collect()
+                let values = rest::header(call.head, name);
+                let values = if values.is_empty() { Value::Null } else { Value::Array(values) };
+                Map::from_iter([(name.to_owned(), values)])
             }
         };
-        let values = if values.is_empty() { Value::Null } else { Value::Array(values) };
-        let arguments = Arguments::new(Map::from_iter([(name.to_owned(), values)]));
+        let arguments = Arguments::new(values);
         self.condition.holds(&arguments, side)
     }
 }

@@ -6,6 +6,7 @@
 use crate::catalog::Catalog;
 use crate::decide::Reason;
 use crate::forward::{Broken, Coming};
+use crate::inspect::git::Opening;
 use crate::inspect::{self, Need, Objection, Unreadable};
 use crate::listen::Wire;
 use crate::message::{Body, Head, Malformed, Message, Refused, Target};
@@ -89,6 +90,13 @@ pub(super) async fn gather(
         Ok(Need::Nothing) => return Ok((Message::new(head, Body::Stream(coming)), None, None)),
         Ok(Need::Look(watch)) => (Some(watch), head.is_coded()),
         Ok(Need::Whole) => (None, true),
+        Ok(Need::Opening(opening)) => {
+            let room = Box::pin(room(&coming, limits, bodies)).await?;
+            return match Box::pin(open(coming, opening, limits)).await {
+                Ok(body) => Ok((Message::new(head, body), None, Some(room))),
+                Err(objection) => unfit(head, objection, wire.as_ref()),
+            };
+        }
         Err(unreadable) => return Ok((Message::new(head, Body::Empty), Some(unreadable), None)),
     };
     let most = limits.inspect_kib as usize * 1024;
@@ -115,18 +123,21 @@ pub(super) async fn gather(
             let body = Body::Stream(coming.watched(watch).with_first(first));
             (Message::new(head, body), None, Some(room))
         }
-        Err(objection) => {
-            if let Some(why) = wire.as_ref().and_then(Wire::irregular) {
-                let mut refusal = formless(&why.clone().into());
-                refusal.unread = true;
-                return Err(refusal);
-            }
-            let Objection::Unreadable(unreadable) = objection else {
-                return Err(objected(objection));
-            };
-            (Message::new(head, Body::Empty), Some(unreadable), None)
-        }
+        Err(objection) => return unfit(head, objection, wire.as_ref()),
     })
+}
+
+/// A message whose body was not read, or its refusal.
+fn unfit(head: Box<Head>, objection: Objection, wire: Option<&Wire>) -> Result<Gathered, Refusal> {
+    if let Some(why) = wire.and_then(Wire::irregular) {
+        let mut refusal = formless(&why.clone().into());
+        refusal.unread = true;
+        return Err(refusal);
+    }
+    let Objection::Unreadable(unreadable) = objection else {
+        return Err(objected(objection));
+    };
+    Ok((Message::new(head, Body::Empty), Some(unreadable), None))
 }
 
 /// The refusal of a body that was looked through.
@@ -171,6 +182,40 @@ pub(super) async fn whole(mut body: Coming, limits: &Limits) -> Result<Bytes, Ob
     }
 }
 
+/// Reads a body whose beginning is judged: whole if it fits, else no more than the inspection limit,
+/// in bounded time. A client that has sent all of it understands a refusal best.
+async fn open(
+    mut body: Coming,
+    mut opening: Opening,
+    limits: &Limits,
+) -> Result<Body<Coming>, Objection> {
+    let most = limits.inspect_kib as usize * 1024;
+    let until = tokio::time::Instant::now() + limits.body;
+    let mut first = BytesMut::new();
+    let mut complete = false;
+    let missing = loop {
+        let Ok(frame) = tokio::time::timeout_at(until, body.frame()).await else {
+            break Unreadable::Truncated;
+        };
+        let Some(frame) = frame else { return Ok(Body::Whole(first.freeze())) };
+        let Ok(data) = frame.map_err(|broken| unreadable(&broken))?.into_data() else { continue };
+        first.extend_from_slice(&data);
+        complete = complete || opening.is_complete(&first);
+        if first.len() > most {
+            break Unreadable::Oversize;
+        }
+    };
+    if complete { Ok(Body::Opened(first.freeze(), body)) } else { Err(missing.into()) }
+}
+
+/// Why a body that broke off cannot be read.
+fn unreadable(broken: &Broken) -> Objection {
+    match broken {
+        Broken::Client(_) | Broken::Stalled(_) => Unreadable::Truncated.into(),
+        Broken::Objection(objection) => *objection,
+    }
+}
+
 /// What was read of a body.
 enum Read {
     All(Bytes),
@@ -193,11 +238,7 @@ async fn collect(body: &mut Coming, most: usize) -> Result<Read, Objection> {
     let mut rest = BytesMut::new();
     let mut all = true;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|broken| match broken {
-            Broken::Client(_) | Broken::Stalled(_) => Unreadable::Truncated.into(),
-            Broken::Objection(objection) => objection,
-        })?;
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.map_err(|broken| unreadable(&broken))?.into_data() else { continue };
         // Most bodies come in one piece, which is then not copied.
         if first.is_empty() {
             first = data;

@@ -7,11 +7,11 @@
 
 use super::{Caller, Proxy};
 use crate::audit::{Entry, Kind, NotRecorded, Text};
-use crate::catalog::Effect;
+use crate::catalog::{self, Effect};
 use crate::decide::{Permit, Ruling};
 use crate::forward::{Coming, Watch};
 use crate::inspect::graphql::Expected;
-use crate::inspect::{Identity, answer};
+use crate::inspect::{Identity, annotations, answer};
 use crate::inventory::{Lesson, keeper};
 use crate::message::coding;
 use crate::policy::Policy;
@@ -35,18 +35,29 @@ const PIECE_KIB: u32 = 64;
 pub(super) struct Asked {
     proxy: Arc<Proxy>,
     state: Arc<AgentState>,
-    expected: Arc<Expected>,
-    service: Arc<str>,
-    operation: Arc<str>,
-    request_id: Arc<str>,
     host: Arc<str>,
-    /// The moment it was asked for, among writes.
-    moment: u64,
+    of: Of,
+}
+
+/// What an answer may teach.
+enum Of {
+    /// What belongs to what.
+    Things {
+        expected: Arc<Expected>,
+        service: Arc<str>,
+        operation: Arc<str>,
+        request_id: Arc<str>,
+        /// The moment it was asked for, among writes.
+        moment: u64,
+    },
+    /// What a server says of its tools.
+    Tools,
 }
 
 /// An answer that is read while it passes.
 struct Reader {
     asked: Asked,
+    is_stream: bool,
     codings: Option<String>,
     bytes: Vec<u8>,
     room: Option<OwnedSemaphorePermit>,
@@ -76,22 +87,23 @@ impl Proxy {
         policy: &Policy,
         exchange: &Exchange,
     ) -> Option<Asked> {
-        let expected = permit.expected()?.clone();
         let catalog = Self::catalog(policy, &caller.state.name, &caller.target)?;
-        // Where the policy says what the hosts are, two of them may call different things the same.
-        if catalog.has_declared_hosts() || caller.target.is_cleartext() {
-            return None;
-        }
-        Some(Asked {
-            proxy: self.clone(),
-            state: caller.state.clone(),
-            expected,
-            service: catalog.service.clone(),
-            operation: permit.ruling().operation()?.clone(),
-            request_id: exchange.request_id.clone(),
-            host: caller.target.host().shared().clone(),
-            moment: self.inventory.moment(),
-        })
+        let lists = || permit.ruling().operations.iter().any(|one| &*one.name == LIST);
+        let of = match permit.expected() {
+            _ if caller.target.is_cleartext() => return None,
+            None if catalog.kind == catalog::Kind::Mcp && lists() => Of::Tools,
+            // Where the policy says what the hosts are, two of them may call different things the same.
+            Some(expected) if !catalog.has_declared_hosts() => Of::Things {
+                expected: expected.clone(),
+                service: catalog.service.clone(),
+                operation: permit.ruling().operation()?.clone(),
+                request_id: exchange.request_id.clone(),
+                moment: self.inventory.moment(),
+            },
+            _ => return None,
+        };
+        let (proxy, state) = (self.clone(), caller.state.clone());
+        Some(Asked { proxy, state, host: caller.target.host().shared().clone(), of })
     }
 
     /// Forgets what a write touches, before it is sent.
@@ -154,14 +166,16 @@ impl Drop for Touching {
 impl Asked {
     /// The answer has begun; a reader of it, if it may teach anything.
     fn answered<B>(self, response: &Response<B>) -> Option<Box<Reader>> {
-        if response.status() != StatusCode::OK || !is_json(response.headers()) {
+        let headers = response.headers();
+        let is_stream = matches!(self.of, Of::Tools) && is(headers, &[STREAM]);
+        if response.status() != StatusCode::OK || !(is_stream || is(headers, JSON)) {
             return None;
         }
         let codings = match single(response.headers(), &header::CONTENT_ENCODING) {
             Ok(codings) => codings.map(str::to_owned),
             Err(Ambiguous) => return None,
         };
-        Some(Box::new(Reader { asked: self, codings, bytes: Vec::new(), room: None }))
+        Some(Box::new(Reader { asked: self, is_stream, codings, bytes: Vec::new(), room: None }))
     }
 }
 
@@ -190,14 +204,18 @@ impl Reader {
 
     /// All of it is there.
     fn learn(self) {
-        let Asked { proxy, state, expected, service, operation, request_id, host, moment } =
-            self.asked;
+        let Asked { proxy, state, host, of } = self.asked;
         let body = Bytes::from(self.bytes);
         let body = match &self.codings {
             None => Ok(body),
             Some(codings) => coding::decode(codings, &body, LONGEST),
         };
         let Ok(body) = body else { return };
+        let Of::Things { expected, service, operation, request_id, moment } = of else {
+            let kind = if self.is_stream { STREAM } else { "application/json" };
+            proxy.tools.said(&host, annotations::of_answer(kind, &body));
+            return;
+        };
         let taught = answer::taught(&body, &expected);
         if taught.is_empty() {
             return;
@@ -266,13 +284,18 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
     }
 }
 
-/// Whether an answer says that it is JSON in UTF-8.
-fn is_json(headers: &HeaderMap) -> bool {
+const JSON: &[&str] = &["application/json", "application/graphql-response+json"];
+const STREAM: &str = "text/event-stream";
+
+/// What a client of a server of tools asks first.
+const LIST: &str = "tools/list";
+
+/// Whether an answer says that it is of one of these kinds, in UTF-8.
+fn is(headers: &HeaderMap, kinds: &[&str]) -> bool {
     let Ok(Some(kind)) = single(headers, &header::CONTENT_TYPE) else { return false };
     let mut parts = kind.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default();
-    let known = ["application/json", "application/graphql-response+json"];
-    known.iter().any(|known| media.eq_ignore_ascii_case(known))
+    kinds.iter().any(|known| media.eq_ignore_ascii_case(known))
         && parts.all(|parameter| {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             !name.trim().eq_ignore_ascii_case("charset")
@@ -302,7 +325,7 @@ mod tests {
             for value in values {
                 headers.append(header::CONTENT_TYPE, value.parse().unwrap());
             }
-            assert_eq!(is_json(&headers), read, "{values:?}");
+            assert_eq!(is(&headers, JSON), read, "{values:?}");
         }
     }
 }

@@ -131,3 +131,88 @@ fn a_condition_that_asks_nothing_is_a_load_error() {
         assert!(report.to_string().contains(why), "{when}: {report}");
     }
 }
+
+/// Servers that hand headers on as variables take several names for one.
+#[test]
+fn a_header_in_another_spelling_is_nothing_certain() {
+    let rules = |word: &str| {
+        format!(
+            "      - allow: PUT /h\n      - {word}: POST /h\n        when: [{{ header: X-Env, is: staging }}]\n"
+        )
+    };
+    let allowing = plain(&rules("allow"));
+    let denying = plain(&rules("deny").replace("allow: PUT", "allow: POST"));
+    let with = |headers: &str| format!("POST {API}/h\n{headers}\n");
+    let table = [
+        ("X-Env: staging\n", true, true),
+        ("X-Env: production\n", false, false),
+        ("X-Other: staging\nX-Env: production\n", false, false),
+        ("X-Env: staging\nX-Environment: production\n", true, true),
+        ("X-Env: staging\nX_Env: production\n", false, true),
+        ("X-Env: staging\nX_Env: staging\n", false, true),
+        ("X_Env: staging\n", false, true),
+        ("X-Env: production\nX.Env: staging\n", false, true),
+    ];
+    for (headers, allowed, denied) in table {
+        let word = if allowed { (Word::Allow, "") } else { (Word::Deny, "scope_violation") };
+        expect(&allowing, &[(with(headers), word.0, word.1)]);
+        let word = if denied { (Word::Deny, "scope_violation") } else { (Word::Allow, "") };
+        expect(&denying, &[(with(headers), word.0, word.1)]);
+    }
+}
+
+/// A member in other letters may be the one that counts.
+#[test]
+fn an_argument_of_a_tool_in_other_letters_evades_no_condition() {
+    let tools = |lists: &str| {
+        policy(|text| {
+            text.replacen("resources: [", "resources: [tools, ", 1).replacen(
+                "\nresources:\n",
+                &format!("\nresources:\n  tools:\n    service: mcp\n    hosts: [mcp.example.com]\n    credentials: none\n    {lists}\n"),
+                1,
+            )
+        })
+    };
+    let of = |arguments: &str| {
+        format!(
+            "POST https://mcp.example.com/mcp\nContent-Type: application/json\n\n{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{{\"name\":\"run\",\"arguments\":{arguments}}}}}"
+        )
+    };
+    let allowing = tools(
+        "allow: [{ operation: tools/call run, when: [{ argument: env, is: staging }] }]\n    hold: [unknown]",
+    );
+    let denying = tools(
+        "allow: [tools/call run]\n    deny: [{ operation: tools/call run, when: [{ argument: env, is: production }] }]",
+    );
+    let anywhere = tools(
+        "allow: [tools/call run]\n    deny: [{ operation: tools/call run, when: [{ argument: in, anywhere: { key: env, is: production } }] }]",
+    );
+    expect(
+        &allowing,
+        &[
+            (of(r#"{"env":"staging"}"#), Word::Allow, ""),
+            (of(r#"{"env":"staging","Env":"production"}"#), Word::Hold, "unknown_operation"),
+            (of(r#"{"Env":"production","env":"staging"}"#), Word::Hold, "unknown_operation"),
+            (of(r#"{"Env":"staging"}"#), Word::Hold, "unknown_operation"),
+        ],
+    );
+    let denied = |arguments: &str| (of(arguments), Word::Deny, "unknown_operation");
+    expect(
+        &denying,
+        &[
+            (of(r#"{"env":"staging"}"#), Word::Allow, ""),
+            denied(r#"{"env":"production"}"#),
+            denied(r#"{"ENV":"production"}"#),
+            denied(r#"{"env":"staging","Env":"production"}"#),
+        ],
+    );
+    expect(
+        &anywhere,
+        &[
+            (of(r#"{"in":[{"env":"staging"}]}"#), Word::Allow, ""),
+            denied(r#"{"in":[{"Env":"production"}]}"#),
+            denied(r#"{"In":[{"env":"production"}]}"#),
+            denied(r#"{"in":[{"env":"staging","eNv":"production"}]}"#),
+        ],
+    );
+}

@@ -15,12 +15,33 @@ const STAGING_VOLUME: &str = "dddddddd-0000-4000-8000-000000000001";
 
 /// The digest of a call that is held.
 fn digest(method: &Method, host: &str, path: &str, body: &str) -> [u8; 32] {
+    with_headers(method, host, path, &[], body)
+}
+
+fn with_headers(
+    method: &Method,
+    host: &str,
+    path: &str,
+    more: &[(&'static str, &'static str)],
+    body: &str,
+) -> [u8; 32] {
     static POLICY: std::sync::OnceLock<Policy> = std::sync::OnceLock::new();
-    let policy = POLICY.get_or_init(|| policy(|text| text));
+    let rule = "      - hold: POST /h\n        when: [{ header: X-Env, in: [qa, production] }]\n";
+    let tools = "  tools:\n    service: mcp\n    hosts: [mcp.example.com]\n    credentials: none\n    hold: [unknown]\n";
+    let policy = POLICY.get_or_init(|| {
+        policy(|text| {
+            text.replacen("      - allow: POST /deployments\n", rule, 1)
+                .replacen("resources: [", "resources: [tools, ", 1)
+                .replacen("\nresources:\n", &format!("\nresources:\n{tools}"), 1)
+        })
+    });
     let target = Destination::new(Host::parse(host).unwrap(), 443, false);
     let mut headers = HeaderMap::new();
     headers.insert("host", host.parse().unwrap());
     headers.insert("content-type", "application/json".parse().unwrap());
+    for (name, value) in more {
+        headers.append(*name, value.parse().unwrap());
+    }
     let head = Head::read(method.clone(), &Uri::try_from(path).unwrap(), headers, target).unwrap();
     let (_, agent) = policy.agent("staging-fixer").unwrap();
     let candidates = policy.candidates(agent, head.target());
@@ -210,4 +231,34 @@ fn the_same_words_cut_otherwise_are_another_call() {
     nested.insert("x".to_owned(), json!("1"));
     assert_ne!(of_json("{\"x\": \"1\"}"), of_json("{\"x\": 1}"));
     assert_eq!(of_json("{\"x\": \"1\"}"), of_json(&Value::Object(nested).to_string()));
+}
+
+#[test]
+fn headers_that_a_rule_or_a_server_heeds_belong_to_a_call() {
+    type Headers = &'static [(&'static str, &'static str)];
+    let rule = |headers: Headers| with_headers(&Method::POST, API, "/h", headers, "{}");
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"wipe"}}"#;
+    let tool =
+        |headers: Headers| with_headers(&Method::POST, "mcp.example.com", "/mcp", headers, call);
+    let plain: Headers = &[("x-env", "qa")];
+    let table: [(Headers, bool); 4] = [
+        (&[("x-env", "qa"), ("user-agent", "x")], true),
+        (&[("x-env", "qa"), ("baggage", "a=b")], true),
+        (&[("x-env", "production")], false),
+        (&[("x-env", "qa"), ("x_env", "production")], false),
+    ];
+    for (headers, same) in table {
+        assert_eq!(rule(plain) == rule(headers), same, "{headers:?}");
+    }
+    // In another session the server may act for another environment.
+    let session: Headers = &[("mcp-session-id", "staging")];
+    let table: [(Headers, bool); 4] = [
+        (&[("mcp-session-id", "staging"), ("mcp-protocol-version", "2025-11-25")], true),
+        (&[("mcp-session-id", "staging"), ("last-event-id", "7")], true),
+        (&[("mcp-session-id", "production")], false),
+        (&[], false),
+    ];
+    for (headers, same) in table {
+        assert_eq!(tool(session) == tool(headers), same, "{headers:?}");
+    }
 }

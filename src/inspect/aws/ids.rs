@@ -4,11 +4,20 @@
 //! bare id and the whole name. So a thing that is declared by either meets a call that names it by its
 //! resource name; and because such a name says the account and a bare id does not, a call that does
 //! more than read needs both declared. The same for names with a version or alias behind them.
+//! Ids that stand elsewhere than in an argument of their own (in a statement, a filter, a batch) are
+//! put beside the arguments.
 
-use serde_json::{Map, Value};
+use super::statement;
+use serde_json::{Map, Value, json};
 
 /// Puts the ids of a service's arguments in the spellings in which they may be declared.
 pub(super) fn settle(service: &str, arguments: &mut Map<String, Value>) {
+    // Whether a list or an object makes it a dry run, nobody can say.
+    if let Some(value) = arguments.get_mut("DryRun")
+        && (value.is_array() || value.is_object())
+    {
+        *value = Value::Null;
+    }
     match service {
         // Not told apart by case.
         "rds" => {
@@ -16,6 +25,9 @@ pub(super) fn settle(service: &str, arguments: &mut Map<String, Value>) {
             ids.for_each(|(_, value)| lower(value));
         }
         "dynamodb" => tables(arguments),
+        "ec2" => filtered(arguments),
+        "cloudcontrol" => typed(arguments, "TypeName", "Identifier"),
+        "config" => typed(arguments, "resourceType", "resourceId"),
         "lambda" => {
             if let Some(value) = arguments.get_mut("FunctionName") {
                 split(value, |name| name.rsplit("function:").next()?.split(':').next());
@@ -92,12 +104,96 @@ fn targeted(arguments: &mut Map<String, Value>) {
     arguments.insert("InstanceIds".to_owned(), Value::Array(flat));
 }
 
-/// The tables of a batch are keys of an object, those of a transaction stand in its members. Both
-/// are put beside the arguments, where one table stands.
+/// What filters of EC2 name by its id. They say what is asked for, not that nothing else is.
+fn filtered(arguments: &mut Map<String, Value>) {
+    let mut found = Map::new();
+    if let Some(Value::Array(filters)) = arguments.get("Filter") {
+        for filter in filters {
+            let name = filter.get("Name").and_then(Value::as_str).unwrap_or_default();
+            if let (Some(kind), Some(value)) = (name.strip_suffix("-id"), filter.get("Value")) {
+                let values = found.entry(kind).or_insert_with(|| json!([]));
+                if let Value::Array(values) = values {
+                    match value {
+                        Value::Array(members) => values.extend(members.iter().cloned()),
+                        value => values.push(value.clone()),
+                    }
+                }
+            }
+        }
+    }
+    if !found.is_empty() {
+        arguments.insert("Filtered".to_owned(), Value::Object(found));
+    }
+}
+
+/// A thing that is named by its type and its id, in the kind of that type.
+fn typed(arguments: &mut Map<String, Value>, of: &str, id: &str) {
+    const KINDS: &[(&str, &str)] = &[
+        ("AWS::CloudFormation::Stack", "stack"),
+        ("AWS::DynamoDB::GlobalTable", "table"),
+        ("AWS::DynamoDB::Table", "table"),
+        ("AWS::EC2::Instance", "instance"),
+        ("AWS::EC2::NetworkInterface", "network_interface"),
+        ("AWS::EC2::SecurityGroup", "security_group"),
+        ("AWS::EC2::Snapshot", "snapshot"),
+        ("AWS::EC2::Subnet", "subnet"),
+        ("AWS::EC2::VPC", "vpc"),
+        ("AWS::EC2::Volume", "volume"),
+        ("AWS::IAM::Group", "group"),
+        ("AWS::IAM::ManagedPolicy", "policy"),
+        ("AWS::IAM::Role", "role"),
+        ("AWS::IAM::User", "user"),
+        ("AWS::KMS::Key", "key"),
+        ("AWS::Lambda::Function", "function"),
+        ("AWS::RDS::DBCluster", "db_cluster"),
+        ("AWS::RDS::DBInstance", "db_instance"),
+        ("AWS::S3::Bucket", "bucket"),
+        ("AWS::SSM::Parameter", "parameter"),
+        ("AWS::SecretsManager::Secret", "secret"),
+    ];
+    let name = arguments.get(of).and_then(Value::as_str);
+    let kind = KINDS.iter().find(|(ty, _)| name == Some(*ty));
+    if let (Some((_, kind)), Some(id)) = (kind, arguments.get(id)) {
+        let mut id = id.clone();
+        if kind.starts_with("db_") {
+            lower(&mut id);
+        }
+        arguments.insert("Resource".to_owned(), json!({ *kind: id }));
+    }
+}
+
+/// The tables of a batch are keys of an object, those of a transaction stand in its members, those of
+/// `PartiQL` in its text. All are put beside the arguments, where one table stands; and so is whether a
+/// batch does more than put.
 fn tables(arguments: &mut Map<String, Value>) {
     let mut found: Vec<Value> = arguments.get("TableName").cloned().into_iter().collect();
+    let mut more = false;
     if let Some(Value::Object(requests)) = arguments.get("RequestItems") {
         found.extend(requests.keys().map(|name| Value::String(name.clone())));
+        more = requests.values().any(|requests| match requests {
+            Value::Array(requests) => requests.iter().any(|request| {
+                !request.as_object().is_some_and(|map| map.keys().all(|key| key == "PutRequest"))
+            }),
+            _ => true,
+        });
+    }
+    if more {
+        arguments.insert("MoreThanPuts".to_owned(), Value::Bool(true));
+    }
+    // A text that does not say its table for certain names one that nobody declared.
+    let table = |text: &Value| match text.as_str().and_then(statement::table) {
+        Some(table) => Value::String(table),
+        None => Value::Bool(true),
+    };
+    found.extend(arguments.get("Statement").map(table));
+    for name in ["Statements", "TransactStatements"] {
+        match arguments.get(name) {
+            Some(Value::Array(members)) => found.extend(
+                members.iter().map(|member| table(member.get("Statement").unwrap_or(member))),
+            ),
+            Some(_) => found.push(Value::Bool(true)),
+            None => {}
+        }
     }
     if let Some(Value::Array(items)) = arguments.get("TransactItems") {
         let actions = items.iter().filter_map(Value::as_object).flat_map(Map::values);
@@ -169,7 +265,6 @@ fn without_suffix(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn names_have_a_bare_id() {
@@ -221,7 +316,26 @@ mod tests {
                 json!({"DBInstanceIdentifier": "PROD"}),
                 json!({"DBInstanceIdentifier": "prod"}),
             ),
-            ("ec2", json!({"XIdentifier": "PROD"}), json!({"XIdentifier": "PROD"})),
+            (
+                "ec2",
+                json!({"XIdentifier": "PROD", "Filter": [{"Name": "instance-id", "Value": ["i-1"]}]}),
+                json!({
+                    "XIdentifier": "PROD",
+                    "Filter": [{"Name": "instance-id", "Value": ["i-1"]}],
+                    "Filtered": {"instance": ["i-1"]},
+                }),
+            ),
+            ("kms", json!({"DryRun": [true]}), json!({"DryRun": null})),
+            ("kms", json!({"DryRun": true}), json!({"DryRun": true})),
+            (
+                "cloudcontrol",
+                json!({"TypeName": "AWS::RDS::DBCluster", "Identifier": "Prod"}),
+                json!({
+                    "TypeName": "AWS::RDS::DBCluster",
+                    "Identifier": "Prod",
+                    "Resource": {"db_cluster": "prod"},
+                }),
+            ),
             ("lambda", json!({"FunctionName": "web"}), json!({"FunctionName": "web"})),
             ("lambda", json!({"FunctionName": "web:1"}), json!({"FunctionName": ["web", "web:1"]})),
             (
@@ -244,6 +358,23 @@ mod tests {
                 json!({
                     "RequestItems": {"a": [], "arn:aws:dynamodb:r:1:table/b": []},
                     "TableName": ["a", "b", "arn:aws:dynamodb:r:1:table/b"],
+                }),
+            ),
+            (
+                "dynamodb",
+                json!({"Statements": [{"Statement": "SELECT * FROM a"}, {}]}),
+                json!({
+                    "Statements": [{"Statement": "SELECT * FROM a"}, {}],
+                    "TableName": ["a", true],
+                }),
+            ),
+            (
+                "dynamodb",
+                json!({"RequestItems": {"a": [{"DeleteRequest": false}]}}),
+                json!({
+                    "RequestItems": {"a": [{"DeleteRequest": false}]},
+                    "MoreThanPuts": true,
+                    "TableName": ["a"],
                 }),
             ),
             (

@@ -154,6 +154,39 @@ fn what_has_two_readings_is_refused() {
     }
 }
 
+/// Go reads a member in any case of its letters, and lets the last one count.
+#[test]
+fn a_member_in_other_letters_is_refused() {
+    let refused = [
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"NAME":"b","name":"a"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Arguments":{}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","argument\u017f":{}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","_Meta":{}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"a","Name":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"a","URI":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tasks/cancel","params":{"TaskID":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"transfer","params":{"account":"a","Account":"b"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"ping","Params":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"ID":2,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","JSONRPC":"2.0","id":1,"method":"ping"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"Method":"ping"}"#,
+        r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","nAme":"b"}}]"#,
+    ];
+    for body in refused {
+        assert!(matches!(calls(body), Err(Error::Unreadable(_))), "{body}");
+    }
+    // What a tool is called with is the tool's own; so are the parameters of other methods.
+    let read = [
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"env":1,"Env":2}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"transfer","params":{"Name":"a","Arguments":[]}}"#,
+    ];
+    for body in read {
+        assert!(calls(body).is_ok(), "{body}");
+    }
+}
+
 #[test]
 fn a_header_that_says_another_call_is_told_apart_from_what_cannot_be_read() {
     let body = delete(&json!(1), "v", &json!({}));
@@ -178,6 +211,7 @@ fn a_try_has_the_meaning_of_another_whose_id_and_tokens_differ() {
     let others = [
         delete(&json!(1), "w", &json!({"progressToken": 1})),
         delete(&json!(1), "v", &json!({"com.example/tenant": "production"})),
+        delete(&json!(1), "v", &json!({"baggage": "env=production"})),
         delete(&json!(1), "v", &json!({})).replace("tools/call", "tools/Call"),
         delete(&json!(1), "v", &json!({})).replace(r#""id":1,"#, ""),
         format!(
@@ -206,9 +240,21 @@ fn a_head_says_what_kind_of_request_it_is() {
     const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
     let cases = [
         (Asking("POST", "/mcp", &[JSON]), Some(Shape::Messages)),
-        (Asking("POST", "/mcp/x/issues/readonly", &[JSON]), Some(Shape::Messages)),
         (Asking("POST", "/", &[JSON]), Some(Shape::Messages)),
+        (Asking("POST", "/api/mcp/", &[JSON]), Some(Shape::Messages)),
         (Asking("POST", "/messages?sessionId=7", &[TEXT]), Some(Shape::Messages)),
+        (Asking("POST", "/messages/?session_id=7", &[JSON]), Some(Shape::Messages)),
+        (Asking("POST", "/sse/message?sessionId=7", &[JSON]), Some(Shape::Messages)),
+        (Asking("POST", "/sse", &[JSON]), Some(Shape::Messages)),
+        // Only the last segment says so: whoever is behind more may do what the path says.
+        (Asking("POST", "/mcp/x/issues/readonly", &[JSON]), None),
+        (Asking("POST", "/api/volumes/7/remove", &[JSON]), None),
+        (Asking("POST", "/v1/messages/7/archive", &[JSON]), None),
+        (Asking("POST", "/?remove=7", &[JSON]), None),
+        (Asking("POST", "/mcp?sessionId=7", &[JSON]), None),
+        (Asking("POST", "/messages?sessionId=7&x=1", &[JSON]), None),
+        (Asking("POST", "/messages?sessionId=delete", &[JSON]), None),
+        (Asking("POST", "/messages?volume=7", &[JSON]), None),
         (Asking("POST", "/mcp", &[]), Some(Shape::Messages)),
         (Asking("POST", "/mcp", &[FORM]), None),
         // It has an entry, so it is what that says.
@@ -219,21 +265,32 @@ fn a_head_says_what_kind_of_request_it_is() {
         (Asking("POST", "/mcp?action=delete", &[JSON]), None),
         (Asking("GET", "/mcp", &[EVENTS]), Some(Shape::Stream)),
         (Asking("GET", "/sse", &[EVENTS]), Some(Shape::Stream)),
+        (Asking("GET", "/", &[EVENTS]), Some(Shape::Stream)),
         (Asking("GET", "/mcp", &[]), None),
+        (Asking("GET", "/messages", &[EVENTS]), None),
+        (Asking("GET", "/sse?sessionId=7", &[EVENTS]), None),
+        (Asking("GET", "/api/tools/volume_delete/invoke?volume=7", &[EVENTS]), None),
         (Asking("GET", "/volumes", &[EVENTS]), None),
         (Asking("GET", "/mcp?method=volumeDelete", &[EVENTS]), None),
         (Asking("DELETE", "/mcp", &[SESSION]), Some(Shape::End)),
         (Asking("DELETE", "/mcp", &[]), None),
         (Asking("DELETE", "/volumes/7", &[SESSION]), None),
+        (Asking("DELETE", "/mcp?volume=7", &[SESSION]), None),
+        (Asking("DELETE", "/mcp/volumes/7", &[SESSION]), None),
+        (Asking("DELETE", "/v1/rooms/7/messages", &[SESSION]), None),
+        (Asking("DELETE", "/messages?sessionId=7", &[SESSION]), None),
+        (Asking("DELETE", "/sse", &[SESSION]), None),
         (Asking("PUT", "/mcp", &[EVENTS]), None),
     ];
     let catalog = Catalog::embedded("mcp").unwrap();
-    for (Asking(method, path, headers), expected) in cases {
-        let head = head(method, &format!("https://tools.example.com{path}"), headers).unwrap();
-        assert_eq!(takes(&head, &catalog), expected, "{method} {path} {headers:?}");
+    // The name of a host says nothing of its paths.
+    for host in ["tools.example.com", "mcp.example.com"] {
+        for (Asking(method, path, headers), expected) in &cases {
+            let head = head(method, &format!("https://{host}{path}"), headers).unwrap();
+            assert_eq!(takes(&head, &catalog), *expected, "{method} {host}{path} {headers:?}");
+        }
     }
-    let named = head("POST", "https://mcp.example.com/team/project", &[JSON]).unwrap();
-    assert_eq!(takes(&named, &catalog), Some(Shape::Messages), "a host of its own");
+    let named = head("POST", "https://mcp.example.com/mcp", &[JSON]).unwrap();
     let railway = Catalog::embedded("railway").unwrap();
     assert_eq!(takes(&named, &railway), None);
 }
@@ -242,9 +299,19 @@ fn a_head_says_what_kind_of_request_it_is() {
 fn a_catalog_may_say_where_calls_are_taken() {
     let text = "{ service: x, title: X, kind: api, hosts: [], slots: [], kinds: [], envelopes: [mcp], endpoints: [/v1/*] }";
     let catalog = Catalog::parse(text).unwrap();
-    for (path, taken) in [("/v1/ledger", true), ("/v1/delete", true), ("/mcp", false)] {
-        let head = head("POST", &format!("https://mcp.example.com{path}"), &[]).unwrap();
-        assert_eq!(takes(&head, &catalog).is_some(), taken, "{path}");
+    for (method, path, taken) in [
+        ("POST", "/v1/ledger", true),
+        ("POST", "/v1/ledger?profile=a", true),
+        ("POST", "/v1/ledger?Method=close", false),
+        ("POST", "/v1/delete", true),
+        ("POST", "/mcp", false),
+        ("DELETE", "/v1/ledger", true),
+        ("DELETE", "/v1/ledger?account=7", false),
+        ("DELETE", "/mcp", false),
+    ] {
+        let headers = [("mcp-session-id", "s-1")];
+        let head = head(method, &format!("https://mcp.example.com{path}"), &headers).unwrap();
+        assert_eq!(takes(&head, &catalog).is_some(), taken, "{method} {path}");
     }
     assert!(Catalog::parse(&text.replace("/v1/*", "v1")).is_err());
 }

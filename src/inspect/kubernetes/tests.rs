@@ -465,6 +465,8 @@ fn acting_as_somebody_else_is_a_call_of_its_own() {
     let names: Vec<&str> = calls.iter().map(|call| &*call.name).collect();
     assert_eq!(names, ["list pods", "impersonate users"]);
     assert_eq!(calls[1].arguments.get("namespace"), None);
+    let whom = calls[1].arguments.get("as").and_then(Value::as_str);
+    assert_eq!(whom, Some("user system:admin, group system:masters"));
 }
 
 proptest! {

@@ -122,7 +122,7 @@ impl Socket {
         let (_head, body) = message.into_parts();
         let bytes = match body {
             Body::Whole(bytes) => bytes,
-            Body::Empty | Body::Stream(_) => Bytes::new(),
+            Body::Empty | Body::Stream(_) | Body::Opened(..) => Bytes::new(),
         };
         let message = if said.is_text {
             // It came as text, so it is.
