@@ -21,8 +21,15 @@ use std::path::Path;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+/// The same as the program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const TOKEN: &str = "11111111-0000-4000-8000-000000000001";
 const GRAPHQL: &[u8] = include_bytes!("../bench/requests/redeploy.json");
+
+/// A mutation of 1 KiB with its values in it.
+const DOCUMENT: &str = include_str!("redeploy.graphql");
 
 const POLICY: &str = "version: 1
 agents:
@@ -118,8 +125,18 @@ fn get(policy: &Policy) -> Inspected<()> {
     inspected(policy, &Method::GET, plain(), Body::Empty)
 }
 
+fn write(policy: &Policy, body: Bytes) -> Inspected<()> {
+    inspected(policy, &Method::POST, graphql(), Body::Whole(body))
+}
+
 fn post(policy: &Policy) -> Inspected<()> {
-    inspected(policy, &Method::POST, graphql(), Body::Whole(Bytes::from_static(GRAPHQL)))
+    write(policy, Bytes::from_static(GRAPHQL))
+}
+
+/// What a verdict is given besides the request.
+fn among<'a>(policy: &'a Policy, standing: &'a Standing) -> Context<'a> {
+    let (_, agent) = policy.agent("bench").expect("the agent");
+    Context { policy, agent, standing, inventory: View::NOTHING, grant: None }
 }
 
 fn message(criterion: &mut Criterion) {
@@ -146,9 +163,7 @@ fn decision(criterion: &mut Criterion) {
     let standing = Standing::default();
     let mut group = criterion.benchmark_group("decide");
     let one = policy(1);
-    let (_, agent) = one.agent("bench").expect("the agent");
-    let context =
-        Context { policy: &one, agent, standing: &standing, inventory: View::NOTHING, grant: None };
+    let context = among(&one, &standing);
     group.bench_function("graphql_1k", |bencher| {
         bencher.iter_batched(
             || post(&one),
@@ -158,14 +173,7 @@ fn decision(criterion: &mut Criterion) {
     });
     for count in [1, 10, 100, 1_000] {
         let policy = policy(count);
-        let (_, agent) = policy.agent("bench").expect("the agent");
-        let context = Context {
-            policy: &policy,
-            agent,
-            standing: &standing,
-            inventory: View::NOTHING,
-            grant: None,
-        };
+        let context = among(&policy, &standing);
         group.bench_function(BenchmarkId::new("rules", count * 10), |bencher| {
             bencher.iter_batched(
                 || get(&policy),
@@ -177,29 +185,36 @@ fn decision(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A GraphQL write from its head to its verdict, and what of that is the parser's.
+/// A GraphQL write whose document has 1 KiB, from its head to its verdict, and what of that is the
+/// parser's; the same for one whose weight is in its variables; and any request among many rules.
 fn whole(criterion: &mut Criterion) {
-    let policy = policy(1);
+    let one = policy(1);
     let standing = Standing::default();
-    let (_, agent) = policy.agent("bench").expect("the agent");
-    let context = Context {
-        policy: &policy,
-        agent,
-        standing: &standing,
-        inventory: View::NOTHING,
-        grant: None,
-    };
-    let body: serde_json::Value = serde_json::from_slice(GRAPHQL).expect("the body is JSON");
-    let document = body.get("query").and_then(serde_json::Value::as_str);
-    let document = document.expect("the body has a document");
     let mut group = criterion.benchmark_group("whole");
-    group.throughput(Throughput::Bytes(GRAPHQL.len() as u64));
-    group.bench_function("graphql_1k", |bencher| {
-        bencher.iter(|| decide(post(black_box(&policy)), &context));
-    });
-    group.bench_function("parser_alone", |bencher| {
-        bencher.iter(|| apollo_parser::Parser::new(black_box(document)).parse());
-    });
+    let body: serde_json::Value = serde_json::from_slice(GRAPHQL).expect("the body is JSON");
+    let variables = body.get("variables").expect("the body has variables");
+    let short = body.get("query").and_then(serde_json::Value::as_str);
+    let long = serde_json::json!({ "query": DOCUMENT, "variables": variables }).to_string();
+    let documents = [
+        ("document_1k", DOCUMENT, Bytes::from(long)),
+        ("variables_1k", short.expect("the body has a document"), Bytes::from_static(GRAPHQL)),
+    ];
+    for (name, document, body) in documents {
+        let context = among(&one, &standing);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| decide(write(black_box(&one), body.clone()), &context));
+        });
+        group.bench_function(BenchmarkId::new("parser_alone", name), |bencher| {
+            bencher.iter(|| apollo_parser::Parser::new(black_box(document)).parse());
+        });
+    }
+    for count in [1, 1_000] {
+        let policy = policy(count);
+        let context = among(&policy, &standing);
+        group.bench_function(BenchmarkId::new("rules", count * 10), |bencher| {
+            bencher.iter(|| decide(get(black_box(&policy)), &context));
+        });
+    }
     group.finish();
 }
 

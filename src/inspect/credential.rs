@@ -13,7 +13,7 @@ use crate::fingerprint::{Fingerprint, FingerprintKey};
 use crate::message::{Head, Query};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
-use regex::bytes::RegexSet;
+use regex::bytes::{RegexSet, RegexSetBuilder};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -414,8 +414,9 @@ const FORMS: &[(&str, &str)] = &[
     (UUID, r"^[a-f0-9]{8}(-[a-f0-9]{4}){3}-[a-f0-9]{12}$"),
 ];
 
-static VENDORS: LazyLock<Option<RegexSet>> =
-    LazyLock::new(|| RegexSet::new(FORMS.iter().map(|(_, form)| form)).ok());
+static VENDORS: LazyLock<Option<RegexSet>> = LazyLock::new(|| {
+    RegexSetBuilder::new(FORMS.iter().map(|(_, form)| form)).unicode(false).build().ok()
+});
 
 /// The vendor whose form a value has. A name for people; no verdict depends on it.
 fn vendor(secret: &[u8]) -> Option<&'static str> {

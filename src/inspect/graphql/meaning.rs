@@ -55,16 +55,97 @@ fn is_spacing(token: &Token<'_>) -> bool {
 }
 
 /// Refuses a document in which a string does not end in its line: the parser lets a line end pass behind
-/// the opening quote, servers do not.
+/// the opening quote, servers do not. Takes one that the parser has taken.
 pub(super) fn check_strings(text: &str) -> Result<(), Unreadable> {
-    if !text.contains('"') || !text.contains(['\n', '\r']) {
-        return Ok(());
+    let mut rest = text.as_bytes();
+    while let Some(at) = memchr::memchr2(b'"', b'#', rest) {
+        rest = match rest.split_at(at).1 {
+            [b'#', comment @ ..] => {
+                let end = memchr::memchr2(b'\n', b'\r', comment).unwrap_or(comment.len());
+                comment.split_at(end).1
+            }
+            [b'"', b'"', b'"', block @ ..] => behind_block(block)?,
+            [_, string @ ..] => behind_string(string)?,
+            [] => return Ok(()),
+        };
     }
-    let (tokens, errors) = Lexer::new(text).with_limit(TOKENS).lex();
-    let is_broken = |token: &Token<'_>| {
-        token.kind() == TokenKind::StringValue
-            && !token.data().starts_with("\"\"\"")
-            && token.data().contains(['\n', '\r'])
-    };
-    if !errors.is_empty() || tokens.iter().any(is_broken) { Err(SYNTAX) } else { Ok(()) }
+    Ok(())
+}
+
+/// What follows a string, of what follows its first quote.
+fn behind_string(string: &[u8]) -> Result<&[u8], Unreadable> {
+    let mut bytes = string.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return Ok(bytes.as_slice()),
+            b'\n' | b'\r' => break,
+            b'\\' if bytes.next().is_none_or(|escaped| matches!(escaped, b'\n' | b'\r')) => break,
+            _ => {}
+        }
+    }
+    Err(SYNTAX)
+}
+
+/// What follows a block string, of what follows its first three quotes.
+fn behind_block(mut block: &[u8]) -> Result<&[u8], Unreadable> {
+    while let Some(at) = memchr::memmem::find(block, b"\"\"\"") {
+        let (inside, end) = block.split_at(at);
+        block = end.get(3..).unwrap_or_default();
+        if !inside.ends_with(b"\\") {
+            return Ok(block);
+        }
+    }
+    Err(SYNTAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use apollo_parser::Parser;
+    use proptest::prelude::*;
+
+    /// The same by the parser's own tokens.
+    fn by_tokens(text: &str) -> Result<(), Unreadable> {
+        let (tokens, errors) = Lexer::new(text).with_limit(TOKENS).lex();
+        let is_broken = |token: &Token<'_>| {
+            token.kind() == TokenKind::StringValue
+                && !token.data().starts_with("\"\"\"")
+                && token.data().contains(['\n', '\r'])
+        };
+        if !errors.is_empty() || tokens.iter().any(is_broken) { Err(SYNTAX) } else { Ok(()) }
+    }
+
+    #[test]
+    fn a_string_ends_in_its_line() {
+        let cases = [
+            ("{ a(b: \"c\") }\n# \"\n{ d }", true),
+            ("{ a(b: \"\nc\") }", false),
+            ("{ a(b: \"\rc\") }", false),
+            ("{ a(b: \"\\\"\") c }", true),
+            ("{ a(b: \"\"\"x\ny \"\" \\\"\"\" \"z\n\"\"\") }", true),
+            ("{ a(b: \"\") }\n# \"\r{ d(e: \"\nf\") }", false),
+            ("{ a(b: \"", false),
+            ("{ a(b: \"\"\"", false),
+        ];
+        for (text, is_good) in cases {
+            assert_eq!(check_strings(text).is_ok(), is_good, "{text:?}");
+            assert_eq!(by_tokens(text).is_ok(), is_good, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn strings_end_where_the_parser_ends_them(
+            pieces in prop::collection::vec(
+                prop::sample::select(vec!["\"", "\"\"\"", "\\", "\n", "\r", "#", "a", "é", " ", "\\u0041", ","]),
+                0..14,
+            ),
+        ) {
+            let text = format!("{{ a(b: {}) }}", pieces.concat());
+            let parsed = Parser::new(&text).parse().errors().next().is_none();
+            if parsed {
+                prop_assert_eq!(check_strings(&text).is_ok(), by_tokens(&text).is_ok());
+            }
+        }
+    }
 }
