@@ -29,7 +29,6 @@ use crate::message::{Body, Head, Message, coding};
 use http::Method;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why a request could not be read; nobody can approve what was not read.
@@ -176,8 +175,8 @@ impl<B> Inspected<B> {
     }
     /// The same with calls of tools made graver by what their server says of them.
     #[must_use]
-    pub fn raised(mut self, hints: &BTreeMap<String, annotations::Hints>) -> Self {
-        let of = |one: &Operation| hints.get(one.name.strip_prefix("tools/call ")?).copied();
+    pub fn raised(mut self, said: &annotations::OfServer) -> Self {
+        let of = |one: &Operation| said.of(one.name.strip_prefix("tools/call ")?);
         if self.facts.operations.iter().any(|one| of(one).is_some()) {
             let raised = self.facts.operations.iter().map(|one| match of(one) {
                 Some(hints) => hints.raised(one),

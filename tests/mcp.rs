@@ -109,7 +109,12 @@ fn tools(id: &Value, page: &str) -> Response<Body> {
     let harmless = json!({"destructiveHint": false, "readOnlyHint": true});
     let of = |name: &str, annotations: &Value| json!({"name": name, "annotations": annotations});
     let listed = match page {
-        "json" => json!([of("rename", &destroys), of("wipe", &harmless), {"name": "retag"}]),
+        "json" => json!([
+            of("rename", &destroys),
+            of("named", &destroys),
+            of("wipe", &harmless),
+            {"name": "retag"},
+        ]),
         "events" => json!([of("retag", &destroys), of("mystery", &harmless)]),
         _ => json!([of("rename", &harmless), of("retag", &harmless)]),
     };
@@ -411,7 +416,7 @@ hosts: [mcp.example]
 environment: staging
 credentials: none
 ids: { thing: [t-1] }
-allow: [read, write]
+allow: [read, write, tools/call named]
 hold: [destructive, unknown]";
     let declared = format!("catalogs: [\"{}\"]", catalog.display());
     let server = Server::with(resource, |edit| edit.section(&declared)).await;
@@ -420,7 +425,7 @@ hold: [destructive, unknown]";
             .to_string()
     };
     // What each tool gets: nothing where it passes, else the reason for which it is held.
-    let expect = async |when: &str, expected: [(&str, &str); 4]| {
+    let expect = async |when: &str, expected: [(&str, &str); 5]| {
         for (tool, reason) in expected {
             let before = server.bodies().len();
             // Another argument each time, so that no hold is found again.
@@ -437,14 +442,16 @@ hold: [destructive, unknown]";
         }
     };
     let (wipe, mystery) = (("wipe", "destructive"), ("mystery", "unknown_operation"));
-    expect("before", [("rename", ""), ("retag", ""), wipe, mystery]).await;
+    expect("before", [("rename", ""), ("named", ""), ("retag", ""), wipe, mystery]).await;
     let got = server.post(&list("json"), &[]).await;
     assert_eq!(got.json()["result"]["tools"][0]["name"], "rename", "{got:?}");
-    expect("after JSON", [("rename", "destructive"), ("retag", ""), wipe, mystery]).await;
+    // Whoever allowed it by its name did not know.
+    let named = ("named", "destructive");
+    expect("after JSON", [("rename", "destructive"), named, ("retag", ""), wipe, mystery]).await;
     let got = server.post(&list("events"), &[]).await;
     assert_eq!(got.headers["content-type"], "text/event-stream");
     assert!(String::from_utf8_lossy(&got.body).contains("retag"), "{got:?}");
-    let both = [("rename", "destructive"), ("retag", "destructive"), wipe, mystery];
+    let both = [("rename", "destructive"), named, ("retag", "destructive"), wipe, mystery];
     expect("after events", both).await;
     let got = server.post(&list("harmless"), &[]).await;
     assert_eq!(got.status, 200, "{got:?}");

@@ -11,8 +11,8 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub struct Arguments {
     values: Arc<Map<String, Value>>,
-    /// Members that are there and could not be read; the empty name is all of them.
-    unknown: Arc<[Box<str>]>,
+    /// Places at which something stands that could not be read; the one without names is all.
+    unknown: Arc<[At]>,
 }
 
 /// A place in arguments: member names, outermost first. Lists on the way are walked.
@@ -36,13 +36,19 @@ impl Arguments {
 
     /// Arguments of which nothing could be read.
     pub fn unknown() -> Self {
-        Self::new(Map::new()).without("")
+        Self::new(Map::new()).without_all([At(Vec::new())])
     }
 
     /// The same, with a member that is there and could not be read.
     #[must_use]
     pub fn without(self, member: &str) -> Self {
-        let unknown = self.unknown.iter().cloned().chain([Box::from(member)]).collect();
+        self.without_all([At::single(member)])
+    }
+
+    /// The same, with places at which something may stand that could not be read.
+    #[must_use]
+    pub fn without_all(self, places: impl IntoIterator<Item = At>) -> Self {
+        let unknown = self.unknown.iter().cloned().chain(places).collect();
         Self { unknown, ..self }
     }
 
@@ -55,7 +61,7 @@ impl Arguments {
     pub fn at(&self, place: &At) -> Found<'_> {
         let mut found = Found::default();
         let Some((first, rest)) = place.0.split_first() else { return found };
-        found.unknown = self.unknown.iter().any(|name| name.is_empty() || name == first);
+        found.unknown = self.unknown.iter().any(|hidden| hidden.hides(place));
         if let Some(value) = member(&self.values, first, &mut found) {
             walk(value, rest, &mut found);
         }
@@ -81,6 +87,9 @@ fn walk<'a>(value: &'a Value, path: &[Box<str>], found: &mut Found<'a>) {
             }
         }),
         (Value::Object(map), Some((key, rest))) => {
+            // Forms write lists as objects with numbers for keys, and some servers read them so.
+            found.unknown |= map.keys().any(|key| key.bytes().all(|byte| byte.is_ascii_digit()))
+                && !map.contains_key(&**key);
             if let Some(value) = member(map, key, found) {
                 walk(value, rest, found);
             }
@@ -109,6 +118,17 @@ impl At {
     /// One member, whatever its name.
     pub fn single(name: &str) -> Self {
         Self(vec![name.into()])
+    }
+
+    /// A member of one of the arguments, whatever its name.
+    pub fn below(argument: &str, name: &str) -> Self {
+        Self(vec![argument.into(), name.into()])
+    }
+
+    /// Whether what stands here may stand at a place too.
+    fn hides(&self, place: &Self) -> bool {
+        self.0.len() <= place.0.len()
+            && self.0.iter().zip(&place.0).all(|(one, other)| json::is_alike(one, other))
     }
 
     /// The outermost member.

@@ -314,7 +314,7 @@ fn below(value: &Value, key: &str, is: &Scalar, texts: &mut Vec<Value>) -> Truth
                 }
             }
             Value::Array(members) => open.extend(members),
-            Value::String(text) if text.trim_start().starts_with(['{', '[', '"']) => {
+            Value::String(text) if json::may_hold(text) => {
                 match json::parse(text.as_bytes()) {
                     Ok(inner) => texts.push(inner),
                     // Half of a document, or another notation, may say the same.

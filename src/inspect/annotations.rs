@@ -10,7 +10,7 @@ use crate::message::json;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// What is read of one answer, in bytes, tools and bytes of a name.
+/// What is read of one answer, in bytes; what is remembered of a server, in tools and bytes of a name.
 const ANSWER: usize = 4 << 20;
 const TOOLS: usize = 2_000;
 const NAME: usize = 256;
@@ -25,25 +25,17 @@ pub struct Hints {
 }
 
 impl Hints {
-    /// The effect of a tool, raised by what its server says; never lowered.
-    #[must_use]
-    pub fn raise(self, effect: Effect) -> Effect {
-        match effect {
-            Effect::Read | Effect::Write if self.destroys => Effect::Destructive,
-            Effect::Read if self.changes => Effect::Write,
-            other => other,
-        }
-    }
-
-    /// A call of such a tool by what its server says.
+    /// A call of such a tool by what its server says. What destroys does so besides whatever else it
+    /// does, and whoever allowed the tool by its name did not know.
     pub(super) fn raised(self, operation: &Operation) -> Operation {
-        let effect = self.raise(operation.effect);
-        let reversibility = if effect == Effect::Destructive && effect != operation.effect {
-            Reversibility::Irreversible
-        } else {
-            operation.reversibility
-        };
-        Operation { effect, reversibility, ..operation.clone() }
+        let mut raised = operation.clone();
+        if self.destroys && !raised.has(Effect::Destructive) {
+            raised.does(Effect::Destructive);
+            raised.reversibility = Reversibility::Irreversible;
+        } else if self.changes {
+            raised.does(Effect::Write);
+        }
+        raised
     }
 
     fn of(annotations: &Map<String, Value>) -> Self {
@@ -59,9 +51,48 @@ impl Hints {
     }
 }
 
+/// What a server ever said of its tools; the graver of it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OfServer {
+    hints: BTreeMap<String, Hints>,
+    /// It said more than is remembered.
+    more: bool,
+}
+
+impl OfServer {
+    /// Of one tool. Of a server that says more than is remembered, any tool may be one that destroys.
+    pub fn of(&self, tool: &str) -> Option<Hints> {
+        let unheard = Hints { destroys: true, changes: true };
+        self.hints.get(tool).copied().or_else(|| self.more.then_some(unheard))
+    }
+
+    /// Whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        self.hints.is_empty() && !self.more
+    }
+
+    /// Adds what it said besides.
+    pub fn add(&mut self, said: Self) {
+        self.more |= said.more;
+        for (tool, hints) in said.hints {
+            self.put(&tool, hints);
+        }
+    }
+
+    fn put(&mut self, tool: &str, hints: Hints) {
+        if let Some(known) = self.hints.get_mut(tool) {
+            *known = known.or(hints);
+        } else if self.hints.len() < TOOLS && tool.len() <= NAME {
+            self.hints.insert(tool.to_owned(), hints);
+        } else {
+            self.more = true;
+        }
+    }
+}
+
 /// The hints of the tools in an answer to `tools/list`, by name; tools without any are left out.
-pub fn of_answer(media_type: &str, body: &[u8]) -> BTreeMap<String, Hints> {
-    let mut found = BTreeMap::new();
+pub fn of_answer(media_type: &str, body: &[u8]) -> OfServer {
+    let mut found = OfServer::default();
     if body.len() > ANSWER {
         return found;
     }
@@ -76,7 +107,7 @@ pub fn of_answer(media_type: &str, body: &[u8]) -> BTreeMap<String, Hints> {
 }
 
 /// The tools of one message, or of each message of a batch.
-fn collect(bytes: &[u8], found: &mut BTreeMap<String, Hints>) {
+fn collect(bytes: &[u8], found: &mut OfServer) {
     let Ok(value) = json::parse(bytes) else { return };
     let messages = match &value {
         Value::Array(members) => members.as_slice(),
@@ -89,12 +120,9 @@ fn collect(bytes: &[u8], found: &mut BTreeMap<String, Hints>) {
             continue;
         };
         let hints = Hints::of(annotations);
-        let room = found.len() < TOOLS || found.contains_key(name);
-        if hints == Hints::default() || name.len() > NAME || !room {
-            continue;
+        if hints != Hints::default() {
+            found.put(name, hints);
         }
-        let known = found.entry(name.to_owned()).or_default();
-        *known = known.or(hints);
     }
 }
 
@@ -128,6 +156,7 @@ fn events(body: &[u8]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Arguments;
     use serde_json::json;
 
     fn answer() -> Value {
@@ -145,9 +174,9 @@ mod tests {
     fn hints_are_read_from_json_and_from_events() {
         let body = answer().to_string();
         let json = of_answer("application/json", body.as_bytes());
-        let names: Vec<&str> = json.keys().map(String::as_str).collect();
+        let names: Vec<&str> = json.hints.keys().map(String::as_str).collect();
         assert_eq!(names, ["liar", "volume_delete", "volume_rename"]);
-        assert_eq!(json["volume_rename"], Hints { destroys: false, changes: true });
+        assert_eq!(json.of("volume_rename"), Some(Hints { destroys: false, changes: true }));
         let split = serde_json::to_string_pretty(&answer()).unwrap().replace('\n', "\r\ndata: ");
         for end in ["\n", "\r\n", "\r"] {
             let stream =
@@ -163,15 +192,41 @@ mod tests {
     fn hints_raise_an_effect_and_never_lower_it() {
         let destroys = Hints { destroys: true, changes: true };
         let changes = Hints { destroys: false, changes: true };
-        assert_eq!(destroys.raise(Effect::Read), Effect::Destructive);
-        assert_eq!(destroys.raise(Effect::Write), Effect::Destructive);
-        assert_eq!(changes.raise(Effect::Read), Effect::Write);
         for effect in Effect::ALL {
-            assert_eq!(Hints::default().raise(effect), effect);
-            if !matches!(effect, Effect::Read | Effect::Write) {
-                assert_eq!(destroys.raise(effect), effect);
-            }
+            let plain = Operation::unknown("tools/call x".into(), Arguments::default());
+            let reversibility = Reversibility::Reversible;
+            let call = Operation { effect, reversibility, ..plain };
+            let same = Hints::default().raised(&call);
+            assert_eq!((same.effects(), same.reversibility), (call.effects(), reversibility));
+            let raised = destroys.raised(&call);
+            assert!(raised.has(Effect::Destructive));
+            let was = call.has(Effect::Destructive);
+            assert_eq!(raised.reversibility == Reversibility::Irreversible, !was, "{effect:?}");
+            // What it was before is judged as well.
+            assert!(raised.has(effect) || effect == Effect::Read);
+            let changed = changes.raised(&call);
+            assert!(changed.has(Effect::Write) && (changed.has(effect) || effect == Effect::Read));
         }
+    }
+
+    #[test]
+    fn a_server_that_says_too_much_has_only_tools_that_destroy() {
+        let page = |from: usize| {
+            let tools: Vec<Value> = (from..from + 500)
+                .map(|at| json!({"name": format!("t{at}"), "annotations": {"readOnlyHint": false}}))
+                .collect();
+            let body = json!({"result": {"tools": tools}}).to_string();
+            of_answer("application/json", body.as_bytes())
+        };
+        let mut server = OfServer::default();
+        (0..4).for_each(|at| server.add(page(at * 500)));
+        assert_eq!((server.hints.len(), server.of("other")), (TOOLS, None));
+        server.add(page(0));
+        assert_eq!(server.of("other"), None, "it said nothing new");
+        server.add(page(2_000));
+        assert_eq!(server.hints.len(), TOOLS);
+        assert!(server.of("other").unwrap().destroys);
+        assert!(!server.of("t7").unwrap().destroys);
     }
 
     #[test]
@@ -181,6 +236,6 @@ mod tests {
             {"name": "x", "annotations": {"readOnlyHint": false}},
         ]}});
         let found = of_answer("application/json", twice.to_string().as_bytes());
-        assert!(found["x"].destroys);
+        assert!(found.of("x").unwrap().destroys);
     }
 }

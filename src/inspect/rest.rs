@@ -6,7 +6,7 @@
 use super::Unreadable;
 use super::credential::shown_path;
 use super::operation::Operation;
-use crate::catalog::{Arguments, Catalog, Effect, RestEntry, Reversibility};
+use crate::catalog::{Arguments, At, Catalog, Effect, RestEntry, Reversibility};
 use crate::message::headers::as_variable;
 use crate::message::{Body, Head, Message, json, path};
 use crate::policy::path::{Segment, Template, bare, bare_path};
@@ -204,7 +204,7 @@ fn arguments(
     if !headers.is_empty() {
         values.insert("header".to_owned(), Value::Object(headers));
     }
-    with_body(values, body)
+    with_body(values, body, head)
 }
 
 /// The values of a header. Where another may be the same to a server, nobody can say which counts.
@@ -238,19 +238,26 @@ pub fn arguments_of_plain<B>(
         Body::Whole(bytes) => body(head, bytes).unwrap_or(Some(Value::Null)),
         Body::Stream(_) | Body::Opened(..) => Some(Value::Null),
     };
-    with_body(values, body)
+    with_body(values, body, head)
 }
 
-/// Arguments with what was read of a body; `null` is one that could not be.
-fn with_body(mut values: Map<String, Value>, body: Option<Value>) -> Arguments {
-    match body {
-        None => Arguments::new(values),
-        Some(Value::Null) => Arguments::new(values).without("body"),
-        Some(body) => {
-            values.insert("body".to_owned(), body);
-            Arguments::new(values)
-        }
+/// Arguments with what was read of a body; `null` is one that could not be. Some frameworks merge the
+/// query into the body, so that what stands in both, or could, is not known.
+fn with_body(mut values: Map<String, Value>, body: Option<Value>, head: &Head) -> Arguments {
+    let is_unread = body.as_ref().is_some_and(Value::is_null);
+    if let Some(body) = body.filter(|body| !body.is_null()) {
+        values.insert("body".to_owned(), body);
     }
+    let arguments = Arguments::new(values);
+    let pairs = head.query().pairs();
+    if is_unread {
+        return arguments.without("body");
+    }
+    if pairs.is_empty() || matches!(*head.method(), Method::GET | Method::HEAD) {
+        return arguments;
+    }
+    let names = pairs.iter().map(|(name, _)| name.clone()).chain(other_names(pairs));
+    arguments.without_all(names.map(|name| At::below("body", &name)))
 }
 
 /// What a body says, where an entry needs it: none where there is none, `null` where it is in a form
@@ -268,11 +275,11 @@ pub(super) fn body(head: &Head, bytes: &[u8]) -> Result<Option<Value>, Unreadabl
     }
     if kind == super::overriding::FORM {
         let text = std::str::from_utf8(bytes).map_err(|_error| Unreadable::Charset)?;
-        if text.trim_start().starts_with(['{', '[']) {
-            // curl labels JSON as a form, and many servers read it all the same.
+        let pairs = path::pairs(text).map_err(|_error| Unreadable::Form)?;
+        if !pairs.iter().all(|(name, _)| is_plain(name)) {
+            // curl labels JSON as a form, and many servers read it all the same, whatever it is in.
             return Ok(Some(Value::Null));
         }
-        let pairs = path::pairs(text).map_err(|_error| Unreadable::Form)?;
         return Ok(Some(Value::Object(fields(&pairs))));
     }
     Ok(Some(Value::Null))
@@ -293,17 +300,28 @@ pub fn fields(pairs: &[(String, String)]) -> Map<String, Value> {
     fields
 }
 
-/// The names as which some framework reads pairs too: cut at a bracket, trimmed, behind a semicolon.
+/// Whether a name of a form is one to everybody, and nothing of another notation.
+fn is_plain(name: &str) -> bool {
+    name.chars().all(|c| c.is_alphanumeric() || "_-.:@$/[]".contains(c))
+}
+
+/// The names as which some framework reads pairs too: cut at a bracket or a zero, trimmed, with
+/// underscores for what PHP takes for none of a name, behind a semicolon.
 fn other_names(pairs: &[(String, String)]) -> impl Iterator<Item = String> {
     pairs.iter().flat_map(|(name, value)| {
-        let bare = name.split('[').next().unwrap_or(name).trim();
-        let bare = (bare != name).then(|| bare.to_owned());
+        let whole = name.split('\0').next().unwrap_or(name);
+        let whole = whole.trim_matches(|c: char| c.is_whitespace() || c.is_control());
+        let bare = whole.split('[').next().unwrap_or(whole).trim();
+        let scored = |text: &str| text.replace(['.', ' ', '['], "_");
+        let mut others = vec![bare.to_owned(), scored(bare), scored(whole)];
+        others.dedup();
+        let bare = others.into_iter().filter(move |other| other != name);
         let pieces = name.split(';').filter(|_| name.contains(';'));
         let behind = pieces.chain(value.split(';').skip(1)).map(|pair| {
             let name = pair.split(['=', '[']).next().unwrap_or(pair);
             name.trim().to_owned()
         });
-        bare.into_iter().chain(behind)
+        bare.chain(behind)
     })
 }
 

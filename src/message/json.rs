@@ -96,6 +96,13 @@ pub fn is_alike(one: &str, other: &str) -> bool {
     folded(one) == folded(other)
 }
 
+/// Whether a text may be a JSON document that holds others. Parsers skip what stands before it: white
+/// space, a byte order mark, and the zeros of other encodings.
+pub fn may_hold(text: &str) -> bool {
+    let skipped = |c: char| c.is_whitespace() || c.is_control() || c == '\u{feff}';
+    text.trim_start_matches(skipped).starts_with(['{', '[', '"'])
+}
+
 /// A name as such a parser compares it.
 pub fn folded(name: &str) -> String {
     name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()

@@ -216,3 +216,51 @@ fn an_argument_of_a_tool_in_other_letters_evades_no_condition() {
         ],
     );
 }
+
+#[test]
+fn a_body_or_a_query_in_another_spelling_is_nothing_certain() {
+    let deny = "      - allow: POST /d\n      - deny: POST /d\n        when: \
+                [{ argument: body.deploy.env, is: production }]\n      - deny: POST /d\n        when: \
+                [{ query: deploy_env, is: production }]\n";
+    let allow = "      - allow: POST /d\n        when: [{ argument: body.env, is: staging }]\n";
+    let (denying, allowing) = (plain(deny), plain(allow));
+    let form = "application/x-www-form-urlencoded";
+    let post = |query: &str, kind: &str, body: &str| {
+        format!("POST {API}/d{query}\nContent-Type: {kind}\n\n{body}")
+    };
+    let of_json = |body: &str| post("", "application/json", body);
+    let denied = [
+        of_json(r#"{"deploy":{"env":"production"}}"#),
+        of_json(r#"{"Deploy":{"env":"production"}}"#),
+        of_json(r#"{"deploy":{"0":{"env":"production"}}}"#),
+        of_json(r#"{"deploy":[{"a":1},[{"env":"production"}]]}"#),
+        post("?deploy[env]=production", "application/json", "{}"),
+        post("?deploy=x", "application/json", "{}"),
+        post("?Deploy_Env=production", form, "a=b"),
+        post("?deploy.env=production", form, "a=b"),
+        post("?deploy%20env=production", form, "a=b"),
+        post("?deploy%5Benv=production", form, "a=b"),
+        post("?deploy_env%00x=production", form, "a=b"),
+        post("?%01deploy_env=production", form, "a=b"),
+        post("", form, "\u{feff}{\"deploy\":{\"env\":\"production\"}}"),
+        post("", form, "%00%7B\"deploy\":{\"env\":\"production\"}}"),
+        post("", form, "deploy%00x=production"),
+    ];
+    for request in denied {
+        expect(&denying, &[(request, Word::Deny, "scope_violation")]);
+    }
+    for request in [of_json(r#"{"deploy":{"env":"qa"}}"#), post("?x=1", form, "a=b&c.d=e")] {
+        expect(&denying, &[(request, Word::Allow, "")]);
+    }
+    let polyglot = "\u{feff}{\"env\":\"production\",\"x\":\"&env=staging&\"}";
+    let not_certain = [
+        post("", form, polyglot),
+        post("?env=production", form, "env=staging"),
+        post("?ENV[]=production", form, "env=staging"),
+        post("", form, "env=staging&env%00=production"),
+    ];
+    for request in not_certain {
+        expect(&allowing, &[(request, Word::Deny, "scope_violation")]);
+    }
+    expect(&allowing, &[(post("?tab=1", form, "env=staging"), Word::Allow, "")]);
+}
