@@ -158,8 +158,8 @@ pub struct Ruling {
     pub credentials: Vec<(Presented, Option<Arc<str>>)>,
     /// The conditions that were asked, each with its place and whether it is so.
     pub conditions: Vec<String>,
-    /// The headers that conditions asked for, lower case.
-    pub heeded: Vec<Box<str>>,
+    /// The headers that conditions of the policy ask for, lower case.
+    pub heeded: Arc<[Box<str>]>,
     /// What the trajectory notes.
     pub stages: Vec<Stage>,
     /// Credentials to pin, by resource, once the request is allowed.
@@ -340,7 +340,7 @@ impl Ruling {
             targets: Vec::new(),
             credentials: Vec::new(),
             conditions: Vec::new(),
-            heeded: Vec::new(),
+            heeded: Arc::default(),
             stages: Vec::new(),
             pins: Vec::new(),
             terms: Terms::default(),

@@ -78,6 +78,8 @@ pub struct Policy {
     owners: HashMap<(Arc<str>, String), HashMap<String, Vec<Ix>>>,
     /// Declared ids as they are written, by service and kind.
     declared: HashMap<(Arc<str>, String), BTreeSet<Arc<str>>>,
+    /// The headers that its conditions ask for, lower case; what they say belongs to what is approved.
+    pub heeded: Arc<[Box<str>]>,
     variables: Vec<(String, Option<Ix>)>,
 }
 

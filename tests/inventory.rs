@@ -152,6 +152,37 @@ async fn an_environment_says_what_is_in_it() {
     nothing_was_deleted(&gate);
 }
 
+/// A project says where a volume is, but not in which of its environments.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_project_shows_is_nobodys_for_certain() {
+    let gate = Gate::with(Options::default(), |policy| {
+        let environment = format!("      environment: [{STAGING_ENVIRONMENT}]\n");
+        let project = format!("{environment}      project: [{PROJECT}]\n");
+        environments_only(policy).replace(&environment, &project).0
+    })
+    .await;
+    let rename = |volume: &str| {
+        format!(
+            "mutation {{ volumeUpdate(volumeId: \"{volume}\", input: {{ name: \"x\" }}) {{ id }} }}"
+        )
+    };
+    list(&gate, "id name");
+    assert_eq!(learned(&gate).len(), 2, "both volumes of the project");
+    for volume in [STAGING_VOLUME, PRODUCTION_VOLUME] {
+        assert_eq!(asked(&gate, &rename(volume)).reason(), "unknown_target", "{volume}");
+        assert_eq!(deletion(&gate, volume).0, "hold");
+    }
+    for hold in gate.waiting() {
+        let told = hold["card"]["targets"][0]["learned"].as_str().unwrap();
+        assert!(told.ends_with("; it may belong elsewhere as well"), "{hold}");
+    }
+    // The listing of an environment says it of both.
+    list(&gate, VOLUMES);
+    assert_eq!(asked(&gate, &rename(PRODUCTION_VOLUME)).verdict(), "deny");
+    assert_eq!(deletion(&gate, PRODUCTION_VOLUME).0, "deny");
+    nothing_was_deleted(&gate);
+}
+
 /// A volume of staging is *named* after the one of production: nothing the agent can choose teaches.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_not_taken_for_an_id() {

@@ -35,8 +35,6 @@ pub(super) struct Opinions<'a> {
     plain: Option<Operation>,
     /// What conditions were asked, and whether each is so.
     asked: RefCell<Vec<(Place, String)>>,
-    /// The headers that they asked for.
-    heeded: RefCell<Vec<Box<str>>>,
 }
 
 impl<'a> Opinions<'a> {
@@ -48,7 +46,6 @@ impl<'a> Opinions<'a> {
             pins: Vec::new(),
             plain: None,
             asked: RefCell::new(Vec::new()),
-            heeded: RefCell::new(Vec::new()),
         }
     }
 
@@ -61,7 +58,6 @@ impl<'a> Opinions<'a> {
         if when.is_empty() {
             return true;
         }
-        self.heeded.borrow_mut().extend(when.headers().map(Box::from));
         let side = if word == Word::Allow { Side::Permit } else { Side::Restrict };
         let truth = match when.holds(call, side) {
             Truth::Yes => "so",
@@ -217,7 +213,7 @@ impl<'a> Opinions<'a> {
             credentials: Vec::new(),
             stages: Vec::new(),
             conditions: asked.collect(),
-            heeded: self.heeded.into_inner(),
+            heeded: policy.heeded.clone(),
             pins: if word == Word::Deny { Vec::new() } else { self.pins },
             terms,
             approvals_needed: usize::from(needed),

@@ -43,8 +43,16 @@ pub fn compile(
     let mut problems = Vec::new();
     let file = File::read(&root, &mut problems);
     let unread = file.unread.clone();
-    let mut compiler =
-        Compiler { base, secrets, key, unread, variables: Vec::new(), problems, lints: Vec::new() };
+    let mut compiler = Compiler {
+        base,
+        secrets,
+        key,
+        unread,
+        variables: Vec::new(),
+        heeded: BTreeSet::new(),
+        problems,
+        lints: Vec::new(),
+    };
     let policy = compiler.policy(file, file_name, text);
     if compiler.problems.is_empty() {
         Ok(policy)
@@ -67,6 +75,8 @@ pub(super) struct Compiler<'a> {
     unread: Vec<String>,
     /// The environment variables that are named, with the credential whose value it is.
     variables: Vec<(String, Option<Ix>)>,
+    /// The headers that conditions ask for.
+    pub(super) heeded: BTreeSet<Box<str>>,
     problems: Vec<Problem>,
     pub(super) lints: Vec<Problem>,
 }
@@ -107,6 +117,7 @@ impl Compiler<'_> {
             issued,
             declared,
             owners,
+            heeded: std::mem::take(&mut self.heeded).into_iter().collect(),
             variables: std::mem::take(&mut self.variables),
         };
         self.bounds(&policy);

@@ -196,7 +196,11 @@ impl Compiler<'_> {
     }
 
     fn when(&mut self, written: &[Written], place: Place) -> Option<When> {
-        When::compile(written).map_err(|error| self.problem(place, format!("`when`: {error}"))).ok()
+        let when = When::compile(written)
+            .map_err(|error| self.problem(place, format!("`when`: {error}")))
+            .ok()?;
+        self.heeded.extend(when.headers().map(Box::from));
+        Some(when)
     }
 
     fn rules(&mut self, name: &Spanned<String>, entry: &file::Resource) -> Rules {

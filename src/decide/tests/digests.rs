@@ -27,7 +27,9 @@ fn with_headers(
 ) -> [u8; 32] {
     static POLICY: std::sync::OnceLock<Policy> = std::sync::OnceLock::new();
     let rule = "      - hold: POST /h\n        when: [{ header: X-Env, in: [qa, production] }]\n";
-    let tools = "  tools:\n    service: mcp\n    hosts: [mcp.example.com]\n    credentials: none\n    hold: [unknown]\n";
+    let tools = "  tools:\n    service: mcp\n    hosts: [mcp.example.com]\n    credentials: none\n    \
+                 allow: [{ operation: tools/call other, when: [{ header: X-Tenant, is: web }] }]\n    \
+                 hold: [unknown]\n";
     let policy = POLICY.get_or_init(|| {
         policy(|text| {
             text.replacen("      - allow: POST /deployments\n", rule, 1)
@@ -252,10 +254,12 @@ fn headers_that_a_rule_or_a_server_heeds_belong_to_a_call() {
     }
     // In another session the server may act for another environment.
     let session: Headers = &[("mcp-session-id", "staging")];
-    let table: [(Headers, bool); 4] = [
+    let table: [(Headers, bool); 5] = [
         (&[("mcp-session-id", "staging"), ("mcp-protocol-version", "2025-11-25")], true),
         (&[("mcp-session-id", "staging"), ("last-event-id", "7")], true),
         (&[("mcp-session-id", "production")], false),
+        // Named by a condition that this call is never asked for.
+        (&[("mcp-session-id", "staging"), ("x-tenant", "web")], false),
         (&[], false),
     ];
     for (headers, same) in table {

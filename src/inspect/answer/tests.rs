@@ -88,7 +88,7 @@ fn each_way_down_is_known() {
         (
             "{ project(id: \"p\") { environments { edges { node { id volumeInstances { edges { node { id volume { id } } } } } } } } }".to_owned(),
             json!({ "project": { "environments": { "edges": [{ "node": { "id": STAGING, "volumeInstances": instance } }] } } }),
-            lines([shared, own.clone(), format!("environment {STAGING} in project p")]),
+            lines([shared, own.clone(), format!("environment {STAGING} in project p?")]),
         ),
         (
             format!("{{ volumeInstance(id: \"{INSTANCE}\") {{ environmentId }} }}"),
@@ -98,7 +98,7 @@ fn each_way_down_is_known() {
         (
             format!("{{ project(id: \"{PROJECT}\") {{ services {{ edges {{ node {{ id }} }} }} }} }}"),
             json!({ "project": { "services": id("s") } }),
-            lines([format!("service s in project {PROJECT}")]),
+            lines([format!("service s in project {PROJECT}?")]),
         ),
         // A service has instances in several environments: they do not own it.
         (
@@ -110,7 +110,7 @@ fn each_way_down_is_known() {
         (
             "mutation { volumeCreate(input: { projectId: \"p\" }) { id projectId } }".to_owned(),
             json!({ "volumeCreate": { "id": VOLUME, "projectId": PROJECT } }),
-            lines([format!("volume {VOLUME} in project {PROJECT}")]),
+            lines([format!("volume {VOLUME} in project {PROJECT}?")]),
         ),
     ];
     for (document, data, facts) in cases {
