@@ -10,7 +10,7 @@ pub mod keeper;
 mod touched;
 
 use crate::inspect::answer::Taught;
-use crate::policy::{Ix, Policy, folded};
+use crate::policy::{BUILT_IN, Ix, Policy, folded};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,11 +66,18 @@ pub fn told(span: Duration) -> String {
 impl Fact {
     fn says_the_same(&self, other: &Self) -> bool {
         self.service == other.service
+            // What an agent listed itself counts for more.
+            && self.is_looked_up() == other.is_looked_up()
             && self.taught.kind == other.taught.kind
             && self.taught.owner_kind == other.taught.owner_kind
             && self.taught.shared == other.taught.shared
             && folded(&self.taught.id) == folded(&other.taught.id)
             && folded(&self.taught.owner) == folded(&other.taught.owner)
+    }
+
+    /// Whether the proxy itself asked.
+    fn is_looked_up(&self) -> bool {
+        *self.lesson.agent == *BUILT_IN
     }
 
     /// How long ago it was learned.
@@ -100,8 +107,23 @@ pub struct Owner {
     pub kind: Arc<str>,
     /// What says so of the id itself.
     pub fact: Arc<Fact>,
-    /// Whether the id may belong to others as well.
+    /// What speaks against relying on that.
+    pub doubt: Doubt,
+}
+
+/// What speaks against relying on what was learned, on any link of the way to a declared owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Doubt {
+    /// The thing may belong to others as well.
     pub shared: bool,
+    /// The proxy itself asked, and no agent.
+    pub looked_up: bool,
+}
+
+impl Doubt {
+    const fn or(self, other: Self) -> Self {
+        Self { shared: self.shared || other.shared, looked_up: self.looked_up || other.looked_up }
+    }
 }
 
 /// An inventory at a moment: what a request is judged by.
@@ -142,19 +164,14 @@ impl View<'_> {
                 // Too much for certainty: as if nothing had been learned.
                 return Vec::new();
             };
-            for (resource, shared) in found {
+            for (resource, doubt) in found {
                 let same = |owner: &Owner| owner.resource == resource && owner.kind == *kind;
+                let learned = Owner { resource, kind: kind.clone(), fact: fact.clone(), doubt };
                 match owners.iter_mut().find(|owner| same(owner)) {
-                    // One that shows it whole is enough.
-                    Some(owner) if owner.shared && !shared => {
-                        owner.shared = false;
-                        owner.fact = fact.clone();
-                    }
+                    // One way without a doubt is enough.
+                    Some(owner) if doubt == Doubt::default() => *owner = learned,
                     Some(_) => {}
-                    None => {
-                        let kind = kind.clone();
-                        owners.push(Owner { resource, kind, fact: fact.clone(), shared });
-                    }
+                    None => owners.push(learned),
                 }
             }
         }
@@ -171,23 +188,24 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    /// The declared owners that a fact leads to, and whether each may be one of several; none where
-    /// there are too many facts to follow.
-    fn follow(&self, fact: &Fact, links: usize, seen: &mut usize) -> Option<Vec<(Ix, bool)>> {
+    /// The declared owners that a fact leads to, with what speaks against each; none where there are
+    /// too many facts to follow.
+    fn follow(&self, fact: &Fact, links: usize, seen: &mut usize) -> Option<Vec<(Ix, Doubt)>> {
         *seen += 1;
         if *seen > MOST_LOOKED_AT {
             return None;
         }
         let Taught { owner_kind, owner, shared, .. } = &fact.taught;
+        let doubt = Doubt { shared: *shared, looked_up: fact.is_looked_up() };
         let declared = self.policy.owners(self.service, owner_kind, owner);
         if !declared.is_empty() {
-            return Some(declared.iter().map(|ix| (*ix, *shared)).collect());
+            return Some(declared.iter().map(|ix| (*ix, doubt)).collect());
         }
         let mut found = Vec::new();
         if links > 1 {
             for next in self.inventory.of(self.service, Some(owner_kind), owner, self.now) {
                 let of_next = self.follow(next, links - 1, seen)?;
-                found.extend(of_next.into_iter().map(|(ix, also)| (ix, also || *shared)));
+                found.extend(of_next.into_iter().map(|(ix, further)| (ix, further.or(doubt))));
             }
         }
         Some(found)

@@ -111,6 +111,10 @@ async fn looking_up_lets_nothing_pass_and_is_not_repeated() {
     let after = asked_with(&gate, ACCOUNT_TOKEN).len();
     assert_eq!(update(&gate, NOBODYS), unknown);
     assert_eq!(asked_with(&gate, ACCOUNT_TOKEN).len(), after, "an answer serves for a while");
+    let waiting = gate.waiting();
+    let nobodys = waiting.iter().find(|hold| hold["card"].to_string().contains(NOBODYS)).unwrap();
+    let told = &nobodys["card"]["targets"][0]["told"];
+    assert_eq!(told, "the service was asked, and shows no such thing");
     let updates = gate.mock.requests();
     assert!(
         !updates.iter().any(|seen| String::from_utf8_lossy(&seen.body).contains("volumeUpdate"))
@@ -128,6 +132,11 @@ async fn what_one_agents_calls_lead_to_is_bounded() {
         assert_eq!(update(&gate, &volume).1, "unknown_target");
     }
     assert_eq!(asked_with(&gate, ACCOUNT_TOKEN).len(), 1);
+    // Whoever decides reads that nobody asked, which is not that nobody knows.
+    for hold in gate.waiting() {
+        let told = &hold["card"]["targets"][0]["told"];
+        assert_eq!(told, "what this is could not be looked up", "{hold}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use super::{Context, Target};
 use crate::catalog::{Catalog, Effect};
 use crate::inspect::Identity;
 use crate::message::Head;
-use crate::policy::{BUILT_IN, Ix};
+use crate::policy::Ix;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,8 +74,8 @@ pub(super) fn of(
             ago: found.fact.age(view.now()),
             operation: found.fact.lesson.operation.clone(),
             request_id: found.fact.lesson.request_id.clone(),
-            shared: found.shared,
-            looked_up: *found.fact.lesson.agent == *BUILT_IN,
+            shared: found.doubt.shared,
+            looked_up: found.doubt.looked_up,
         }),
     });
     learned.collect()

@@ -39,7 +39,8 @@ pub struct CardTarget {
     /// Where and when it was learned that it does; none if it is declared.
     #[serde(default)]
     pub learned: Option<String>,
-    /// What the service says of it, where it was asked. Its names are text that agents may have chosen.
+    /// What the service says of it, or that it was not asked. Its names are text that agents may have
+    /// chosen.
     #[serde(default)]
     pub told: Option<String>,
 }
@@ -206,7 +207,7 @@ impl Card {
                 row("", &escaped(learned));
             }
             if let Some(told) = &target.told {
-                row("", &format!("the service says: {}", escaped(told)));
+                row("", &escaped(told));
             }
         }
         if self.targets.len() > MOST_ROWS {

@@ -73,7 +73,7 @@ fn owners(inventory: &Inventory, now: i64, kind: Option<&str>, id: &str) -> Vec<
     let mut names: Vec<_> = found
         .iter()
         .map(|it| {
-            let shared = if it.shared { "?" } else { "" };
+            let shared = if it.doubt.shared { "?" } else { "" };
             format!("{}{shared}", policy.resources[it.resource].name)
         })
         .collect();
@@ -259,4 +259,32 @@ fn a_span_is_told_as_people_read_it() {
     {
         assert_eq!(told(Duration::from_secs(seconds)), text);
     }
+}
+
+#[test]
+fn what_the_proxy_asked_itself_stays_doubtful_until_an_agent_lists_it() {
+    let (volume, project, environment) =
+        (("volume", VOLUME), ("project", "p"), ("environment", STAGING));
+    let looked_up = |inventory: &Inventory| {
+        let found = inventory.at(1).owners(&policy(), &Arc::from("railway"), None, VOLUME);
+        found.iter().map(|owner| owner.doubt.looked_up).collect::<Vec<_>>()
+    };
+    // On whatever link of the way.
+    for by in [[BUILT_IN, "a"], ["a", BUILT_IN]] {
+        let chain =
+            [fact(volume, project, false, by[0], 0), fact(project, environment, false, by[1], 0)];
+        assert_eq!(looked_up(&learned(chain.to_vec())), [true], "{by:?}");
+    }
+    let mut inventory = learned(vec![fact(volume, environment, false, BUILT_IN, 0)]);
+    assert_eq!(looked_up(&inventory), [true]);
+    let listed = fact(volume, environment, false, "a", 0);
+    assert!(
+        !inventory.is_fresh(std::slice::from_ref(&listed), 0),
+        "an agent's own listing is news"
+    );
+    inventory.learn(vec![listed], 0);
+    assert_eq!(looked_up(&inventory), [false]);
+    // Nor does another look-up take that back.
+    inventory.learn(vec![fact(volume, environment, false, BUILT_IN, 1)], 1);
+    assert_eq!(looked_up(&inventory), [false]);
 }

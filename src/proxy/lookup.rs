@@ -57,7 +57,26 @@ struct Kept {
 struct Told {
     at: Instant,
     text: Option<String>,
+    /// Whether all was asked that there is to ask.
+    whole: bool,
 }
+
+impl Told {
+    /// What a person reads of it.
+    fn text(self) -> String {
+        match (self.text, self.whole) {
+            (Some(text), true) => format!("the service says: {text}"),
+            (Some(text), false) => {
+                format!("the service says: {text}; not all of it could be looked up")
+            }
+            (None, true) => "the service was asked, and shows no such thing".to_owned(),
+            (None, false) => NOT_ASKED.to_owned(),
+        }
+    }
+}
+
+/// What a person reads of a thing that nobody asked for.
+const NOT_ASKED: &str = "what this is could not be looked up";
 
 impl Lookups {
     /// What was told of an id a while ago at most; none where it was not asked.
@@ -67,14 +86,14 @@ impl Lookups {
         kept.told.get(&key).filter(|told| told.at.elapsed() < SERVES).cloned()
     }
 
-    fn keep(&self, service: &Arc<str>, kind: &str, id: &str, text: Option<String>) {
+    fn keep(&self, service: &Arc<str>, kind: &str, id: &str, told: Told) {
         let key = (service.clone(), kind.to_owned(), folded(id).into_owned());
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.told.len() >= MOST_KEPT {
             kept.told.retain(|_, told| told.at.elapsed() < SERVES);
         }
         if kept.told.len() < MOST_KEPT {
-            kept.told.insert(key, Told { at: Instant::now(), text });
+            kept.told.insert(key, told);
         }
     }
 
@@ -106,15 +125,18 @@ impl Proxy {
             return Ok(held);
         }
         // What is declared has a name already; of the rest a person reads what the service says.
-        let undeclared = |thing: &&Thing| thing.resource.is_none() || thing.learned.is_some();
-        let things: Vec<Thing> =
-            held.ruling().targets.iter().filter(undeclared).take(MOST_IDS).cloned().collect();
         let Some(service) = Self::catalog(policy, &caller.state.name, &caller.target)
             .map(|catalog| catalog.service.clone())
-            .filter(|service| !things.is_empty() && policy.lookups.contains_key(&**service))
+            .filter(|service| policy.lookups.contains_key(&**service))
         else {
             return Ok(held);
         };
+        let undeclared = |thing: &&Thing| thing.resource.is_none() || thing.learned.is_some();
+        let untold = |thing: &&Thing| {
+            !self.lookups.told(&service, &thing.kind, &thing.id).is_some_and(|told| told.whole)
+        };
+        let things = held.ruling().targets.iter().filter(undeclared).filter(untold);
+        let things: Vec<Thing> = things.take(MOST_IDS).cloned().collect();
         // It goes on to its end, also when the client does not wait for it.
         let (proxy, asking) = (self.clone(), caller.clone());
         let (pinned, of) = (snapshot.clone(), service.clone());
@@ -161,10 +183,19 @@ impl Proxy {
     /// A card with what services said of its targets.
     pub(super) fn told(&self, mut card: Card, caller: &Caller, policy: &Policy) -> Card {
         let catalog = Self::catalog(policy, &caller.state.name, &caller.target);
-        for target in &mut card.targets {
-            let service = catalog.map(|catalog| &catalog.service);
-            let told = service.and_then(|it| self.lookups.told(it, &target.kind, &target.id));
-            target.told = told.and_then(|told| told.text);
+        let Some(catalog) = catalog.filter(|it| policy.lookups.contains_key(&*it.service)) else {
+            return card;
+        };
+        let asks = |kind: &str| {
+            catalog.graphql.as_ref().is_some_and(|graphql| graphql.lookups.contains_key(kind))
+        };
+        for target in card.targets.iter_mut().filter(|target| asks(&target.kind)) {
+            let told = self.lookups.told(&catalog.service, &target.kind, &target.id);
+            let undeclared = target.resource.is_none() || target.learned.is_some();
+            target.told = match told {
+                Some(told) => Some(told.text()),
+                None => undeclared.then(|| NOT_ASKED.to_owned()),
+            };
         }
         card
     }
@@ -182,20 +213,29 @@ impl Proxy {
         let graphql = catalog.and_then(|catalog| catalog.graphql.as_ref());
         let lookup = graphql.and_then(|graphql| graphql.lookups.get(&thing.kind));
         let (Some(catalog), Some(lookup)) = (catalog, lookup) else { return };
-        if self.lookups.told(service, &thing.kind, &thing.id).is_some() {
+        if self.lookups.told(service, &thing.kind, &thing.id).is_some_and(|told| told.whole) {
             return;
         }
         let mut told = Vec::new();
-        for owner in policy.ids(service, &lookup.each).into_iter().take(MOST_OWNERS) {
+        let owners = policy.ids(service, &lookup.each);
+        // What nobody was asked for is not what nobody knows.
+        let mut whole = owners.len() <= MOST_OWNERS;
+        for owner in owners.into_iter().take(MOST_OWNERS) {
             let body = lookup::body(&lookup.document, &lookup.variable, owner);
-            let Some(data) = self.ask(body, catalog, caller, snapshot).await else { continue };
-            told.extend(self.things(&data, &thing.id, lookup, catalog, caller, snapshot).await);
+            let Some(data) = self.ask(body, catalog, caller, snapshot).await else {
+                whole = false;
+                continue;
+            };
+            let found = self.things(&data, &thing.id, lookup, catalog, caller, snapshot).await;
+            whole &= found.iter().all(|(_, whole)| *whole);
+            told.extend(found.into_iter().map(|(text, _)| text));
         }
-        let told = (!told.is_empty()).then(|| told.join("; "));
+        let text = (!told.is_empty()).then(|| told.join("; "));
+        let told = Told { at: Instant::now(), text, whole };
         self.lookups.keep(service, &thing.kind, &thing.id, told);
     }
 
-    /// What an answer tells of a thing.
+    /// What an answer tells of a thing, and whether that is all there is to ask.
     async fn things(
         self: &Arc<Self>,
         data: &Arguments,
@@ -204,24 +244,21 @@ impl Proxy {
         catalog: &Catalog,
         caller: &Caller,
         snapshot: &Arc<Snapshot>,
-    ) -> Vec<String> {
+    ) -> Vec<(String, bool)> {
         let mut all = Vec::new();
         for found in lookup.found(data, id) {
             let mut told = lookup.told(found);
+            let mut whole = true;
             if let Some(then) = &lookup.then
                 && let Some(value) = then.value(found)
-                && let Some(more) = self
-                    .ask(
-                        lookup::body(&then.document, &then.variable, &value),
-                        catalog,
-                        caller,
-                        snapshot,
-                    )
-                    .await
             {
-                told.extend(then.counted(more.values()));
+                let body = lookup::body(&then.document, &then.variable, &value);
+                match self.ask(body, catalog, caller, snapshot).await {
+                    Some(more) => told.extend(then.counted(more.values())),
+                    None => whole = false,
+                }
             }
-            all.push(told.join(", "));
+            all.push((told.join(", "), whole));
         }
         all
     }
