@@ -18,7 +18,8 @@ use super::Unreadable;
 use crate::catalog::Learns;
 use crate::fingerprint::hex;
 use crate::message::{Query, path};
-use apollo_parser::{Parser, cst};
+use apollo_parser::Parser;
+use apollo_parser::cst::{self, CstNode};
 use aws_lc_rs::digest;
 use budget::Budget;
 use serde_json::{Map, Value};
@@ -255,7 +256,7 @@ fn calls(
             cst::Definition::OperationDefinition(operation) => operations.push(operation),
             cst::Definition::FragmentDefinition(fragment) => {
                 let name = fragment.fragment_name().and_then(|name| name.name());
-                let name = name.ok_or(SYNTAX)?.text().to_string();
+                let name = name.ok_or(SYNTAX)?.text().into();
                 if reader.fragments.insert(name, fragment).is_some() {
                     return Err(Unreadable::Graphql("two fragments have the same name"));
                 }
@@ -268,7 +269,7 @@ fn calls(
     }
     let names: Vec<Option<String>> = operations
         .iter()
-        .map(|operation| operation.name().map(|name| name.text().to_string()))
+        .map(|operation| operation.name().map(|name| name.text().into()))
         .collect();
     if names
         .iter()
@@ -325,8 +326,7 @@ impl Reader<'_> {
         for definition in
             definitions.iter().flat_map(cst::VariableDefinitions::variable_definitions)
         {
-            let name =
-                definition.variable().and_then(|v| v.name()).ok_or(SYNTAX)?.text().to_string();
+            let name = definition.variable().and_then(|v| v.name()).ok_or(SYNTAX)?.text().into();
             let default = definition.default_value().and_then(|default| default.value());
             if defaults.insert(name, default).is_some() {
                 return Err(Unreadable::Graphql("a variable is defined twice"));
@@ -368,7 +368,7 @@ impl Reader<'_> {
                 }
                 cst::Selection::FragmentSpread(spread) => {
                     let name = spread.fragment_name().and_then(|name| name.name()).ok_or(SYNTAX)?;
-                    let name = name.text().to_string();
+                    let name = String::from(name.text());
                     if within.contains(&name) {
                         return Err(Unreadable::Graphql("a fragment contains itself"));
                     }
@@ -408,15 +408,33 @@ impl Reader<'_> {
 }
 
 fn name_of(field: &cst::Field) -> Result<String, Unreadable> {
-    field.name().map(|name| name.text().to_string()).ok_or(SYNTAX)
+    field.name().map(|name| name.text().into()).ok_or(SYNTAX)
+}
+
+/// The name and the value of an argument or of a field of an object, in one go over its nodes.
+fn named_value(node: &impl CstNode) -> Result<(String, cst::Value), Unreadable> {
+    let mut children = node.syntax().children();
+    let name = children.next().and_then(cst::Name::cast).ok_or(SYNTAX)?;
+    let value = children.next().and_then(cst::Value::cast).ok_or(SYNTAX)?;
+    Ok((name.text().into(), value))
+}
+
+/// The text of a string. What escapes nothing is not gone through letter by letter.
+fn text_of(value: &cst::StringValue) -> String {
+    let token = value.syntax().first_token();
+    let plain = token.as_ref().and_then(|token| {
+        let text = token.text().strip_prefix('"')?.strip_suffix('"')?;
+        (!text.contains(['"', '\\'])).then(|| text.to_owned())
+    });
+    plain.unwrap_or_else(|| String::from(value))
 }
 
 impl Scope<'_> {
     fn arguments(&self, field: &cst::Field) -> Result<Map<String, Value>, Unreadable> {
         let mut map = Map::new();
         for argument in field.arguments().iter().flat_map(cst::Arguments::arguments) {
-            let name = argument.name().ok_or(SYNTAX)?.text().to_string();
-            let value = self.value(&argument.value().ok_or(SYNTAX)?)?;
+            let (name, value) = named_value(&argument)?;
+            let value = self.value(&value)?;
             let doubled = map.contains_key(&name);
             if let Some(value) = value {
                 // A fragment may be spread often, with its literals.
@@ -434,7 +452,7 @@ impl Scope<'_> {
     fn value(&self, value: &cst::Value) -> Result<Option<Value>, Unreadable> {
         Ok(Some(match value {
             cst::Value::Variable(variable) => {
-                let name = variable.name().ok_or(SYNTAX)?.text().to_string();
+                let name = String::from(variable.name().ok_or(SYNTAX)?.text());
                 let Some(default) = self.defaults.get(&name) else {
                     return Err(Unreadable::Graphql("a variable is not defined"));
                 };
@@ -450,16 +468,14 @@ impl Scope<'_> {
                 value.iter().try_for_each(|value| self.budget.value(value))?;
                 return Ok(value);
             }
-            cst::Value::StringValue(text) => Value::String(String::from(text)),
+            cst::Value::StringValue(text) => Value::String(text_of(text)),
             cst::Value::IntValue(_) | cst::Value::FloatValue(_) => {
-                let text = cst::CstNode::source_string(value);
+                let text = value.source_string();
                 serde_json::from_str(text.trim()).unwrap_or(Value::String(text.trim().to_owned()))
             }
             cst::Value::BooleanValue(boolean) => Value::Bool(boolean.true_token().is_some()),
             cst::Value::NullValue(_) => Value::Null,
-            cst::Value::EnumValue(word) => {
-                Value::String(word.name().ok_or(SYNTAX)?.text().to_string())
-            }
+            cst::Value::EnumValue(word) => Value::String(word.name().ok_or(SYNTAX)?.text().into()),
             cst::Value::ListValue(list) => {
                 let members = list.values().map(|member| self.value(&member));
                 let members: Result<Vec<_>, _> = members.collect();
@@ -468,8 +484,8 @@ impl Scope<'_> {
             cst::Value::ObjectValue(object) => {
                 let mut map = Map::new();
                 for field in object.object_fields() {
-                    let name = field.name().ok_or(SYNTAX)?.text().to_string();
-                    let value = self.value(&field.value().ok_or(SYNTAX)?)?;
+                    let (name, value) = named_value(&field)?;
+                    let value = self.value(&value)?;
                     if map.insert(name, value.unwrap_or_default()).is_some() {
                         return Err(Unreadable::Graphql("an input field stands there twice"));
                     }
