@@ -9,6 +9,7 @@ pub mod condition;
 pub mod coverage;
 mod example;
 mod file;
+mod fold;
 mod hosts;
 mod learns;
 pub mod lint;
@@ -18,6 +19,7 @@ pub mod schema;
 
 pub use arguments::{Arguments, At, Found};
 pub use example::Example;
+pub use fold::{Fold, folded};
 pub use hosts::HostPattern;
 pub use learns::{Learns, Named, Teaching};
 pub use operation::{Clause, Effect, Identifier, OperationSpec, Reveal, Reversibility};
@@ -25,7 +27,7 @@ pub use operation::{Clause, Effect, Identifier, OperationSpec, Reveal, Reversibi
 use crate::policy::path::Index;
 use condition::Pattern;
 use lookup::Lookup;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What kind of traffic a service's hosts carry.
@@ -71,6 +73,13 @@ pub struct Catalog {
     pub kinds: BTreeSet<String>,
     /// Those of which each thing is in one environment.
     pub confined: BTreeSet<String>,
+    /// What makes no difference between two ids, by kind.
+    pub folds: BTreeMap<String, Vec<Fold>>,
+    /// The kinds whose ids may stand for a thing of any other kind.
+    pub of_any_kind: BTreeSet<String>,
+    /// By kind, the kind of the thing that an id of several parts lies in: what stands before its
+    /// first slash.
+    pub within: BTreeMap<String, String>,
     /// Its GraphQL API, if it has one.
     pub graphql: Option<Graphql>,
     /// Its plain HTTP operations by path template.
@@ -107,6 +116,8 @@ pub struct RestEntry {
     pub headers: Vec<Box<str>>,
     /// What it does.
     pub spec: Arc<OperationSpec>,
+    /// Whether it is the entry before it, for more segments of a path.
+    pub again: bool,
 }
 
 /// What is said of operations by their names.
@@ -270,7 +281,8 @@ impl Catalog {
     /// Every operation that stands in an entry of its own.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<OperationSpec>> {
         let graphql = self.graphql.iter().flat_map(|graphql| graphql.operations.values());
-        let rest = self.rest.iter().map(|(_, entry)| &entry.spec);
+        let rest = self.rest.iter().filter(|(_, entry)| !entry.again);
+        let rest = rest.map(|(_, entry)| &entry.spec);
         graphql.chain(self.operations.values()).chain(rest)
     }
 

@@ -75,7 +75,7 @@ pub struct Policy {
     /// The key of fingerprints.
     pub fingerprints: Arc<FingerprintKey>,
     issued: HashMap<Fingerprint, Ix>,
-    owners: HashMap<(Arc<str>, String), HashMap<String, Vec<Ix>>>,
+    owners: resource::Owners,
     /// Declared ids as they are written, by service and kind.
     declared: HashMap<(Arc<str>, String), BTreeSet<Arc<str>>>,
     /// The headers that its conditions ask for, lower case; what they say belongs to what is approved.
@@ -378,10 +378,8 @@ impl Policy {
 
     /// The resources that declare an id of a kind for a service.
     pub fn owners(&self, service: &Arc<str>, kind: &str, id: &str) -> &[Ix] {
-        self.owners
-            .get(&(service.clone(), kind.to_owned()))
-            .and_then(|ids| ids.get(&*folded(id)))
-            .map_or(&[], Vec::as_slice)
+        let of_kind = self.owners.get(&(service.clone(), kind.to_owned()));
+        of_kind.map_or(&[], |ids| ids.owners(id))
     }
 
     /// The ids of a kind that are declared for a service, each once.
@@ -392,12 +390,9 @@ impl Policy {
 
     /// The resources that declare an id of whatever kind for a service.
     pub fn owners_of_any_kind(&self, service: &Arc<str>, id: &str) -> Vec<(&str, &[Ix])> {
-        let id = folded(id);
-        self.owners
-            .iter()
-            .filter(|((owner, _), _)| owner == service)
-            .filter_map(|((_, kind), ids)| Some((kind.as_str(), ids.get(&*id)?.as_slice())))
-            .collect()
+        let of_service = self.owners.iter().filter(|((owner, _), _)| owner == service);
+        let owners = of_service.map(|((_, kind), ids)| (kind.as_str(), ids.owners(id)));
+        owners.filter(|(_, owners)| !owners.is_empty()).collect()
     }
 
     /// Lets a stand-in text pass for each issued credential, for requests that are only explained:
@@ -472,7 +467,7 @@ impl Resource {
 }
 
 /// An id in the one form it is compared in: servers read a UUID in either case, with braces and
-/// without dashes (RFC 9562 section 4). Other ids are what they are.
+/// without dashes (RFC 9562 section 4). What else makes no difference a catalog says by kind.
 pub(crate) fn folded(id: &str) -> std::borrow::Cow<'_, str> {
     let bare = id.trim();
     let bare = bare.strip_prefix("urn:uuid:").unwrap_or(bare);

@@ -9,7 +9,7 @@ use super::learns::{Learns, LearnsFile};
 use super::lookup::LookupFile;
 use super::schema::Schema;
 use super::{
-    Catalog, Clause, Dialect, Effect, Envelope, Error, Example, Graphql, Identifier, Kind,
+    Catalog, Clause, Dialect, Effect, Envelope, Error, Example, Fold, Graphql, Identifier, Kind,
     NamedClause, OperationSpec, RestEntry, Reveal, Reversibility, Rule,
 };
 use crate::policy::path::{Index, Template};
@@ -28,6 +28,12 @@ struct File {
     kinds: BTreeSet<String>,
     #[serde(default)]
     confined: BTreeSet<String>,
+    #[serde(default)]
+    folds: BTreeMap<String, Vec<Fold>>,
+    #[serde(default)]
+    of_any_kind: BTreeSet<String>,
+    #[serde(default)]
+    within: BTreeMap<String, String>,
     #[serde(default)]
     reaches: BTreeMap<String, String>,
     #[serde(default)]
@@ -97,7 +103,7 @@ struct EntryFile {
     unchecked: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RestFile {
     operation: String,
@@ -144,7 +150,7 @@ struct RuleFile {
 }
 
 /// A condition, and what the call does where it is so.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClauseFile {
     argument: String,
@@ -197,10 +203,15 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
         serde_saphyr::from_str(text).map_err(|error| Error::Form { message: error.to_string() })?;
     let service = &*file.service;
     let compile = Compile { service, kinds: &file.kinds, reaches: &file.reaches };
-    if let Some(kind) = file.confined.iter().find(|kind| !file.kinds.contains(*kind)) {
-        return Err(
-            compile.error("confined", format!("`{kind}` is not among the catalog's `kinds`"))
-        );
+    let named = (file.confined.iter().map(|kind| ("confined", kind)))
+        .chain(file.folds.keys().map(|kind| ("folds", kind)))
+        .chain(file.of_any_kind.iter().map(|kind| ("of_any_kind", kind)))
+        .chain(file.within.iter().flat_map(|(kind, of)| [("within", kind), ("within", of)]));
+    for (key, kind) in named {
+        if !file.kinds.contains(kind) {
+            let message = format!("`{kind}` is not among the catalog's `kinds`");
+            return Err(compile.error(key, message));
+        }
     }
     let graphql = file.graphql.map(|graphql| compile.graphql(graphql)).transpose()?;
     let mut rest = Index::default();
@@ -236,6 +247,9 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
         slots: file.slots.into_iter().map(slot).collect(),
         kinds: file.kinds,
         confined: file.confined,
+        folds: file.folds,
+        of_any_kind: file.of_any_kind,
+        within: file.within,
         envelopes: file.envelopes,
         endpoints,
         git_hosts,
@@ -246,6 +260,38 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
         when,
         examples: file.examples,
     })
+}
+
+/// How many segments a name of several may have; a longer one fits no template.
+const PARTS: usize = 16;
+
+/// The name that stands for several segments of a path, as in `/v2/{name**}/tags/list`.
+fn several(operation: &str) -> Option<&str> {
+    let (before, _) = operation.split_once("**}")?;
+    before.rsplit_once('{').map(|(_, name)| name)
+}
+
+impl RestFile {
+    /// The same with this many segments where the name of several stands.
+    fn with_parts(&self, name: &str, parts: usize) -> Self {
+        let parts: Vec<String> = (1..=parts).map(|part| format!("{{{name}_{part}}}")).collect();
+        let parts = parts.join("/");
+        let ids = |ids: &BTreeMap<String, String>| {
+            let place = |place: &String| match place {
+                place if place == name => parts.clone(),
+                place => place.replace(&format!("{{{name}}}"), &parts),
+            };
+            ids.iter().map(|(at, kind)| (place(at), kind.clone())).collect()
+        };
+        Self {
+            operation: self.operation.replace(&format!("{{{name}**}}"), &parts),
+            name: self.name.clone().or_else(|| Some(self.operation.clone())),
+            decides: ids(&self.decides),
+            names: ids(&self.names),
+            reaches: ids(&self.reaches),
+            ..self.clone()
+        }
+    }
 }
 
 struct Compile<'a> {
@@ -307,7 +353,22 @@ impl Compile<'_> {
         })
     }
 
-    fn rest(&self, index: &mut Index<RestEntry>, mut file: RestFile) -> Result<(), Error> {
+    /// An entry, for each number of segments that its name of several may have.
+    fn rest(&self, index: &mut Index<RestEntry>, file: RestFile) -> Result<(), Error> {
+        let Some(name) = several(&file.operation) else {
+            return self.one_rest(index, file, false);
+        };
+        let name = name.to_owned();
+        (1..=PARTS)
+            .try_for_each(|parts| self.one_rest(index, file.with_parts(&name, parts), parts > 1))
+    }
+
+    fn one_rest(
+        &self,
+        index: &mut Index<RestEntry>,
+        mut file: RestFile,
+        again: bool,
+    ) -> Result<(), Error> {
         for (place, kind) in self.reaches {
             // What an entry says of a place itself stands.
             if ![&file.decides, &file.names].iter().any(|ids| ids.contains_key(place)) {
@@ -362,7 +423,8 @@ impl Compile<'_> {
         let query = query.collect();
         let host = host.transpose()?;
         let spec = Arc::new(spec);
-        index.insert(&template, RestEntry { method, host, query, reads_body, headers, spec });
+        index
+            .insert(&template, RestEntry { method, host, query, reads_body, headers, spec, again });
         Ok(())
     }
 

@@ -45,9 +45,13 @@ pub(super) fn of(
 ) -> Vec<Owner> {
     let (policy, service) = (context.policy, &catalog.service);
     let owner = |kind: &str, ix: &Ix| Owner { kind: kind.to_owned(), resource: *ix, learned: None };
-    let declared: Vec<Owner> = if let Some(kind) = &identity.kind {
-        let owners = policy.owners(service, kind, &identity.value).iter();
-        owners.map(|ix| owner(kind, ix)).collect()
+    // Some kinds stand for things of any other.
+    let any = |kind: &str| catalog.of_any_kind.contains(kind);
+    let kind = identity.kind.as_deref().filter(|kind| !any(kind));
+    let declared: Vec<Owner> = if let Some(kind) = kind {
+        let kinds = std::iter::once(kind).chain(catalog.of_any_kind.iter().map(String::as_str));
+        let owners = |kind| policy.owners(service, kind, &identity.value).iter();
+        kinds.flat_map(|kind| owners(kind).map(move |ix| owner(kind, ix))).collect()
     } else {
         let kinds = policy.owners_of_any_kind(service, &identity.value).into_iter();
         kinds.flat_map(|(kind, owners)| owners.iter().map(move |ix| owner(kind, ix))).collect()
@@ -66,7 +70,7 @@ pub(super) fn of(
         return declared;
     }
     let view = context.inventory;
-    let found = view.owners(policy, service, identity.kind.as_deref(), &identity.value);
+    let found = view.owners(policy, service, kind, &identity.value);
     let learned = found.into_iter().map(|found| Owner {
         kind: found.kind.to_string(),
         resource: found.resource,
@@ -79,6 +83,23 @@ pub(super) fn of(
         }),
     });
     learned.collect()
+}
+
+/// The owners of what an id that nobody owns lies in, as `acme/web` does in `acme`. They are declared:
+/// what is learned says nothing of what else a thing holds.
+pub(super) fn of_what_holds(
+    identity: &Identity,
+    head: &Head,
+    catalog: &Catalog,
+    context: &Context<'_>,
+) -> Vec<Owner> {
+    let holder = identity.kind.as_ref().and_then(|kind| catalog.within.get(&**kind));
+    let (Some(kind), Some((value, _))) = (holder, identity.value.split_once('/')) else {
+        return Vec::new();
+    };
+    let holder = Identity { kind: Some(Arc::from(kind.as_str())), value: value.to_owned() };
+    let owners = of(&holder, head, catalog, context).into_iter();
+    owners.filter(|owner| owner.learned.is_none()).collect()
 }
 
 /// Whether nobody but the proxy itself has asked whose an id is. That lets nothing pass, so the id is

@@ -85,11 +85,13 @@ fn judge_catalogued<'a>(
     let mut unknown = false;
     let mut owned = false;
     let mut held: Vec<Ix> = Vec::new();
+    let mut holders: Vec<Owner> = Vec::new();
     for identity in &operation.decides {
         let owners = owners::of(identity, head, catalog, opinions.context);
         if owners.is_empty() {
             if let Some(kind) = &identity.kind {
                 unknown = true;
+                holders.extend(owners::of_what_holds(identity, head, catalog, opinions.context));
                 opinions.target(Target {
                     kind: kind.to_string(),
                     id: shown(&identity.value),
@@ -142,6 +144,7 @@ fn judge_catalogued<'a>(
         }
         return (judges, !read);
     }
+    judged_too(holders, operation, head, candidates, &mut judges, opinions);
     let wanting = Wanting { account, unknown };
     named_owners(operation, wanting, head, catalog, candidates, &mut judges, opinions);
     if account && read {
@@ -205,16 +208,28 @@ fn named_owners<'a>(
         if !(wanting.account || declared && (wanting.unknown || elsewhere)) {
             continue;
         }
-        for owner in owners {
-            let ix = owner.resource;
-            match candidates.iter().find(|(candidate, _)| *candidate == ix) {
-                Some(judge) if judges.iter().all(|(known, _)| *known != ix) => {
-                    judges.push(*judge);
-                    by_lists(operation, head, judge.1, false, opinions);
-                }
-                Some(_) => {}
-                None => opinions.deny(Reason::ScopeViolation, None),
+        judged_too(owners, operation, head, candidates, judges, opinions);
+    }
+}
+
+/// Has owners judge that do not yet.
+fn judged_too<'a>(
+    owners: Vec<Owner>,
+    operation: &Operation,
+    head: &Head,
+    candidates: &[Candidate<'a>],
+    judges: &mut Vec<Candidate<'a>>,
+    opinions: &mut Opinions<'a>,
+) {
+    for owner in owners {
+        let ix = owner.resource;
+        match candidates.iter().find(|(candidate, _)| *candidate == ix) {
+            Some(judge) if judges.iter().all(|(known, _)| *known != ix) => {
+                judges.push(*judge);
+                by_lists(operation, head, judge.1, false, opinions);
             }
+            Some(_) => {}
+            None => opinions.deny(Reason::ScopeViolation, None),
         }
     }
 }

@@ -7,6 +7,7 @@ mod evasions;
 mod learned;
 mod properties;
 mod reaching;
+mod spellings;
 
 use super::*;
 use crate::explain::{Explained, explain};

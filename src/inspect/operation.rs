@@ -259,11 +259,13 @@ fn reveals(call: &Call, catalog: &Catalog) -> Vec<Where> {
     let revealing =
         call.nested.iter().filter(|nested| graphql.reveals.iter().any(|reveal| is(reveal, nested)));
     let learns = graphql.learns.as_deref();
+    let elsewhere = |nested: &&Nested| match learns {
+        Some(learns) => leads_elsewhere(call, nested, learns),
+        // Without a schema only a field of the thing itself is known to be of it.
+        None => !nested.ancestors.is_empty(),
+    };
     revealing
-        .map(|nested| match learns {
-            Some(learns) if leads_elsewhere(call, nested, learns) => Where::Elsewhere,
-            _ => Where::Here,
-        })
+        .map(|nested| if elsewhere(&nested) { Where::Elsewhere } else { Where::Here })
         .collect()
 }
 

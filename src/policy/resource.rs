@@ -8,7 +8,7 @@ use super::file::{self, Credentials, Listed, Named, Port, Word};
 use super::node::{Place, Problem, Spanned};
 use super::{Credential, Entry, Ix, Judge, Lists, Names, Resource, Rule, Rules, When, path};
 use crate::catalog::condition::{Pattern, Written};
-use crate::catalog::{Catalog, Effect, HostPattern};
+use crate::catalog::{Catalog, Effect, Fold, HostPattern, folded};
 use crate::message::Host;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -354,16 +354,33 @@ impl Compiler<'_> {
     }
 }
 
-pub(super) type Owners = HashMap<(Arc<str>, String), HashMap<String, Vec<Ix>>>;
+pub(super) type Owners = HashMap<(Arc<str>, String), Ids>;
+
+/// The declared ids of a kind, and who declares them.
+#[derive(Debug, Default)]
+pub(super) struct Ids {
+    folds: Vec<Fold>,
+    /// In the one form they are compared in.
+    by_id: HashMap<String, Vec<Ix>>,
+}
+
+impl Ids {
+    /// Who declares an id.
+    pub(super) fn owners(&self, id: &str) -> &[Ix] {
+        self.by_id.get(&*folded(id, &self.folds)).map_or(&[], Vec::as_slice)
+    }
+}
 
 pub(super) fn owners(entries: &Named<file::Resource>, resources: &[Resource]) -> Owners {
     let mut owners = Owners::new();
     for (ix, ((_, entry), resource)) in entries.iter().zip(resources).enumerate() {
         let Some(catalog) = resource.catalog() else { continue };
         for (kind, ids) in &entry.ids {
-            let by_id = owners.entry((catalog.service.clone(), kind.clone())).or_default();
+            let of_kind = owners.entry((catalog.service.clone(), kind.clone())).or_default();
+            of_kind.folds = catalog.folds.get(kind).cloned().unwrap_or_default();
             for id in ids {
-                by_id.entry(super::folded(&id.value).into_owned()).or_default().push(ix);
+                let id = folded(&id.value, &of_kind.folds).into_owned();
+                of_kind.by_id.entry(id).or_default().push(ix);
             }
         }
     }
