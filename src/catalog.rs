@@ -344,4 +344,34 @@ mod tests {
         let error = Catalog::parse(text).unwrap_err().to_string();
         assert!(error.contains("reversibility"), "{error}");
     }
+
+    #[test]
+    fn what_is_said_of_a_kind_is_said_of_one_that_there_is() {
+        let head = "service: x\ntitle: X\nkind: api\nhosts: [x.test]\nslots: []\nkinds: [a]\n";
+        for (key, wrong) in [
+            ("folds: { a: [case] }", "folds: { b: [case] }"),
+            ("folds: { a: [case] }", "folds: { a: [letters] }"),
+            ("of_any_kind: [a]", "of_any_kind: [b]"),
+            ("within: { a: a }", "within: { a: b }"),
+            ("within: { a: a }", "within: { b: a }"),
+            ("confined: [a]", "confined: [b]"),
+        ] {
+            Catalog::parse(&format!("{head}{key}\n")).unwrap();
+            Catalog::parse(&format!("{head}{wrong}\n")).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_name_of_several_segments_is_one_entry_and_one_id() {
+        let text = "service: x\ntitle: X\nkind: api\nhosts: [x.test]\nslots: []\nkinds: [a]\nrest:\n  - { operation: 'GET /v2/{name**}/tags', effect: read, decides: { name: a } }\n";
+        let catalog = Catalog::parse(text).unwrap();
+        let names: Vec<&str> = catalog.entries().map(|spec| &*spec.name).collect();
+        assert_eq!(names, ["GET /v2/{name**}/tags"]);
+        assert!(catalog.may_be_named("GET /v2/{name**}/tags"));
+        for (parts, known) in [(1, true), (16, true), (17, false)] {
+            let path: Vec<&str> =
+                ["v2"].into_iter().chain(vec!["p"; parts]).chain(["tags"]).collect();
+            assert_eq!(catalog.rest.matches(&path).len(), usize::from(known), "{parts}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ use super::plain::judge_plain;
 use super::{Reason, Target};
 use crate::catalog::{Catalog, Effect, Kind, Reversibility};
 use crate::inspect::websocket::is_graphql_handshake;
-use crate::inspect::{Inspected, Operation};
+use crate::inspect::{Identity, Inspected, Operation};
 use crate::message::Head;
 use crate::policy::{Call, Entry, Ix, Judge, Lists, Place, Resource, Word};
 use std::sync::Arc;
@@ -145,6 +145,11 @@ fn judge_catalogued<'a>(
         return (judges, !read);
     }
     judged_too(holders, operation, head, candidates, &mut judges, opinions);
+    // A name that cannot be read may be of somebody else's thing.
+    let unread = |name: &Identity| {
+        name.value.is_empty() && name.kind.as_ref().is_some_and(|k| catalog.confined.contains(&**k))
+    };
+    unknown |= operation.names.iter().any(unread);
     let wanting = Wanting { account, unknown };
     named_owners(operation, wanting, head, catalog, candidates, &mut judges, opinions);
     if account && read {

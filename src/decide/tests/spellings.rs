@@ -217,7 +217,12 @@ fn what_a_call_takes_from_another_or_puts_there_is_judged_there() {
         mutation("createPullRequest", &input)
     };
     let secrets = "{ repository(owner: \"acme\", name: \"web\") { owner { ... on Organization { repository(name: \"prod\") { tempCloneToken } } } } }";
+    let variable = |kind: &str, ids: &str| {
+        let body = format!("{{\"name\": \"X\", \"selected_repository_ids\": {ids}}}");
+        format!("POST {API}/orgs/acme/actions/variables\nContent-Type: {kind}\n\n{body}")
+    };
     let mut cases = denied(vec![
+        variable("application/json", "[1, 222]"),
         mutation("createLinkedBranch", "issueId: \"I_s\", repositoryId: \"R_prod\", oid: \"a\""),
         from("R_prod"),
         pull(", \"head_repo\": \"prod\""),
@@ -227,6 +232,11 @@ fn what_a_call_takes_from_another_or_puts_there_is_judged_there() {
     cases.extend([
         (mutation("createLinkedBranch", "issueId: \"I_s\", oid: \"a\""), Word::Allow, ""),
         (from("R_s"), Word::Allow, ""),
+        (variable("application/json", "[1]"), Word::Allow, ""),
+        (variable("application/json", "null"), Word::Allow, ""),
+        // Nobody can say whose they are.
+        (variable("application/json", "[{\"id\": 222}]"), Word::Hold, "unknown_target"),
+        (variable("text/plain", "[222]"), Word::Hold, "unknown_target"),
         (pull(""), Word::Allow, ""),
         (pull(", \"head_repo\": \"web\""), Word::Allow, ""),
         (fork("{\"organization\": \"acme\"}"), Word::Allow, ""),

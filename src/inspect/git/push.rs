@@ -116,8 +116,9 @@ impl Capabilities {
     fn of(line: &[u8]) -> Self {
         let said = line.splitn(2, |byte| *byte == 0).nth(1).unwrap_or_default();
         let mut read = Self::default();
-        // Servers look for a word between any white space.
+        // Servers look for a word between any white space, whatever value they are given with it.
         for word in said.split(u8::is_ascii_whitespace) {
+            let word = word.split(|byte| *byte == b'=').next().unwrap_or_default();
             read.atomic |= word == b"atomic";
             read.options |= word == b"push-options";
         }
@@ -286,6 +287,10 @@ mod tests {
         assert_eq!(names, expected);
         assert_eq!(read.commands[0].new, B.to_lowercase());
         assert!(read.atomic && read.options.is_empty());
+        for (said, atomic) in [("atomic=1", true), ("x atomic=", true), ("atomics", false)] {
+            let first = format!("{A} {B} refs/heads/main\0{said}");
+            assert_eq!(super::read(&push(&[&first], "PACK")).unwrap().atomic, atomic, "{said}");
+        }
     }
 
     #[test]
