@@ -147,7 +147,7 @@ fn judge_catalogued<'a>(
     judged_too(holders, operation, head, candidates, &mut judges, opinions);
     // A name that cannot be read may be of somebody else's thing.
     let unread = |name: &Identity| {
-        name.value.is_empty() && name.kind.as_ref().is_some_and(|k| catalog.confined.contains(&**k))
+        is_unread(name) && name.kind.as_ref().is_some_and(|k| catalog.confined.contains(&**k))
     };
     unknown |= operation.names.iter().any(unread);
     let wanting = Wanting { account, unknown };
@@ -161,6 +161,13 @@ fn judge_catalogued<'a>(
     }
     if unknown {
         unknown_target(operation, head, candidates, opinions);
+    }
+    if read && operation.decides.iter().any(is_unread) {
+        // An id that could not be read is no unknown one: it may be anybody's.
+        for (_, resource) in candidates {
+            by_lists(operation, head, resource, false, opinions);
+        }
+        opinions.word(Word::Hold, Reason::UnknownTarget, None, None, None);
     }
     if account {
         // A read that names something declared is read there; all else is of everybody.
@@ -181,6 +188,11 @@ fn judge_catalogued<'a>(
         return (judges, all);
     }
     (judges, !read)
+}
+
+/// Whether an id stands there that could not be read.
+fn is_unread(identity: &Identity) -> bool {
+    identity.kind.is_some() && identity.value.is_empty()
 }
 
 /// What a call lacks among the ids that decide.

@@ -105,6 +105,35 @@ fn secrets_are_those_of_where_a_selection_leads() {
 }
 
 #[test]
+fn an_id_that_cannot_be_read_is_no_unknown_one() {
+    let policy = policy(|_| POLICY.replace("ids: { db_instance: [db1] }", "ids: { table: [t1] }"));
+    let live = POLICY.replace("ids: { db_instance: [db1] }", "ids: { table: [t1] }").replacen(
+        "  rail:\n",
+        "  aws-live:\n    service: aws\n    environment: production\n    credentials: any\n    \
+         ids: { table: [t2] }\n    deny: [read, write, destructive, access, credential, execute, unknown]\n  rail:\n",
+        1,
+    );
+    let live = self::policy(|_| live.replacen("[aws, ", "[aws, aws-live, ", 1));
+    let select = |statement: &str| {
+        let body = serde_json::json!({ "Statement": statement });
+        format!(
+            "POST https://dynamodb.eu-west-1.amazonaws.com/\n\
+             Content-Type: application/x-amz-json-1.0\n\
+             X-Amz-Target: DynamoDB_20120810.ExecuteStatement\n\n{body}"
+        )
+    };
+    let (plain, odd) = ("SELECT * FROM \"t1\"", "SELECT * FROM \"t2\" -- x");
+    expect(
+        &policy,
+        &[(select(plain), Word::Allow, ""), (select(odd), Word::Hold, "unknown_target")],
+    );
+    expect(
+        &live,
+        &[(select(plain), Word::Allow, ""), (select(odd), Word::Deny, "scope_violation")],
+    );
+}
+
+#[test]
 fn a_member_of_a_list_does_not_hide_behind_another() {
     let policy = policy(|_| POLICY.to_owned());
     let promote = |targets: &str| {
