@@ -91,7 +91,8 @@ impl<B> Held<B> {
             let is_argument = read.starts_with("x-amz-") && !ANEW.contains(&name);
             let heeded = self.ruling.heeded.iter().any(|heeded| as_variable(heeded) == read);
             let other = read != name && MEANINGFUL.contains(&&*read);
-            if is_argument || heeded || other || read.starts_with("impersonate-") {
+            let as_whom = read.starts_with("impersonate-") || read.starts_with("x-remote-");
+            if is_argument || heeded || other || as_whom {
                 put(name, value.as_bytes());
             }
         }

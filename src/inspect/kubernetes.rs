@@ -7,10 +7,12 @@
 //! call; a dry run counts where the server is bound to honour it.
 
 mod body;
+mod fields;
 
 use super::{Need, Operation, Unreadable};
 use crate::catalog::{Arguments, Catalog, Envelope};
 use crate::message::Head;
+use crate::message::headers::as_variable;
 use body::{Carried, Touched};
 use http::Method;
 use serde_json::{Map, Value};
@@ -303,10 +305,12 @@ fn is_dry_run(named: &Named<'_>, head: &Head, carried: &Carried) -> bool {
     }
 }
 
-/// Acting as somebody else is a call of its own, in the terms of Kubernetes' authorization.
+/// Acting as somebody else is a call of its own, in the terms of Kubernetes' authorization. So is
+/// saying who calls as a proxy in front of the server does, which some servers take from anybody.
 fn impersonation(head: &Head) -> Option<Call> {
     let whom = head.headers().iter().filter_map(|(name, value)| {
-        let what = name.as_str().strip_prefix("impersonate-")?;
+        let name = as_variable(name.as_str());
+        let what = ["impersonate-", "x-remote-"].iter().find_map(|as_| name.strip_prefix(as_))?;
         Some(format!("{what} {}", String::from_utf8_lossy(value.as_bytes())))
     });
     let whom: Vec<String> = whom.collect();

@@ -1,10 +1,10 @@
 //! What the body of a request to the Kubernetes API changes that a verdict depends on.
 //!
 //! Takes a body and what its path names; returns the arguments that stand for it: replicas,
-//! finalizers, the type of a secret, the namespace that is made. What is not JSON is unread, which
-//! stands for the worst of them.
+//! finalizers, the type of a secret, the namespace that is made, and the fields beside. What is not
+//! JSON is unread, which stands for the worst of them.
 
-use super::{Named, is_own};
+use super::{Named, fields, is_own};
 use crate::inspect::Unreadable;
 use crate::message::{Head, json};
 use serde_json::{Map, Value};
@@ -70,7 +70,7 @@ impl Carried {
 
 /// An argument that stands for a part of a body.
 #[derive(Debug)]
-enum Part {
+pub(super) enum Part {
     /// It is this.
     Read(Value),
     /// It is there, or may be, and nobody can say what it is.
@@ -91,6 +91,9 @@ pub(super) struct Touched {
 impl Touched {
     pub(super) fn by(named: &Named<'_>, carried: &Carried, head: &Head) -> Self {
         let mut touched = Self::default();
+        for (key, part) in fields::touched(named, carried) {
+            touched.put(key, Some(part));
+        }
         match (&*named.verb, named.group, named.resource, named.subresource) {
             ("create", "", "namespaces", None) => {
                 touched.namespace = text(carried, "/metadata/name").map(str::to_owned);
@@ -171,9 +174,15 @@ fn replicas(named: &Named<'_>, carried: &Carried) -> Option<Part> {
 }
 
 /// Whether a strategic merge patch says how it is to be merged.
-fn has_directive(value: Option<&Value>) -> bool {
+pub(super) fn has_directive(value: Option<&Value>) -> bool {
     let map = value.and_then(Value::as_object);
     map.is_some_and(|map| map.keys().any(|key| matches!(&**key, "$patch" | "$retainKeys")))
+}
+
+/// A JSON patch's path as servers walk it, who take whatever stands before its first slash for
+/// nothing.
+pub(super) fn pointer(path: &str) -> &str {
+    path.find('/').and_then(|slash| path.get(slash..)).unwrap_or("")
 }
 
 /// The number that the steps of a JSON patch leave (RFC 6902).
@@ -181,7 +190,7 @@ fn patched_replicas(steps: &[Value]) -> Option<Part> {
     let mut left = None;
     for step in steps {
         let at = |key: &str| step.get(key).and_then(Value::as_str);
-        let (what, path, from) = (at("op"), at("path"), at("from"));
+        let (what, path, from) = (at("op"), at("path").map(pointer), at("from").map(pointer));
         let near = |place: &str| matches!(place, "" | "/spec" | "/spec/replicas");
         if what == Some("test") || !(path.is_none_or(near) || from.is_some_and(near)) {
             continue;
@@ -211,8 +220,8 @@ fn finalizers(named: &Named<'_>, carried: &Carried) -> Option<Part> {
             let near = |place: &str| {
                 matches!(place, "" | "/metadata") || place.starts_with("/metadata/finalizers")
             };
-            let from = at("from").is_some_and(near);
-            at("op") != Some("test") && (from || at("path").is_none_or(near))
+            let from = at("from").map(pointer).is_some_and(near);
+            at("op") != Some("test") && (from || at("path").map(pointer).is_none_or(near))
         }),
         Carried::Json(body) => {
             let metadata = body.get("metadata");

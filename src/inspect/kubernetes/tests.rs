@@ -1,6 +1,7 @@
 //! Requests as clients of the Kubernetes API send them, and as somebody might who wants them read
 //! in another way.
 
+mod fields;
 mod served;
 
 use super::{Call, calls, names_a_resource};
@@ -347,6 +348,23 @@ fn what_a_body_changes_stands_in_the_arguments() {
             "finalizers",
             json!(true),
         ),
+        // Servers take nothing of what stands before the first slash.
+        (
+            "PATCH",
+            workload,
+            PATCH,
+            r#"[{"op":"remove","path":"x/metadata/finalizers/0"}]"#,
+            "finalizers",
+            json!(true),
+        ),
+        (
+            "PATCH",
+            workload,
+            PATCH,
+            r#"[{"op":"replace","path":"x/spec/replicas","value":0}]"#,
+            "replicas",
+            json!(0),
+        ),
         (
             "PATCH",
             workload,
@@ -467,6 +485,12 @@ fn acting_as_somebody_else_is_a_call_of_its_own() {
     assert_eq!(calls[1].arguments.get("namespace"), None);
     let whom = calls[1].arguments.get("as").and_then(Value::as_str);
     assert_eq!(whom, Some("user system:admin, group system:masters"));
+    // As a proxy in front of the server says who calls.
+    for header in ["x-remote-user", "x-remote-group", "x-remote-extra-scopes", "x_remote_user"] {
+        let calls = super::calls(&request("GET /api/v1/pods", &[(header, "admin")]), b"").unwrap();
+        assert_eq!(calls.len(), 2, "{header}");
+        assert_eq!(calls[1].name, "impersonate users", "{header}");
+    }
 }
 
 proptest! {
