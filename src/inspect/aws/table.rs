@@ -241,6 +241,12 @@ static HOSTS: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
     words.flat_map(|(name, hosts)| hosts.split(',').map(move |host| (host, name))).collect()
 });
 
+/// Every service.
+#[cfg(test)]
+pub(super) fn services() -> impl Iterator<Item = &'static Service> {
+    SERVICES.values()
+}
+
 /// The service of a host's prefix.
 pub(super) fn service(host: &str) -> Option<&'static Service> {
     SERVICES.get(HOSTS.get(host)?)

@@ -1,5 +1,7 @@
 //! Which operation a request is, in every protocol, and what is refused.
 
+mod judged;
+
 use super::*;
 use crate::message::tests::head;
 
