@@ -117,23 +117,50 @@ fn is_endpoint(head: &Head, catalog: &Catalog) -> bool {
     if segments.iter().any(|segment| rest::is_destructive_word(segment)) {
         return false;
     }
+    let mut path: Vec<&str> = segments.iter().map(Cow::as_ref).collect();
+    if path.last().is_some_and(|last| last.is_empty()) {
+        path.pop();
+    }
     let query = head.query().pairs();
     let posted = *head.method() == Method::POST;
-    // The older transport reads on one path, and is written to on another.
-    let in_session = || match query {
-        [] => true,
-        [(name, value)] => {
-            let slot = format!("query {}", name.to_ascii_lowercase());
-            posted && is_session(&slot) && !rest::is_destructive_parameter(name, value)
+    let Some((last, before)) = path.split_last() else { return query.is_empty() };
+    // Behind any other word, the last one may be the name of a thing.
+    let stands = |words: &[&str]| {
+        before.len() <= PREFIX && before.iter().all(|part| is_version(part) || words.contains(part))
+    };
+    match *last {
+        "mcp" | "rpc" | "jsonrpc" | "json-rpc" => query.is_empty() && stands(&["api"]),
+        // The older transport reads on one path, and is written to on another, in its session.
+        "sse" => {
+            let written = posted && is_in_session(query);
+            let read = query.is_empty() && *head.method() != Method::DELETE;
+            (written || read) && stands(&["api", "mcp"])
+        }
+        "message" | "messages" => {
+            posted
+                && is_in_session(query)
+                && before.last().is_none_or(|part| !is_version(part))
+                && stands(&["api", "mcp", "sse"])
         }
         _ => false,
-    };
-    match segments.iter().rfind(|segment| !segment.is_empty()).map(|segment| &**segment) {
-        None | Some("mcp" | "rpc" | "jsonrpc" | "json-rpc") => query.is_empty(),
-        Some("sse") => *head.method() != Method::DELETE && in_session(),
-        Some("message" | "messages") => posted && in_session(),
-        Some(_) => false,
     }
+}
+
+/// More segments than that do not stand before the one that says what a path is.
+const PREFIX: usize = 2;
+
+/// Whether a segment is a version of an API, as in `v1`.
+fn is_version(segment: &str) -> bool {
+    segment.strip_prefix('v').is_some_and(|digits| {
+        (1..=2).contains(&digits.len()) && digits.bytes().all(|d| d.is_ascii_digit())
+    })
+}
+
+/// Whether a query is the session of the older transport, and nothing else.
+fn is_in_session(query: &[(String, String)]) -> bool {
+    let [(name, value)] = query else { return false };
+    let slot = format!("query {}", name.to_ascii_lowercase());
+    is_session(&slot) && !value.is_empty() && !rest::is_destructive_parameter(name, value)
 }
 
 /// Whether a slot carries the session that the server handed out. Servers must not take it for proof

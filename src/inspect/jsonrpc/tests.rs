@@ -246,6 +246,22 @@ fn a_head_says_what_kind_of_request_it_is() {
         (Asking("POST", "/messages/?session_id=7", &[JSON]), Some(Shape::Messages)),
         (Asking("POST", "/sse/message?sessionId=7", &[JSON]), Some(Shape::Messages)),
         (Asking("POST", "/sse", &[JSON]), Some(Shape::Messages)),
+        (Asking("POST", "/api/v1/mcp", &[JSON]), Some(Shape::Messages)),
+        (Asking("POST", "/v1/sse/message?sessionId=7", &[JSON]), Some(Shape::Messages)),
+        // Behind another word, it may be the name of a thing.
+        (Asking("POST", "/projects/mcp", &[JSON]), None),
+        (Asking("POST", "/api/projects/rpc", &[JSON]), None),
+        (Asking("POST", "/api/v1/api/mcp", &[JSON]), None),
+        (Asking("POST", "/v100/mcp", &[JSON]), None),
+        (Asking("GET", "/projects/sse", &[EVENTS]), None),
+        (Asking("DELETE", "/projects/mcp", &[SESSION]), None),
+        (Asking("DELETE", "/v1/projects/jsonrpc", &[SESSION]), None),
+        // The older transport is written to in a session only.
+        (Asking("POST", "/messages", &[JSON]), None),
+        (Asking("POST", "/messages?sessionId=", &[JSON]), None),
+        (Asking("POST", "/v1/messages", &[JSON]), None),
+        (Asking("POST", "/v1/messages?sessionId=7", &[JSON]), None),
+        (Asking("POST", "/rooms/7/messages?sessionId=7", &[JSON]), None),
         // Only the last segment says so: whoever is behind more may do what the path says.
         (Asking("POST", "/mcp/x/issues/readonly", &[JSON]), None),
         (Asking("POST", "/api/volumes/7/remove", &[JSON]), None),
