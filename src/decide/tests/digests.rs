@@ -243,11 +243,15 @@ fn headers_that_a_rule_or_a_server_heeds_belong_to_a_call() {
     let tool =
         |headers: Headers| with_headers(&Method::POST, "mcp.example.com", "/mcp", headers, call);
     let plain: Headers = &[("x-env", "qa")];
-    let table: [(Headers, bool); 4] = [
+    let table: [(Headers, bool); 7] = [
         (&[("x-env", "qa"), ("user-agent", "x")], true),
         (&[("x-env", "qa"), ("baggage", "a=b")], true),
         (&[("x-env", "production")], false),
         (&[("x-env", "qa"), ("x_env", "production")], false),
+        // As whom a call is made.
+        (&[("x-env", "qa"), ("impersonate-user", "admin")], false),
+        (&[("x-env", "qa"), ("x-remote-user", "admin")], false),
+        (&[("x-env", "qa"), ("x_remote_group", "system:masters")], false),
     ];
     for (headers, same) in table {
         assert_eq!(rule(plain) == rule(headers), same, "{headers:?}");
