@@ -209,8 +209,11 @@ impl Effect {
 impl Clause {
     /// Whether it makes a call graver that does this.
     pub fn is_graver_than(&self, effect: Effect, reversibility: Reversibility) -> bool {
-        self.effect.is_some_and(|then| then != effect && then.severity() >= effect.severity())
-            || self.reversibility.is_some_and(|then| then > reversibility)
+        // What opens, reveals or runs something does so besides: it takes nothing from the rest.
+        let adds = |then: Effect| then.severity() >= Effect::Execute.severity();
+        self.effect.is_some_and(|then| {
+            then != effect && (adds(then) || then.severity() > effect.severity())
+        }) || self.reversibility.is_some_and(|then| then > reversibility)
     }
 
     /// How grave it makes a call that does this.
