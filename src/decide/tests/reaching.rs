@@ -6,9 +6,22 @@ const POLICY: &str = "
 version: 1
 agents:
   staging-fixer:
-    resources: [v, v-live, f, f-live, h, h-live, o, o-live, c, c-live]
+    resources: [a, a-live, v, v-live, f, f-live, h, h-live, o, o-live, c, c-live]
 credentials: {}
 resources:
+  a:
+    service: aws
+    environment: staging
+    credentials: any
+    ids: { db_instance: [stag-db], table: [stag-t], key: [key-s], instance: [i-s], route_table: [rtb-s] }
+    allow: [read, write]
+    hold: [destructive, credential, access, execute, unknown]
+  a-live:
+    service: aws
+    environment: production
+    credentials: any
+    ids: { db_instance: [Prod-DB, db-PROD], db_cluster: [prod-cluster], db_snapshot: [prod-snap], table: [prod-t], network_interface: [eni-p] }
+    deny: [read, write, destructive, credential, access, execute, unknown]
   v:
     service: vercel
     environment: staging
@@ -106,8 +119,68 @@ fn what_a_call_reaches_is_judged_by_its_owners() {
         json("POST https://api.heroku.com/pipeline-promotions", &body)
     };
     let get = |url: &str| format!("GET {url}");
+    let query_of = |service: &str, action: &str, rest: &str| {
+        format!(
+            "POST https://{service}.eu-west-1.amazonaws.com/\n\
+             Content-Type: application/x-www-form-urlencoded\n\nAction={action}&Version=1&{rest}"
+        )
+    };
+    let rds = |action: &str, rest: &str| query_of("rds", action, rest);
+    let restore = |source: &str| {
+        let body =
+            format!("{{\"SourceTableName\": \"{source}\", \"TargetTableName\": \"stag-t\"}}");
+        format!(
+            "POST https://dynamodb.eu-west-1.amazonaws.com/\n\
+             Content-Type: application/x-amz-json-1.0\n\
+             X-Amz-Target: DynamoDB_20120810.RestoreTableToPointInTime\n\n{body}"
+        )
+    };
     let outside = "scope_violation";
+    let (replica, to_time) = ("CreateDBInstanceReadReplica", "RestoreDBInstanceToPointInTime");
     let cases = [
+        (
+            rds(replica, "SourceDBInstanceIdentifier=stag-db&DBInstanceIdentifier=stag-db"),
+            Word::Allow,
+            "",
+        ),
+        (
+            rds(replica, "SourceDBInstanceIdentifier=PROD-db&DBInstanceIdentifier=stag-db"),
+            Word::Deny,
+            outside,
+        ),
+        (
+            rds(to_time, "SourceDbiResourceId=db-PROD&TargetDBInstanceIdentifier=stag-db"),
+            Word::Deny,
+            outside,
+        ),
+        (
+            rds(
+                "RestoreDBInstanceFromDBSnapshot",
+                "DBSnapshotIdentifier=prod-snap&DBInstanceIdentifier=stag-db",
+            ),
+            Word::Deny,
+            outside,
+        ),
+        (
+            rds(
+                "CreateDBInstance",
+                "DBInstanceIdentifier=stag-db&DBClusterIdentifier=prod-cluster",
+            ),
+            Word::Deny,
+            outside,
+        ),
+        (rds("DescribeDBInstances", "DBInstanceIdentifier=prod-db"), Word::Deny, outside),
+        (restore("stag-t"), Word::Allow, ""),
+        (restore("prod-t"), Word::Deny, outside),
+        (
+            query_of(
+                "ec2",
+                "CreateRoute",
+                "RouteTableId=rtb-s&DestinationCidrBlock=0.0.0.0/0&NetworkInterfaceId=eni-p",
+            ),
+            Word::Deny,
+            outside,
+        ),
         (alias("s.acme.com"), Word::Allow, ""),
         (alias("www.acme.com"), Word::Deny, outside),
         (alias("nobody.acme.com"), Word::Hold, "unknown_target"),

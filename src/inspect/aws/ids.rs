@@ -19,18 +19,13 @@ pub(super) fn settle(service: &str, arguments: &mut Map<String, Value>) {
         *value = Value::Null;
     }
     match service {
-        // Not told apart by case.
-        "rds" => {
-            let ids = arguments.iter_mut().filter(|(name, _)| name.ends_with("Identifier"));
-            ids.for_each(|(_, value)| lower(value));
-        }
         "dynamodb" => tables(arguments),
         "ec2" => filtered(arguments),
         "cloudcontrol" => typed(arguments, "TypeName", "Identifier"),
         "config" => typed(arguments, "resourceType", "resourceId"),
         "lambda" => {
             if let Some(value) = arguments.get_mut("FunctionName") {
-                split(value, |name| name.rsplit("function:").next()?.split(':').next());
+                split(value, function);
             }
         }
         "ssm" => {
@@ -46,11 +41,13 @@ pub(super) fn settle(service: &str, arguments: &mut Map<String, Value>) {
     arguments.values_mut().for_each(expand);
 }
 
-fn lower(value: &mut Value) {
-    if let Value::String(text) = value
-        && !text.starts_with("arn:")
-    {
-        text.make_ascii_lowercase();
+/// The name of a function in the forms `ACCOUNT:function:NAME:VERSION`, `ACCOUNT:NAME`, `NAME:VERSION`.
+fn function(text: &str) -> Option<&str> {
+    let rest = text.rsplit("function:").next()?;
+    let account = |part: &str| part.len() == 12 && part.bytes().all(|byte| byte.is_ascii_digit());
+    match rest.split_once(':') {
+        Some((first, rest)) if account(first) => rest.split(':').next(),
+        _ => rest.split(':').next(),
     }
 }
 
@@ -154,10 +151,7 @@ fn typed(arguments: &mut Map<String, Value>, of: &str, id: &str) {
     let name = arguments.get(of).and_then(Value::as_str);
     let kind = KINDS.iter().find(|(ty, _)| name == Some(*ty));
     if let (Some((_, kind)), Some(id)) = (kind, arguments.get(id)) {
-        let mut id = id.clone();
-        if kind.starts_with("db_") {
-            lower(&mut id);
-        }
+        let id = id.clone();
         arguments.insert("Resource".to_owned(), json!({ *kind: id }));
     }
 }
@@ -244,7 +238,6 @@ fn bare(text: &str) -> Option<String> {
         ("kms", "alias") => resource.to_owned(),
         // A name of one level has no slash, one of several begins with it.
         ("ssm", "parameter") if rest.contains('/') => format!("/{rest}"),
-        ("rds", _) => rest.to_ascii_lowercase(),
         _ => rest.to_owned(),
     };
     (!bare.is_empty()).then_some(bare)
@@ -279,7 +272,7 @@ mod tests {
             ("arn:aws:kms:us-east-1:1:key/1234-5678", "1234-5678"),
             ("arn:aws:kms:us-east-1:1:alias/app", "alias/app"),
             ("arn:aws:dynamodb:us-east-1:1:table/orders/index/by-day", "orders"),
-            ("arn:aws:rds:us-east-1:1:db:Prod", "prod"),
+            ("arn:aws:rds:us-east-1:1:db:Prod", "Prod"),
             ("arn:aws:ssm:us-east-1:1:parameter/app/key", "/app/key"),
             ("arn:aws:ssm:us-east-1:1:parameter/key", "key"),
             ("arn:aws:cloudformation:us-east-1:1:stack/web/51af3dc0", "web"),
@@ -312,11 +305,6 @@ mod tests {
     fn each_service_has_its_spellings() {
         let cases = [
             (
-                "rds",
-                json!({"DBInstanceIdentifier": "PROD"}),
-                json!({"DBInstanceIdentifier": "prod"}),
-            ),
-            (
                 "ec2",
                 json!({"XIdentifier": "PROD", "Filter": [{"Name": "instance-id", "Value": ["i-1"]}]}),
                 json!({
@@ -333,10 +321,15 @@ mod tests {
                 json!({
                     "TypeName": "AWS::RDS::DBCluster",
                     "Identifier": "Prod",
-                    "Resource": {"db_cluster": "prod"},
+                    "Resource": {"db_cluster": "Prod"},
                 }),
             ),
             ("lambda", json!({"FunctionName": "web"}), json!({"FunctionName": "web"})),
+            (
+                "lambda",
+                json!({"FunctionName": "123456789012:web"}),
+                json!({"FunctionName": ["web", "123456789012:web"]}),
+            ),
             ("lambda", json!({"FunctionName": "web:1"}), json!({"FunctionName": ["web", "web:1"]})),
             (
                 "lambda",
