@@ -378,7 +378,7 @@ impl Policy {
 
     /// The resources that declare an id of a kind for a service.
     pub fn owners(&self, service: &Arc<str>, kind: &str, id: &str) -> &[Ix] {
-        let of_kind = self.owners.get(&(service.clone(), kind.to_owned()));
+        let of_kind = self.owners.get(service).and_then(|of_service| of_service.get(kind));
         of_kind.map_or(&[], |ids| ids.owners(id))
     }
 
@@ -390,8 +390,8 @@ impl Policy {
 
     /// The resources that declare an id of whatever kind for a service.
     pub fn owners_of_any_kind(&self, service: &Arc<str>, id: &str) -> Vec<(&str, &[Ix])> {
-        let of_service = self.owners.iter().filter(|((owner, _), _)| owner == service);
-        let owners = of_service.map(|((_, kind), ids)| (kind.as_str(), ids.owners(id)));
+        let of_service = self.owners.get(service).into_iter().flatten();
+        let owners = of_service.map(|(kind, ids)| (kind.as_str(), ids.owners(id)));
         owners.filter(|(_, owners)| !owners.is_empty()).collect()
     }
 

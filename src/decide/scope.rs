@@ -259,7 +259,11 @@ fn push<'a>(judges: &mut Vec<Candidate<'a>>, candidate: Candidate<'a>) {
 
 /// An id as it may be shown: it is the agent's text.
 fn shown(id: &str) -> String {
-    id.chars().filter(|c| !c.is_control()).take(128).collect()
+    const LONGEST: usize = 128;
+    if id.len() <= LONGEST && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return id.to_owned();
+    }
+    id.chars().filter(|c| !c.is_control()).take(LONGEST).collect()
 }
 
 /// What the lists of one resource say: names before effects, deny before hold before allow.

@@ -421,10 +421,11 @@ fn named_value(node: &impl CstNode) -> Result<(String, cst::Value), Unreadable> 
 
 /// The text of a string. What escapes nothing is not gone through letter by letter.
 fn text_of(value: &cst::StringValue) -> String {
-    let token = value.syntax().first_token();
-    let plain = token.as_ref().and_then(|token| {
-        let text = token.text().strip_prefix('"')?.strip_suffix('"')?;
-        (!text.contains(['"', '\\'])).then(|| text.to_owned())
+    let node = value.syntax().green();
+    let plain = node.children().next().and_then(|first| {
+        let text = first.into_token()?.text().strip_prefix('"')?.strip_suffix('"')?;
+        let escapes = memchr::memchr2(b'"', b'\\', text.as_bytes()).is_some();
+        (!escapes).then(|| text.to_owned())
     });
     plain.unwrap_or_else(|| String::from(value))
 }

@@ -354,7 +354,7 @@ impl Compiler<'_> {
     }
 }
 
-pub(super) type Owners = HashMap<(Arc<str>, String), Ids>;
+pub(super) type Owners = HashMap<Arc<str>, HashMap<String, Ids>>;
 
 /// The declared ids of a kind, and who declares them.
 #[derive(Debug, Default)]
@@ -376,7 +376,8 @@ pub(super) fn owners(entries: &Named<file::Resource>, resources: &[Resource]) ->
     for (ix, ((_, entry), resource)) in entries.iter().zip(resources).enumerate() {
         let Some(catalog) = resource.catalog() else { continue };
         for (kind, ids) in &entry.ids {
-            let of_kind = owners.entry((catalog.service.clone(), kind.clone())).or_default();
+            let of_service = owners.entry(catalog.service.clone()).or_default();
+            let of_kind = of_service.entry(kind.clone()).or_default();
             of_kind.folds = catalog.folds.get(kind).cloned().unwrap_or_default();
             for id in ids {
                 let id = folded(&id.value, &of_kind.folds).into_owned();
