@@ -9,6 +9,7 @@ mod budget;
 mod envelope;
 mod expected;
 mod meaning;
+mod value;
 
 pub(super) use envelope::of_body;
 pub use expected::{Expected, Selected};
@@ -19,12 +20,13 @@ use crate::catalog::Learns;
 use crate::fingerprint::hex;
 use crate::message::{Query, path};
 use apollo_parser::Parser;
-use apollo_parser::cst::{self, CstNode};
+use apollo_parser::cst;
 use aws_lc_rs::digest;
 use budget::Budget;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
+use value::Scope;
 
 const TOKENS: usize = 20_000;
 const DEPTH: usize = 100;
@@ -303,12 +305,6 @@ struct Reader<'a> {
     budget: &'a Budget,
 }
 
-struct Scope<'a> {
-    given: &'a Map<String, Value>,
-    budget: &'a Budget,
-    defaults: HashMap<String, Option<cst::Value>>,
-}
-
 impl Reader<'_> {
     fn operation(
         &mut self,
@@ -409,92 +405,6 @@ impl Reader<'_> {
 
 fn name_of(field: &cst::Field) -> Result<String, Unreadable> {
     field.name().map(|name| name.text().into()).ok_or(SYNTAX)
-}
-
-/// The name and the value of an argument or of a field of an object, in one go over its nodes.
-fn named_value(node: &impl CstNode) -> Result<(String, cst::Value), Unreadable> {
-    let mut children = node.syntax().children();
-    let name = children.next().and_then(cst::Name::cast).ok_or(SYNTAX)?;
-    let value = children.next().and_then(cst::Value::cast).ok_or(SYNTAX)?;
-    Ok((name.text().into(), value))
-}
-
-/// The text of a string. What escapes nothing is not gone through letter by letter.
-fn text_of(value: &cst::StringValue) -> String {
-    let node = value.syntax().green();
-    let plain = node.children().next().and_then(|first| {
-        let text = first.into_token()?.text().strip_prefix('"')?.strip_suffix('"')?;
-        let escapes = memchr::memchr2(b'"', b'\\', text.as_bytes()).is_some();
-        (!escapes).then(|| text.to_owned())
-    });
-    plain.unwrap_or_else(|| String::from(value))
-}
-
-impl Scope<'_> {
-    fn arguments(&self, field: &cst::Field) -> Result<Map<String, Value>, Unreadable> {
-        let mut map = Map::new();
-        for argument in field.arguments().iter().flat_map(cst::Arguments::arguments) {
-            let (name, value) = named_value(&argument)?;
-            let value = self.value(&value)?;
-            let doubled = map.contains_key(&name);
-            if let Some(value) = value {
-                // A fragment may be spread often, with its literals.
-                self.budget.value(&value)?;
-                map.insert(name, value);
-            }
-            if doubled {
-                return Err(Unreadable::Graphql("an argument stands there twice"));
-            }
-        }
-        Ok(map)
-    }
-
-    /// A value with its variables put in; none if a variable was neither given nor has a default.
-    fn value(&self, value: &cst::Value) -> Result<Option<Value>, Unreadable> {
-        Ok(Some(match value {
-            cst::Value::Variable(variable) => {
-                let name = String::from(variable.name().ok_or(SYNTAX)?.text());
-                let Some(default) = self.defaults.get(&name) else {
-                    return Err(Unreadable::Graphql("a variable is not defined"));
-                };
-                let value = match (self.given.get(&name), default) {
-                    (Some(given), _) => {
-                        self.budget.value(given)?;
-                        return Ok(Some(given.clone()));
-                    }
-                    (None, Some(default)) => self.value(default)?,
-                    (None, None) => return Ok(None),
-                };
-                // A small document may use a default often.
-                value.iter().try_for_each(|value| self.budget.value(value))?;
-                return Ok(value);
-            }
-            cst::Value::StringValue(text) => Value::String(text_of(text)),
-            cst::Value::IntValue(_) | cst::Value::FloatValue(_) => {
-                let text = value.source_string();
-                serde_json::from_str(text.trim()).unwrap_or(Value::String(text.trim().to_owned()))
-            }
-            cst::Value::BooleanValue(boolean) => Value::Bool(boolean.true_token().is_some()),
-            cst::Value::NullValue(_) => Value::Null,
-            cst::Value::EnumValue(word) => Value::String(word.name().ok_or(SYNTAX)?.text().into()),
-            cst::Value::ListValue(list) => {
-                let members = list.values().map(|member| self.value(&member));
-                let members: Result<Vec<_>, _> = members.collect();
-                Value::Array(members?.into_iter().map(Option::unwrap_or_default).collect())
-            }
-            cst::Value::ObjectValue(object) => {
-                let mut map = Map::new();
-                for field in object.object_fields() {
-                    let (name, value) = named_value(&field)?;
-                    let value = self.value(&value)?;
-                    if map.insert(name, value.unwrap_or_default()).is_some() {
-                        return Err(Unreadable::Graphql("an input field stands there twice"));
-                    }
-                }
-                Value::Object(map)
-            }
-        }))
-    }
 }
 
 #[cfg(test)]
