@@ -13,7 +13,9 @@ use super::{
     NamedClause, OperationSpec, RestEntry, Reveal, Reversibility, Rule,
 };
 use crate::policy::path::{Index, Template};
-use serde::Deserialize;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -39,7 +41,7 @@ struct File {
     #[serde(default)]
     graphql: Option<GraphqlFile>,
     #[serde(default)]
-    rest: Vec<RestFile>,
+    rest: Vec<With<RestFile, EntryFile>>,
     #[serde(default)]
     envelopes: Vec<Envelope>,
     #[serde(default)]
@@ -49,9 +51,9 @@ struct File {
     #[serde(default)]
     operations: BTreeMap<String, EntryFile>,
     #[serde(default)]
-    rules: Vec<RuleFile>,
+    rules: Vec<With<RuleFile, EntryFile>>,
     #[serde(default)]
-    when: Vec<NamedClauseFile>,
+    when: Vec<With<ClauseNamesFile, ClauseFile>>,
     #[serde(default)]
     examples: Vec<Example>,
 }
@@ -82,9 +84,8 @@ struct GraphqlFile {
     learns: Option<LearnsFile>,
 }
 
-/// What is said of one operation. The forms that have more keys repeat these, because unknown keys
-/// are refused.
-#[derive(Deserialize)]
+/// What is said of one operation.
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EntryFile {
     effect: Effect,
@@ -103,50 +104,68 @@ struct EntryFile {
     unchecked: bool,
 }
 
+/// Where a plain HTTP operation is.
 #[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RestFile {
     operation: String,
     name: Option<String>,
     host: Option<String>,
     #[serde(default)]
     query: BTreeMap<String, String>,
-    effect: Effect,
-    reversibility: Option<Reversibility>,
-    window: Option<String>,
-    #[serde(default)]
-    decides: BTreeMap<String, String>,
-    #[serde(default)]
-    names: BTreeMap<String, String>,
-    #[serde(default)]
-    reaches: BTreeMap<String, String>,
-    #[serde(default)]
-    when: Vec<ClauseFile>,
-    note: Option<String>,
-    #[serde(default)]
-    unchecked: bool,
 }
 
-/// What is said of every operation whose name fits and that stands in no entry. Its `names` are
-/// names of operations, so the ids that only name stand under `mentions`.
+/// Which operations a rule is about. Their names stand under `names`, so the ids that only name stand
+/// under `mentions`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RuleFile {
     names: Vec<String>,
-    effect: Effect,
-    reversibility: Option<Reversibility>,
-    window: Option<String>,
-    #[serde(default)]
-    decides: BTreeMap<String, String>,
     #[serde(default)]
     mentions: BTreeMap<String, String>,
-    #[serde(default)]
-    reaches: BTreeMap<String, String>,
-    #[serde(default)]
-    when: Vec<ClauseFile>,
-    note: Option<String>,
-    #[serde(default)]
-    unchecked: bool,
+}
+
+/// Which operations a clause is about.
+#[derive(Deserialize)]
+struct ClauseNamesFile {
+    names: Vec<String>,
+}
+
+/// Keys of its own beside those of a form that refuses keys it does not know.
+#[derive(Clone)]
+struct With<Own, Form> {
+    own: Own,
+    form: Form,
+}
+
+/// The keys that are its own.
+trait Keys {
+    const KEYS: &'static [&'static str];
+}
+
+impl Keys for RestFile {
+    const KEYS: &'static [&'static str] = &["operation", "name", "host", "query"];
+}
+
+impl Keys for RuleFile {
+    const KEYS: &'static [&'static str] = &["names", "mentions"];
+}
+
+impl Keys for ClauseNamesFile {
+    const KEYS: &'static [&'static str] = &["names"];
+}
+
+impl<'de, Own, Form> Deserialize<'de> for With<Own, Form>
+where
+    Own: Keys + DeserializeOwned,
+    Form: DeserializeOwned,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut form = Map::deserialize(deserializer)?;
+        let own: Map<_, _> = Own::KEYS.iter().filter_map(|key| form.remove_entry(*key)).collect();
+        Ok(Self {
+            own: serde_json::from_value(Value::Object(own)).map_err(D::Error::custom)?,
+            form: serde_json::from_value(Value::Object(form)).map_err(D::Error::custom)?,
+        })
+    }
 }
 
 /// A condition, and what the call does where it is so.
@@ -167,24 +186,6 @@ struct ClauseFile {
     effect: Option<Effect>,
     reversibility: Option<Reversibility>,
     window: Option<String>,
-    note: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NamedClauseFile {
-    names: Vec<String>,
-    argument: String,
-    is: Option<condition::Scalar>,
-    r#in: Option<Vec<condition::Scalar>>,
-    like: Option<String>,
-    present: Option<bool>,
-    empty: Option<bool>,
-    anywhere: Option<condition::Member>,
-    #[serde(default)]
-    not: bool,
-    effect: Option<Effect>,
-    reversibility: Option<Reversibility>,
     note: Option<String>,
 }
 
@@ -271,7 +272,7 @@ fn several(operation: &str) -> Option<&str> {
     before.rsplit_once('{').map(|(_, name)| name)
 }
 
-impl RestFile {
+impl With<RestFile, EntryFile> {
     /// The same with this many segments where the name of several stands.
     fn with_parts(&self, name: &str, parts: usize) -> Self {
         let parts: Vec<String> = (1..=parts).map(|part| format!("{{{name}_{part}}}")).collect();
@@ -283,13 +284,19 @@ impl RestFile {
             };
             ids.iter().map(|(at, kind)| (place(at), kind.clone())).collect()
         };
+        let RestFile { operation, name: called, .. } = &self.own;
         Self {
-            operation: self.operation.replace(&format!("{{{name}**}}"), &parts),
-            name: self.name.clone().or_else(|| Some(self.operation.clone())),
-            decides: ids(&self.decides),
-            names: ids(&self.names),
-            reaches: ids(&self.reaches),
-            ..self.clone()
+            own: RestFile {
+                operation: operation.replace(&format!("{{{name}**}}"), &parts),
+                name: called.clone().or_else(|| Some(operation.clone())),
+                ..self.own.clone()
+            },
+            form: EntryFile {
+                decides: ids(&self.form.decides),
+                names: ids(&self.form.names),
+                reaches: ids(&self.form.reaches),
+                ..self.form.clone()
+            },
         }
     }
 }
@@ -354,8 +361,12 @@ impl Compile<'_> {
     }
 
     /// An entry, for each number of segments that its name of several may have.
-    fn rest(&self, index: &mut Index<RestEntry>, file: RestFile) -> Result<(), Error> {
-        let Some(name) = several(&file.operation) else {
+    fn rest(
+        &self,
+        index: &mut Index<RestEntry>,
+        file: With<RestFile, EntryFile>,
+    ) -> Result<(), Error> {
+        let Some(name) = several(&file.own.operation) else {
             return self.one_rest(index, file, false);
         };
         let name = name.to_owned();
@@ -366,13 +377,14 @@ impl Compile<'_> {
     fn one_rest(
         &self,
         index: &mut Index<RestEntry>,
-        mut file: RestFile,
+        file: With<RestFile, EntryFile>,
         again: bool,
     ) -> Result<(), Error> {
+        let With { own: file, form: mut entry } = file;
         for (place, kind) in self.reaches {
             // What an entry says of a place itself stands.
-            if ![&file.decides, &file.names].iter().any(|ids| ids.contains_key(place)) {
-                file.reaches.entry(place.clone()).or_insert_with(|| kind.clone());
+            if ![&entry.decides, &entry.names].iter().any(|ids| ids.contains_key(place)) {
+                entry.reaches.entry(place.clone()).or_insert_with(|| kind.clone());
             }
         }
         let rule = file.operation;
@@ -383,17 +395,6 @@ impl Compile<'_> {
             HostPattern::parse(&host)
                 .ok_or_else(|| self.error(&rule, format!("`{host}` is no host")))
         });
-        let entry = EntryFile {
-            effect: file.effect,
-            reversibility: file.reversibility,
-            window: file.window,
-            decides: file.decides,
-            names: file.names,
-            reaches: file.reaches,
-            when: file.when,
-            note: file.note,
-            unchecked: file.unchecked,
-        };
         let spec = self.operation(&name, entry)?;
         let places = || {
             let ids = spec.decides.iter().chain(&spec.reaches).chain(&spec.names);
@@ -428,48 +429,21 @@ impl Compile<'_> {
         Ok(())
     }
 
-    fn rule(&self, file: RuleFile) -> Result<Rule, Error> {
-        let name = file.names.join(", ");
-        if file.names.is_empty() {
+    fn rule(&self, file: With<RuleFile, EntryFile>) -> Result<Rule, Error> {
+        let With { own, form } = file;
+        let name = own.names.join(", ");
+        if own.names.is_empty() {
             return Err(self.error("rules", "a rule names the operations it is about"));
         }
-        let entry = EntryFile {
-            effect: file.effect,
-            reversibility: file.reversibility,
-            window: file.window,
-            decides: file.decides,
-            names: file.mentions,
-            reaches: file.reaches,
-            when: file.when,
-            note: file.note,
-            unchecked: file.unchecked,
-        };
+        let entry = EntryFile { names: own.mentions, ..form };
         let spec = Arc::new(self.operation(&name, entry)?);
-        Ok(Rule { names: file.names.iter().map(|name| Pattern::new(name)).collect(), spec })
+        Ok(Rule { names: own.names.iter().map(|name| Pattern::new(name)).collect(), spec })
     }
 
-    fn named_clause(&self, file: NamedClauseFile) -> Result<NamedClause, Error> {
-        let clause = ClauseFile {
-            argument: file.argument,
-            is: file.is,
-            r#in: file.r#in,
-            like: file.like,
-            present: file.present,
-            empty: file.empty,
-            at_least: None,
-            at_most: None,
-            anywhere: file.anywhere,
-            not: file.not,
-            effect: file.effect,
-            reversibility: file.reversibility,
-            window: None,
-            note: file.note,
-        };
-        let clause = self.clause(&file.names.join(", "), clause)?;
-        Ok(NamedClause {
-            names: file.names.iter().map(|name| Pattern::new(name)).collect(),
-            clause,
-        })
+    fn named_clause(&self, file: With<ClauseNamesFile, ClauseFile>) -> Result<NamedClause, Error> {
+        let names = file.own.names;
+        let clause = self.clause(&names.join(", "), file.form)?;
+        Ok(NamedClause { names: names.iter().map(|name| Pattern::new(name)).collect(), clause })
     }
 
     fn clause(&self, name: &str, file: ClauseFile) -> Result<Clause, Error> {

@@ -67,15 +67,24 @@ enum ApprovalsCommand {
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A client with the approver's token, and where the approvals' listeners are: the one that is named, or
+/// those of the policy.
+pub(super) fn reached(
+    address: Option<SocketAddr>,
+    origin: &Origin,
+) -> anyhow::Result<(Client, Vec<SocketAddr>)> {
+    let addresses = match address {
+        Some(address) => vec![address],
+        None => listeners(origin)?,
+    };
+    Ok((Client::new(approver_token()?), addresses))
+}
+
 pub(super) fn run(command: Approvals, origin: &Origin, json: bool) -> anyhow::Result<ExitCode> {
     if let ApprovalsCommand::Token { name } = &command.command {
         return token(name, json);
     }
-    let addresses = match command.address {
-        Some(address) => vec![address],
-        None => listeners(origin)?,
-    };
-    let client = Client::new(approver_token()?);
+    let (client, addresses) = reached(command.address, origin)?;
     runtime()?.block_on(async {
         match command.command {
             ApprovalsCommand::List { all } => list(&client, &addresses, all, json).await,

@@ -3,7 +3,7 @@
 //! What is known of which id belongs to which environment, over the approvals listener: what counts
 //! stands in the running process.
 
-use super::approvals::{Client, approver_token, listeners, refusal, text};
+use super::approvals::{Client, reached, refusal, text};
 use super::{print, runtime};
 use crate::hold::escaped;
 use crate::load::Origin;
@@ -36,11 +36,7 @@ enum InventoryCommand {
 }
 
 pub(super) fn run(command: Inventory, origin: &Origin, json: bool) -> anyhow::Result<ExitCode> {
-    let addresses = match command.address {
-        Some(address) => vec![address],
-        None => listeners(origin)?,
-    };
-    let client = Client::new(approver_token()?);
+    let (client, addresses) = reached(command.address, origin)?;
     runtime()?.block_on(async {
         match command.command {
             InventoryCommand::List => list(&client, &addresses, json).await,

@@ -7,7 +7,7 @@ use super::{Error, Store};
 use crate::inspect::answer::Taught;
 use crate::inventory::keeper::Change;
 use crate::inventory::{Fact, Lesson};
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, SqliteConnection};
 use std::sync::Arc;
 
@@ -44,44 +44,44 @@ impl Store {
 }
 
 async fn put(connection: &mut SqliteConnection, fact: &Fact) -> Result<(), Error> {
-    let Fact { service, taught, lesson } = fact;
-    sqlx::query(
+    let lesson = &fact.lesson;
+    let query = sqlx::query(
         "INSERT OR REPLACE INTO learned (service, kind, id, owner_kind, owner, shared, agent,
          request_id, operation, host, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(&**service)
-    .bind(&*taught.kind)
-    .bind(&taught.id)
-    .bind(&*taught.owner_kind)
-    .bind(&taught.owner)
-    .bind(i64::from(taught.shared))
-    .bind(&*lesson.agent)
-    .bind(&*lesson.request_id)
-    .bind(&*lesson.operation)
-    .bind(&*lesson.host)
-    .bind(lesson.at)
-    .execute(connection)
-    .await?;
+    );
+    said(query, fact)
+        .bind(&*lesson.agent)
+        .bind(&*lesson.request_id)
+        .bind(&*lesson.operation)
+        .bind(&*lesson.host)
+        .bind(lesson.at)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 /// Unless it was learned again since, which is a row of another time.
 async fn remove(connection: &mut SqliteConnection, fact: &Fact) -> Result<(), Error> {
-    let Fact { service, taught, lesson } = fact;
-    sqlx::query(
+    let query = sqlx::query(
         "DELETE FROM learned WHERE service = ? AND kind = ? AND id = ? AND owner_kind = ?
          AND owner = ? AND shared = ? AND at <= ?",
-    )
-    .bind(&**service)
-    .bind(&*taught.kind)
-    .bind(&taught.id)
-    .bind(&*taught.owner_kind)
-    .bind(&taught.owner)
-    .bind(i64::from(taught.shared))
-    .bind(lesson.at)
-    .execute(connection)
-    .await?;
+    );
+    said(query, fact).bind(fact.lesson.at).execute(connection).await?;
     Ok(())
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, SqliteArguments>;
+
+/// A query with what a fact says for its first parameters, in the order of the table's columns.
+fn said<'q>(query: Query<'q>, fact: &'q Fact) -> Query<'q> {
+    let Fact { service, taught, .. } = fact;
+    query
+        .bind(&**service)
+        .bind(&*taught.kind)
+        .bind(&taught.id)
+        .bind(&*taught.owner_kind)
+        .bind(&taught.owner)
+        .bind(i64::from(taught.shared))
 }
 
 fn of_row(row: &SqliteRow) -> Result<Fact, Error> {
