@@ -18,6 +18,7 @@ mod aws;
 mod clients;
 mod commands;
 mod corpus;
+mod credentials;
 mod differential;
 mod errors;
 mod evasions;

@@ -21,11 +21,12 @@ enum Fit {
 }
 
 fn fit(presented: &Presented, resource: &Resource, head: &Head, context: &Context<'_>) -> Fit {
-    let issued = presented
-        .readings()
-        .iter()
-        .find_map(|reading| context.policy.issued(reading))
-        .filter(|(ix, _)| context.agent.credentials.contains(ix));
+    let known = presented.readings().iter().filter_map(|reading| context.policy.issued(reading));
+    let issued = known.clone().find(|(ix, _)| context.agent.credentials.contains(ix));
+    if issued.is_none() && known.clone().next().is_some() {
+        // It is another agent's, which no resource takes for whoever comes with it.
+        return Fit::Foreign;
+    }
     if head.target().is_cleartext() && !resource.cleartext {
         return if issued.is_some() { Fit::OutOfScope } else { Fit::Foreign };
     }

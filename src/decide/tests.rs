@@ -23,13 +23,19 @@ const PRODUCTION: &str = "bbbbbbbb-0000-4000-8000-000000000002";
 const STAGING_VOLUME: &str = "dddddddd-0000-4000-8000-000000000001";
 const PRODUCTION_VOLUME: &str = "dddddddd-0000-4000-8000-000000000002";
 const ISSUED: &str = "11111111-0000-4000-8000-000000000001";
+const OTHERS: &str = "22222222-0000-4000-8000-000000000002";
 const FOREIGN: &str = "00000000-0000-4000-8000-00000000dead";
 
 struct Fixed;
 
 impl Secrets for Fixed {
-    fn variable(&self, _name: &str) -> Option<Zeroizing<Vec<u8>>> {
-        Some(Zeroizing::new(ISSUED.as_bytes().to_vec()))
+    fn variable(&self, name: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let value = match name {
+            "OTHERS" => OTHERS,
+            "MINE" | "THEIRS" => name,
+            _ => ISSUED,
+        };
+        Some(Zeroizing::new(value.as_bytes().to_vec()))
     }
     fn file(&self, _path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
         Err("no file".to_owned())
@@ -93,6 +99,36 @@ fn a_foreign_credential_is_told_whatever_else_is_wrong() {
         let (word, told, findings) = ruling(&policy, &request);
         assert_eq!((word, told), (Word::Deny, Some(reason)), "{request}");
         assert_eq!(findings.contains(&"foreign_credential"), foreign, "{request}: {findings:?}");
+    }
+}
+
+/// What a resource takes of unknown credentials does not make another agent's its own.
+#[test]
+fn what_another_agent_was_issued_is_foreign_everywhere() {
+    for mode in ["any", "first_seen"] {
+        let policy = policy(|text| {
+            text.replacen(
+                "    profile: coding-agent\n",
+                "    profile: coding-agent\n    token: { env: MINE }\n",
+                1,
+            )
+            .replacen(
+                "\ncredentials:\n",
+                "\n  other: { token: { env: THEIRS }, resources: [docs], credentials: [others] }\n\ncredentials:\n  \
+                 others: { value: { env: OTHERS }, resources: [docs] }\n",
+                1,
+            )
+            .replacen(
+                "    hosts: [docs.railway.com]\n",
+                &format!("    hosts: [docs.railway.com]\n    credentials: {mode}\n"),
+                1,
+            )
+        });
+        let with = |token: &str| {
+            format!("GET https://docs.railway.com/x\nAuthorization: Bearer {token}\n")
+        };
+        expect(&policy, &[(with(FOREIGN), Word::Allow, "")]);
+        expect(&policy, &[(with(OTHERS), Word::Deny, "foreign_credential")]);
     }
 }
 

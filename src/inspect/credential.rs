@@ -5,19 +5,20 @@
 //! password of Basic alone and with its user). Two secrets in one slot are two, so that an issued one
 //! never covers another. Values never leave this module.
 
+mod form;
 mod json;
+mod reading;
+mod slot;
 
+pub use form::{shown_path, shown_query};
 pub(super) use json::within;
 
 use crate::fingerprint::{Fingerprint, FingerprintKey};
 use crate::message::{Head, Query};
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
-use regex::bytes::{RegexSet, RegexSetBuilder};
+use form::{has_form, vendor};
+use reading::{one, read, says_so, userinfo};
+use slot::{is_common, is_parameter, is_slot, is_switch};
 use smallvec::SmallVec;
-use std::borrow::Cow;
-use std::sync::LazyLock;
-use zeroize::Zeroizing;
 
 /// A credential in some slot of a request.
 #[derive(Clone, Debug)]
@@ -54,153 +55,6 @@ impl Presented {
     }
 }
 
-/// Header names that carry credentials with one vendor or another, in lower case.
-const HEADERS: &[&str] = &[
-    "api-key",
-    "apikey",
-    "auth",
-    "authentication",
-    "authorization",
-    "cf-access-client-id",
-    "cf-access-client-secret",
-    "cf-access-token",
-    "cookie2",
-    "dd-api-key",
-    "dd-application-key",
-    "job-token",
-    "neon-connection-string",
-    "npm-otp",
-    "ocp-apim-subscription-key",
-    "private-token",
-    "project-access-token",
-    "session-id",
-    "wolk-api-key",
-    "x-amz-security-token",
-    "x-api-key",
-    "x-auth",
-    "x-auth-email",
-    "x-auth-key",
-    "x-auth-user-service-key",
-    "x-authentication",
-    "x-clickhouse-key",
-    "x-functions-key",
-    "x-goog-api-key",
-    "x-key",
-    "x-ms-token-aad-access-token",
-    "x-pat",
-    "x-session",
-    "x-session-id",
-    "x-vault-token",
-];
-
-/// Parts of a name that make any header a slot: vendors nobody has listed yet.
-const PARTS: &[&str] = &[
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "authorization",
-    "apikey",
-    "api-key",
-    "access-key",
-    "credential",
-    "bearer",
-    "jwt",
-];
-
-/// Names that have such a part and carry no credential.
-const HARMLESS: &[&str] = &[
-    "access-control-request-headers",
-    "x-csrf-token",
-    "x-xsrf-token",
-    "csrf-token",
-    "xsrf-token",
-    "x-amz-tokens",
-    "anthropic-dangerous-direct-browser-access",
-    "x-max-tokens",
-];
-
-/// Query parameters that carry credentials, in small letters and without `-`, `_` and `.`.
-const PARAMETERS: &[&str] = &[
-    "appkey",
-    "applicationkey",
-    "auth",
-    "awsaccesskeyid",
-    "key",
-    "pat",
-    "pwd",
-    "session",
-    "sessionid",
-    "sig",
-    "signature",
-    "subscriptionkey",
-    "xamzcredential",
-    "xamzsignature",
-    "xgoogcredential",
-    "xgoogsignature",
-];
-
-/// Parts of a parameter's name that make it a slot.
-const PARAMETER_PARTS: &[&str] = &[
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "authorization",
-    "apikey",
-    "accesskey",
-    "credential",
-    "bearer",
-    "jwt",
-];
-
-/// Parts of names that have such a part and say where a list goes on.
-const PLACES: &[&str] = &["page", "next", "prev", "cursor", "continu", "sync", "marker", "csrf"];
-
-/// Whether a query parameter carries a credential: its name, and what stands in brackets in it.
-fn is_parameter(name: &str) -> bool {
-    let word = |part: &str| -> String {
-        let kept = |c: &char| !matches!(c, '-' | '_' | '.' | ' ');
-        part.chars().filter(kept).flat_map(char::to_lowercase).collect()
-    };
-    name.split(['[', ']']).map(word).any(|word| {
-        PARAMETERS.contains(&word.as_str())
-            || (PARAMETER_PARTS.iter().any(|part| word.contains(part))
-                && !PLACES.iter().any(|place| word.contains(place)))
-    })
-}
-
-/// Whether a value only turns something on or off, as in `show_secrets=true`: no credential is one.
-fn is_switch(value: &str) -> bool {
-    const SWITCHES: &[&str] = &["true", "false", "yes", "no", "on", "off", "1", "0"];
-    SWITCHES.iter().any(|switch| switch.eq_ignore_ascii_case(value))
-}
-
-/// What most requests carry, so that they are told apart by a comparison or two.
-fn is_common(name: &str) -> bool {
-    matches!(
-        name,
-        "accept"
-            | "accept-encoding"
-            | "accept-language"
-            | "cache-control"
-            | "content-length"
-            | "content-type"
-            | "host"
-            | "user-agent"
-            | "connection"
-            | "date"
-            | "pragma"
-    )
-}
-
-fn is_slot(name: &str) -> bool {
-    if HEADERS.binary_search(&name).is_ok() {
-        return true;
-    }
-    PARTS.iter().any(|part| name.contains(part)) && !HARMLESS.contains(&name)
-}
-
 /// Every credential of a head, slot by slot.
 pub fn presented(head: &Head, key: &FingerprintKey) -> Vec<Presented> {
     let mut found = Vec::new();
@@ -211,18 +65,58 @@ pub fn presented(head: &Head, key: &FingerprintKey) -> Vec<Presented> {
             cookies(head, value, key, &mut found);
         } else if name == "sec-websocket-protocol" {
             subprotocols(value, key, &mut found);
-        } else if !is_common(name) && (is_slot(name) || has_form(value)) && !value.is_empty() {
+        } else if value.is_empty() || is_common(name) {
+            // Nothing stands there, or what most requests carry.
+        } else if is_slot(name) || has_form(value) || says_so(value) {
             read(&format!("header {name}"), value, key, &mut found);
+        } else if let Some((secret, user)) = userinfo(value) {
+            found.push(one(&format!("header {name}"), secret, user, key));
         }
     }
-    for (name, value) in head.query().pairs() {
-        let carries = is_parameter(name) && !is_switch(value);
-        if !value.is_empty() && (carries || has_form(value.as_bytes())) {
-            let slot = format!("query {}", name.to_ascii_lowercase());
-            read(&slot, value.as_bytes(), key, &mut found);
+    for segment in head.path().segments() {
+        if has_form(segment.as_bytes()) {
+            found.push(one("path", segment.as_bytes(), segment.as_bytes(), key));
         }
     }
+    query(head.query(), key, &mut found);
     found
+}
+
+/// The credentials in a query, also behind a semicolon, which some servers take for the end of a pair.
+fn query(query: &Query, key: &FingerprintKey, found: &mut Vec<Presented>) {
+    let pairs = || query.pairs().iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let pieces = pairs().flat_map(|(name, value)| {
+        let behind = |text: &'_ str| text.contains(';');
+        let of_name = name.split(';').filter(move |_| behind(name));
+        of_name.chain(value.split(';').skip(1))
+    });
+    let behind = pieces.map(|piece| piece.split_once('=').unwrap_or((piece, "")));
+    let signs = |name: &str| pairs().any(|(other, _)| other.eq_ignore_ascii_case(name));
+    for (name, value) in pairs().chain(behind) {
+        if value.is_empty() {
+            continue;
+        }
+        let lower = name.to_ascii_lowercase();
+        let slot = format!("query {lower}");
+        let (scope, proof) = match &*lower {
+            "x-amz-credential" | "x-goog-credential" => (value.split_once('/'), false),
+            // It is made anew for each address; whose it is says the key beside it.
+            "x-amz-signature" => (None, signs("x-amz-credential")),
+            "x-goog-signature" => (None, signs("x-goog-credential")),
+            "signature" => (None, signs("awsaccesskeyid")),
+            _ => (None, false),
+        };
+        if proof {
+            continue;
+        }
+        if let Some((access_key, _)) = scope {
+            found.push(one(&slot, access_key.as_bytes(), access_key.as_bytes(), key));
+        } else if (is_parameter(name) && !is_switch(value)) || has_form(value.as_bytes()) {
+            read(&slot, value.as_bytes(), key, found);
+        } else if let Some((secret, user)) = userinfo(value.as_bytes()) {
+            found.push(one(&slot, secret, user, key));
+        }
+    }
 }
 
 /// Browsers cannot set headers on a WebSocket, so some vendors take a key as the name of a subprotocol,
@@ -235,13 +129,6 @@ fn subprotocols(value: &[u8], key: &FingerprintKey, found: &mut Vec<Presented>) 
             found.push(one("header sec-websocket-protocol", tail, offered, key));
         }
     }
-}
-
-/// Whether a value has the form of some vendor's credential, wherever it stands. A UUID is not told
-/// apart from an id by its form.
-fn has_form(value: &[u8]) -> bool {
-    let secret = behind_scheme(value);
-    secret.len() >= SHORTEST && vendor(secret).is_some_and(|form| form != UUID)
 }
 
 /// The fingerprint of a cookie as its host handed it out.
@@ -273,195 +160,16 @@ fn cookies(head: &Head, value: &[u8], key: &FingerprintKey, found: &mut Vec<Pres
     }
 }
 
-/// The access key of a Signature Version 4: all that such a header says of a credential, for its
-/// signature is made anew for every request.
-fn access_key(value: &[u8]) -> Option<&[u8]> {
-    let text = str::from_utf8(value).ok()?;
-    text.get(..5).filter(|scheme| scheme.eq_ignore_ascii_case("AWS4-"))?;
-    let mut keys = text.split_once(' ')?.1.split(',').filter_map(|field| {
-        let (name, value) = field.trim().split_once('=')?;
-        name.eq_ignore_ascii_case("credential").then_some(value)
-    });
-    let (key, _) = keys.next()?.split_once('/').filter(|(key, _)| !key.is_empty())?;
-    keys.next().is_none().then_some(key.as_bytes())
-}
-
-/// The secrets of a slot.
-fn read(slot: &str, value: &[u8], key: &FingerprintKey, found: &mut Vec<Presented>) {
-    if let Some(access_key) = access_key(value) {
-        return found.push(one(slot, access_key, access_key, key));
-    }
-    let secret = behind_scheme(value);
-    let mut presented = one(slot, secret, value, key);
-    if value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
-        && let Some(decoded) = decoded(secret)
-    {
-        let (user, password) = basic(&decoded);
-        presented.readings.push(key.fingerprint(password));
-        presented.readings.push(key.fingerprint(&decoded));
-        if !user.is_empty() {
-            // Many APIs take the key from the name and ignore the password.
-            let mut named = one(slot, user, secret, key);
-            named.readings.push(key.fingerprint(&decoded));
-            found.push(named);
-        }
-    } else if let Some(token) = quoted_token(secret) {
-        presented.readings.push(key.fingerprint(token));
-    }
-    found.push(presented);
-}
-
-/// One secret, and the whole that it is a part of.
-fn one(slot: &str, secret: &[u8], whole: &[u8], key: &FingerprintKey) -> Presented {
-    let mut readings: SmallVec<[Fingerprint; 4]> = SmallVec::new();
-    readings.push(key.fingerprint(secret));
-    if secret.len() != whole.len() {
-        readings.push(key.fingerprint(whole));
-    }
-    let vendor = vendor(secret);
-    Presented { slot: slot.to_owned(), length: secret.len(), vendor, is_cookie: false, readings }
-}
-
-/// Authentication schemes in use; any other word before a space may be a secret itself.
-const SCHEMES: &[&str] = &[
-    "apikey",
-    "api-key",
-    "basic",
-    "bearer",
-    "bot",
-    "digest",
-    "hawk",
-    "key",
-    "negotiate",
-    "ntlm",
-    "oauth",
-    "privatekey",
-    "sharedkey",
-    "splunk",
-    "sso-key",
-    "token",
-    "x-api-key",
-];
-
-/// What stands behind an authentication scheme (RFC 9110 section 11.4), or the whole value.
-fn behind_scheme(value: &[u8]) -> &[u8] {
-    let Some(space) = value.iter().position(|byte| matches!(byte, b' ' | b'\t')) else {
-        return value;
-    };
-    let (scheme, rest) = value.split_at(space);
-    let known = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
-    if known { rest.trim_ascii() } else { value }
-}
-
-/// `Token token="…"`, as some vendors write it, with nothing beside it.
-fn quoted_token(secret: &[u8]) -> Option<&[u8]> {
-    let rest = secret.strip_prefix(b"token=")?;
-    let token = match rest.strip_prefix(b"\"") {
-        Some(quoted) => quoted.strip_suffix(b"\"")?,
-        None => rest,
-    };
-    let plain = |byte: &u8| !matches!(byte, b'"' | b',' | b';' | b' ' | b'\t');
-    token.iter().all(plain).then_some(token)
-}
-
-fn decoded(encoded: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
-    engines.iter().find_map(|engine| engine.decode(encoded).ok()).map(Zeroizing::new)
-}
-
-/// Users that stand beside a token and are none.
-const USERS: &[&str] =
-    &["00000000-0000-0000-0000-000000000000", "oauth2accesstoken", "x-bitbucket-api-token-auth"];
-
-/// Passwords that stand beside a token and are none.
-const PASSWORDS: &[&str] = &["", "x", "x-oauth-basic"];
-
-/// The user of Basic credentials (RFC 7617) where it may be a secret of its own, and the password; a
-/// token that stands as the user is in the password's place.
-fn basic(decoded: &[u8]) -> (&[u8], &[u8]) {
-    let split = decoded.iter().position(|byte| *byte == b':').unwrap_or(decoded.len());
-    let (user, password) = decoded.split_at(split);
-    let password = password.strip_prefix(b":").unwrap_or(password);
-    let among = |known: &[&str], part: &[u8]| {
-        known.iter().any(|word| part.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    if among(PASSWORDS, password) {
-        return (b"", user);
-    }
-    let is_name = user.len() < SHORTEST || user.contains(&b'@') || among(USERS, user);
-    if is_name && vendor(user).is_none() { (b"", password) } else { (user, password) }
-}
-
-/// What is shorter is no secret by its form.
-const SHORTEST: usize = 16;
-
-/// The one form that identifiers share.
-const UUID: &str = "Railway or other UUID";
-
-const FORMS: &[(&str, &str)] = &[
-    ("GitHub", r"^(gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_\w{82})$"),
-    ("GitLab", r"^gl(pat|dt|rt|cbt|ptt|soat|oas)-[\w-]{20,}"),
-    ("AWS", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}"),
-    ("Google", r"^(AIza[\w-]{35}|ya29\.)"),
-    ("Anthropic", r"^sk-ant-"),
-    ("OpenAI", r"^sk-[\w-]*T3BlbkFJ"),
-    ("Slack", r"^xox[a-z]?[.-]|^xapp-"),
-    ("Stripe", r"^(sk|rk)_(live|test|prod)_"),
-    ("npm", r"^npm_[A-Za-z0-9]{36}$"),
-    ("PyPI", r"^pypi-AgEIcHlwaS5vcmc"),
-    ("DigitalOcean", r"^do[opr]_v1_[a-f0-9]{64}$"),
-    ("Fly.io", r"^fm[12][ar]?_|^fo1_"),
-    (UUID, r"^[a-f0-9]{8}(-[a-f0-9]{4}){3}-[a-f0-9]{12}$"),
-];
-
-static VENDORS: LazyLock<Option<RegexSet>> = LazyLock::new(|| {
-    RegexSetBuilder::new(FORMS.iter().map(|(_, form)| form)).unicode(false).build().ok()
-});
-
-/// The vendor whose form a value has. A name for people; no verdict depends on it.
-fn vendor(secret: &[u8]) -> Option<&'static str> {
-    let first = VENDORS.as_ref()?.matches(secret).into_iter().next()?;
-    FORMS.get(first).map(|(name, _)| *name)
-}
-
-/// A path as it may be shown and kept: a segment with the form of a vendor's credential is left
-/// out. A UUID stays, which is far more often an id.
-pub fn shown_path(path: &str) -> Cow<'_, str> {
-    let secret = |segment: &&str| {
-        segment.len() >= SHORTEST && vendor(segment.as_bytes()).is_some_and(|form| form != UUID)
-    };
-    if !path.split('/').any(|segment| secret(&segment)) {
-        return Cow::Borrowed(path);
-    }
-    let shown = |segment| if secret(&segment) { "[credential]" } else { segment };
-    Cow::Owned(path.split('/').map(shown).collect::<Vec<_>>().join("/"))
-}
-
-/// A query as it may be shown, with its mark in front; what stands in a credential's slot is left out.
-pub fn shown_query(query: &Query) -> String {
-    let mut shown = String::new();
-    for (name, value) in query.pairs() {
-        shown.push(if shown.is_empty() { '?' } else { '&' });
-        shown.push_str(name);
-        if value.is_empty() {
-            continue;
-        }
-        shown.push('=');
-        let secret = is_parameter(name) || has_form(value.as_bytes());
-        shown.push_str(if secret { "[credential]" } else { value });
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::message::tests::head;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
 
     #[test]
-    fn lists_are_sorted_and_forms_compile() {
-        assert!(HEADERS.is_sorted());
-        assert!(VENDORS.is_some());
+    fn lists_are_sorted() {
+        assert!(slot::HEADERS.is_sorted());
     }
 
     /// K-01, K-03, K-09.

@@ -189,13 +189,7 @@ pub(super) const CASES: &[(&str, &str, Option<&str>)] = &[
     ("K-01", "a credential that was found", None),
     ("K-03", "other schemes", None),
     ("K-04", "two credentials in one slot", None),
-    (
-        "K-06",
-        "user information in URLs",
-        Some(
-            "In an authority it is refused; clients turn it into `Authorization`, which is judged. Elsewhere it is text.",
-        ),
-    ),
+    ("K-06", "user information in URLs", None),
     ("K-07", "credentials in the query", None),
     ("K-09", "credentials in other fields", None),
     ("K-10", "fields meant for proxies", None),

@@ -4,7 +4,10 @@
 //! names a credential as a header or a parameter would, or that has a vendor's form. Refuses values
 //! with more of them than any client sends.
 
-use super::{Presented, has_form, is_parameter, is_slot, one, read};
+use super::Presented;
+use super::form::has_form;
+use super::reading::{one, read};
+use super::slot::{is_parameter, is_slot};
 use crate::fingerprint::FingerprintKey;
 use serde_json::Value;
 

@@ -1,0 +1,175 @@
+//! The secrets in the value of a slot, in every reading that a server could give them.
+//!
+//! Takes a value; returns one [`Presented`] for each secret in it, with the fingerprints of its
+//! readings: the whole value, what stands behind the scheme, the password of Basic alone and with its
+//! user. What has no reading that was issued is foreign.
+
+use super::Presented;
+use super::form::{SHORTEST, vendor};
+use crate::fingerprint::{Fingerprint, FingerprintKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use smallvec::SmallVec;
+use zeroize::Zeroizing;
+
+/// Schemes that name an access key as `Credential=KEY/…` or, before a colon, as `KEY:SIGNATURE`.
+const SIGNING: &[&str] = &["aws4-", "goog4-", "tc3-", "acs3-"];
+const SIGNING_KEY_FIRST: &[&str] = &["aws", "goog1", "oss", "sharedkey", "sharedkeylite"];
+
+/// The access key of a signature: all that such a header says of a credential, for its signature is
+/// made anew for every request.
+fn access_key(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = str::from_utf8(value).ok()?.split_once(' ')?;
+    let scheme = scheme.to_ascii_lowercase();
+    let key = if SIGNING.iter().any(|known| scheme.starts_with(known)) {
+        let mut keys = rest.split(',').filter_map(|field| {
+            let (name, value) = field.trim().split_once('=')?;
+            name.eq_ignore_ascii_case("credential").then_some(value)
+        });
+        let (key, _) = keys.next()?.split_once('/')?;
+        keys.next().is_none().then_some(key)?
+    } else if SIGNING_KEY_FIRST.contains(&&*scheme) {
+        rest.trim().split_once(':')?.0
+    } else {
+        return None;
+    };
+    (!key.is_empty()).then_some(key.as_bytes())
+}
+
+/// Whether a value says itself that it is a credential, whatever header it stands in.
+pub(super) fn says_so(value: &[u8]) -> bool {
+    const SAYING: &[&str] = &["basic", "bearer", "dpop", "negotiate"];
+    const SHORT: usize = 8;
+    let Some(space) = value.iter().position(|byte| matches!(byte, b' ' | b'\t')) else {
+        return false;
+    };
+    let (scheme, rest) = value.split_at(space);
+    let rest = rest.trim_ascii();
+    let known = SAYING.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
+    access_key(value).is_some()
+        || (known && rest.len() >= SHORT && !rest.iter().any(u8::is_ascii_whitespace))
+}
+
+/// The secret of an address with a user in it, as in `https://user:secret@host/`, and all of the user
+/// (RFC 3986 section 3.2.1). A user alone is one where it is long or has a vendor's form.
+pub(super) fn userinfo(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let text = str::from_utf8(value).ok()?;
+    let (_, rest) = text.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (user, _) = authority.rsplit_once('@')?;
+    let secret = match user.split_once(':') {
+        Some((_, password)) if !password.is_empty() => password,
+        Some((user, _)) => user,
+        None => user,
+    };
+    let alone = !user.contains(':');
+    let counts = !alone || secret.len() >= SHORTEST || vendor(secret.as_bytes()).is_some();
+    (counts && !secret.is_empty()).then_some((secret.as_bytes(), user.as_bytes()))
+}
+
+/// The secrets of a slot.
+pub(super) fn read(slot: &str, value: &[u8], key: &FingerprintKey, found: &mut Vec<Presented>) {
+    if let Some(access_key) = access_key(value) {
+        return found.push(one(slot, access_key, access_key, key));
+    }
+    let secret = behind_scheme(value);
+    let mut presented = one(slot, secret, value, key);
+    if value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+        && let Some(decoded) = decoded(secret)
+    {
+        let (user, password) = basic(&decoded);
+        presented.readings.push(key.fingerprint(password));
+        presented.readings.push(key.fingerprint(&decoded));
+        if !user.is_empty() {
+            // Many APIs take the key from the name and ignore the password.
+            let mut named = one(slot, user, secret, key);
+            named.readings.push(key.fingerprint(&decoded));
+            found.push(named);
+        }
+    } else if let Some(token) = quoted_token(secret) {
+        presented.readings.push(key.fingerprint(token));
+    }
+    found.push(presented);
+}
+
+/// One secret, and the whole that it is a part of.
+pub(super) fn one(slot: &str, secret: &[u8], whole: &[u8], key: &FingerprintKey) -> Presented {
+    let mut readings: SmallVec<[Fingerprint; 4]> = SmallVec::new();
+    readings.push(key.fingerprint(secret));
+    if secret.len() != whole.len() {
+        readings.push(key.fingerprint(whole));
+    }
+    let vendor = vendor(secret);
+    Presented { slot: slot.to_owned(), length: secret.len(), vendor, is_cookie: false, readings }
+}
+
+/// Authentication schemes in use; any other word before a space may be a secret itself.
+const SCHEMES: &[&str] = &[
+    "apikey",
+    "api-key",
+    "basic",
+    "bearer",
+    "bot",
+    "digest",
+    "dpop",
+    "hawk",
+    "key",
+    "negotiate",
+    "ntlm",
+    "oauth",
+    "privatekey",
+    "sharedkey",
+    "splunk",
+    "sso-key",
+    "token",
+    "x-api-key",
+];
+
+/// What stands behind an authentication scheme (RFC 9110 section 11.4), or the whole value.
+pub(super) fn behind_scheme(value: &[u8]) -> &[u8] {
+    let Some(space) = value.iter().position(|byte| matches!(byte, b' ' | b'\t')) else {
+        return value;
+    };
+    let (scheme, rest) = value.split_at(space);
+    let known = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
+    if known { rest.trim_ascii() } else { value }
+}
+
+/// `Token token="…"`, as some vendors write it, with nothing beside it.
+fn quoted_token(secret: &[u8]) -> Option<&[u8]> {
+    let rest = secret.strip_prefix(b"token=")?;
+    let token = match rest.strip_prefix(b"\"") {
+        Some(quoted) => quoted.strip_suffix(b"\"")?,
+        None => rest,
+    };
+    let plain = |byte: &u8| !matches!(byte, b'"' | b',' | b';' | b' ' | b'\t');
+    token.iter().all(plain).then_some(token)
+}
+
+pub(super) fn decoded(encoded: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
+    engines.iter().find_map(|engine| engine.decode(encoded).ok()).map(Zeroizing::new)
+}
+
+/// Users that stand beside a token and are none.
+const USERS: &[&str] =
+    &["00000000-0000-0000-0000-000000000000", "oauth2accesstoken", "x-bitbucket-api-token-auth"];
+
+/// Passwords that stand beside a token and are none.
+const PASSWORDS: &[&str] = &["", "x", "x-oauth-basic"];
+
+/// The user of Basic credentials (RFC 7617) where it may be a secret of its own, and the password; a
+/// token that stands as the user is in the password's place.
+fn basic(decoded: &[u8]) -> (&[u8], &[u8]) {
+    let split = decoded.iter().position(|byte| *byte == b':').unwrap_or(decoded.len());
+    let (user, password) = decoded.split_at(split);
+    let password = password.strip_prefix(b":").unwrap_or(password);
+    let among = |known: &[&str], part: &[u8]| {
+        known.iter().any(|word| part.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    if among(PASSWORDS, password) {
+        return (b"", user);
+    }
+    let is_name = user.len() < SHORTEST || user.contains(&b'@') || among(USERS, user);
+    if is_name && vendor(user).is_none() { (b"", password) } else { (user, password) }
+}
