@@ -34,6 +34,7 @@ use crate::session::{AgentState, Agents, Changes, Place};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::tls::leaf::Leaves;
+use crate::trajectory::Stage;
 use arc_swap::ArcSwap;
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
@@ -239,6 +240,7 @@ impl Proxy {
         let touching = self.touching(permit.ruling(), caller, policy).await;
         let lesson = self.asked(&permit, caller, policy, exchange);
         let asked = permit.allows_websocket().then(|| Box::new(permit.head().clone()));
+        let operation = permit.ruling().operation().cloned();
         let head_only = permit.head().method() == http::Method::HEAD;
         let awaiting = exchange.awaiting();
         let sent = snapshot
@@ -261,6 +263,15 @@ impl Proxy {
         let mut response = sent.response;
         self.learn(caller, policy, response.headers());
         let status = response.status();
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            && let Some(operation) = operation
+        {
+            let (stage, at) = (Stage::AuthenticationFailure, self.started.elapsed());
+            let changes = caller.state.showed(stage, &operation, policy, at);
+            if !changes.is_empty() {
+                Box::pin(self.remember(&caller.state, changes)).await?;
+            }
+        }
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(
                 response,

@@ -11,7 +11,7 @@ use crate::forward::Pool;
 use crate::inspect::Inspected;
 use crate::inventory::View;
 use crate::policy::{Agent, Policy, Then};
-use crate::trajectory::{Completed, Trajectory};
+use crate::trajectory::{Completed, Stage, Trajectory};
 use arc_swap::ArcSwap;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::collections::HashMap;
@@ -158,6 +158,20 @@ impl Changes {
             && !self.hold_writes
             && self.completed.is_empty()
     }
+
+    /// Takes up what completed sequences lead to: the gravest of it.
+    fn conclude(&mut self, completed: Vec<Completed>, standing: &mut Standing) {
+        self.completed = completed;
+        let then = |wanted: Then| self.completed.iter().find(|completed| completed.then == wanted);
+        if let Some(completed) = then(Then::Quarantine) {
+            let why: Arc<str> = Arc::from(format!("completed the sequence `{}`", completed.name));
+            standing.quarantined = Some(why.clone());
+            self.quarantined = Some(why);
+        } else if then(Then::HoldWrites).is_some() {
+            standing.hold_writes = true;
+            self.hold_writes = true;
+        }
+    }
 }
 
 impl AgentState {
@@ -192,6 +206,18 @@ impl AgentState {
     }
 }
 
+impl AgentState {
+    /// Notes what the answer to an allowed call showed. It has come, so a sequence that it completes
+    /// bears on what follows.
+    pub fn showed(&self, stage: Stage, what: &Arc<str>, policy: &Policy, at: Duration) -> Changes {
+        self.critically(|standing, trajectory| {
+            let mut changes = Changes::default();
+            changes.conclude(trajectory.note(&[stage], what, at, &policy.sequences), standing);
+            changes
+        })
+    }
+}
+
 fn note<B>(
     verdict: Verdict<B>,
     policy: &Policy,
@@ -218,18 +244,12 @@ fn note<B>(
         }
     }
     let what = ruling.operation().cloned().unwrap_or_else(|| Arc::from("a request"));
-    changes.completed = trajectory.note(&ruling.stages, &what, at, &policy.sequences);
-    let then = |wanted: Then| changes.completed.iter().find(|completed| completed.then == wanted);
-    if let Some(completed) = then(Then::Quarantine) {
-        let why: Arc<str> = Arc::from(format!("completed the sequence `{}`", completed.name));
-        standing.quarantined = Some(why.clone());
-        changes.quarantined = Some(why);
+    changes.conclude(trajectory.note(&ruling.stages, &what, at, &policy.sequences), standing);
+    if changes.quarantined.is_some() {
         let detail = "This call completes a dangerous sequence, so the agent is in quarantine until an operator releases it; stop and report to the person you work for.";
         return (verdict.denied(Reason::Quarantined, detail), changes);
     }
-    if then(Then::HoldWrites).is_some() {
-        standing.hold_writes = true;
-        changes.hold_writes = true;
+    if changes.hold_writes {
         let detail = "This call completes a dangerous sequence; it is refused, and this agent's writes wait for a person from now on.";
         return (verdict.denied(Reason::Quarantined, detail), changes);
     }

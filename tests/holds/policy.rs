@@ -1,7 +1,8 @@
 //! The policy of now decides when an approval is redeemed, and quarantine outlasts a restart.
 
 use super::{answered, deleting, hold_of, shown, soon};
-use crate::support::mock::{PRODUCTION_VOLUME, STAGING_TOKEN, STAGING_VOLUME};
+use crate::support::mock::{Options, PRODUCTION_VOLUME, STAGING_TOKEN, STAGING_VOLUME};
+use crate::support::origin::{Identity, Origin, text};
 use crate::support::policy::Edit;
 use crate::support::{FOREIGN, Gate, write_policy};
 
@@ -100,4 +101,38 @@ async fn the_approval_of_one_who_may_no_longer_approve_does_not_count() {
     assert_eq!(hold_of(&told), (id, "withdrawn".to_owned()), "{told:?}");
     assert_eq!(gate.mock.bytes_received(), 0);
     assert!(gate.mock.volume_exists(STAGING_VOLUME));
+}
+
+/// The incident's order: a refusal by the service, another's credential, then what cannot be undone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_authentication_is_the_first_step_of_a_sequence() {
+    let sequence = "  - name: the incident\n    within: 30m\n    \
+                    steps: [authentication_failure, foreign_credential, irreversible]\n    \
+                    then: quarantine\n";
+    let origin = Origin::http(Identity::named(&["service.example"]), |request| async move {
+        let mut answer = text("no");
+        if request.uri().path() == "/private" {
+            *answer.status_mut() = hyper::StatusCode::UNAUTHORIZED;
+        }
+        answer
+    })
+    .await;
+    for (path, status) in [("private", 401), ("public", 200)] {
+        let gate = Gate::with(Options::default(), |policy| {
+            Edit(policy)
+                .replace("\nsequences:\n", &format!("\nsequences:\n{sequence}"))
+                .root(&origin.roots())
+                .resolve("service.example:443", origin.address)
+                .resource("service", "hosts: [service.example]\nrules: [ { allow: GET /** } ]")
+                .0
+        })
+        .await;
+        let get = |path: &str| gate.curl(&[&format!("https://service.example/{path}")]);
+        assert_eq!(get(path).status, status, "the answer passes");
+        assert_eq!(gate.delete_volume(FOREIGN, PRODUCTION_VOLUME).reason(), "foreign_credential");
+        let read = get("public");
+        assert_eq!(read.status, if status == 401 { 403 } else { 200 }, "{path}: {read:?}");
+        assert!(read.status == 200 || read.reason() == "quarantined", "{path}: {read:?}");
+        assert_eq!(gate.mock.bytes_received(), 0);
+    }
 }
