@@ -7,6 +7,7 @@
 mod api;
 mod auth;
 mod inventory;
+mod sessions;
 
 use crate::listen::http1_builder;
 use crate::proxy::Proxy;
@@ -47,6 +48,10 @@ impl Admin {
             .route("/v1/events", get(api::events))
             .route("/v1/agents", get(api::agents))
             .route("/v1/agents/{name}/release", post(api::release))
+            .route("/v1/sessions", get(sessions::list))
+            .route("/v1/sessions/{name}", get(sessions::show))
+            .route("/v1/sessions/{name}/quarantine", post(sessions::quarantine))
+            .route("/v1/sessions/{name}/reset", post(sessions::reset))
             .route("/v1/inventory", get(inventory::list))
             .route("/v1/inventory/about", get(inventory::why))
             .route("/v1/inventory/forget", post(inventory::forget))

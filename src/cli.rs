@@ -13,6 +13,7 @@ mod inventory;
 mod policy;
 mod run;
 mod serve;
+mod sessions;
 
 use crate::load::{self, Origin};
 use crate::policy::Policy;
@@ -45,6 +46,8 @@ enum Command {
     Approvals(approvals::Approvals),
     /// Shows what was learned of which id belongs where, and forgets it.
     Inventory(inventory::Inventory),
+    /// Shows where agents are going, and stops them.
+    Sessions(sessions::Sessions),
     /// Prints the variables that make a client use the proxy and trust it.
     Env(env::Env),
     /// Checks, explains and tests the policy.
@@ -78,6 +81,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Run(command) => run::run(&command, &origin),
         Command::Approvals(command) => approvals::run(command, &origin, json),
         Command::Inventory(command) => inventory::run(command, &origin, json),
+        Command::Sessions(command) => sessions::run(command, &origin, json),
         Command::Env(command) => env::run(&command, &origin),
         Command::Policy(command) => policy::run(command, &origin, json),
         Command::Audit(command) => audit::run(command, &origin, json),

@@ -126,6 +126,16 @@ impl AgentState {
         value
     }
 
+    /// Looks at the stages so far; nobody adds to them meanwhile.
+    pub fn looked_at<T>(&self, look: impl FnOnce(&Trajectory) -> T) -> T {
+        look(&self.critical.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The session of the last request.
+    pub fn session_so_far(&self) -> Arc<str> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner).id.clone()
+    }
+
     /// The session of now; a new one after a long silence.
     pub fn session(&self) -> Arc<str> {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);

@@ -131,22 +131,26 @@ impl Trajectory {
         self.noted.iter()
     }
 
-    /// Whether the last step is among the stages just noted, and all steps stand in order, with
-    /// gaps, within the time.
-    fn completes(&self, sequence: &Sequence, now: &[Stage], at: Duration) -> bool {
-        let Some(last) = sequence.steps.last() else { return false };
-        if !now.iter().any(|stage| last.contains(stage)) {
-            return false;
-        }
+    /// What met the steps of a sequence so far, in order, with gaps, within the time.
+    pub fn progress(&self, sequence: &Sequence, at: Duration) -> Vec<&Noted> {
         let mut steps = sequence.steps.iter();
         let mut wanted = steps.next();
         let recent = self.noted.iter().filter(|n| at.saturating_sub(n.at) <= sequence.within);
-        for noted in recent {
-            if wanted.is_some_and(|step| step.contains(&noted.stage)) {
+        let meets = |noted: &&Noted| {
+            let met = wanted.is_some_and(|step| step.contains(&noted.stage));
+            if met {
                 wanted = steps.next();
             }
-        }
-        wanted.is_none()
+            met
+        };
+        recent.filter(meets).collect()
+    }
+
+    /// Whether the last step is among the stages just noted, and all steps are met.
+    fn completes(&self, sequence: &Sequence, now: &[Stage], at: Duration) -> bool {
+        let Some(last) = sequence.steps.last() else { return false };
+        now.iter().any(|stage| last.contains(stage))
+            && self.progress(sequence, at).len() == sequence.steps.len()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod catalog;
+mod sessions;
 
 use crate::support::mock::{PRODUCTION_VOLUME, STAGING_TOKEN, STAGING_VOLUME};
 use crate::support::policy::Edit;

@@ -361,13 +361,43 @@ impl Proxy {
         })
     }
 
-    /// Lifts quarantine and held writes from an agent, once that is recorded.
-    pub async fn release(&self, agent: &str, by: &str) -> Result<bool, crate::hold::Error> {
+    /// Records what a person does to the session of an agent.
+    async fn done(&self, agent: &str, by: &str, what: &str) -> Result<(), crate::hold::Error> {
         let mut entry = Entry::new(Kind::Session, Timestamp::now());
         entry.agent = Some(Text::from(agent.to_owned()));
         entry.approver = Some(Text::from(by.to_owned()));
-        entry.detail = Some(Text::from("released"));
+        entry.detail = Some(Text::from(what.to_owned()));
         self.log.commit(entry).await?;
+        Ok(())
+    }
+
+    /// Refuses everything from an agent until it is released. It holds from now on, also where it could
+    /// not be kept or recorded, which is an error.
+    pub async fn quarantine(
+        &self,
+        agent: &str,
+        by: &str,
+        reason: &str,
+    ) -> Result<(), crate::hold::Error> {
+        let name: Arc<str> = Arc::from(agent);
+        self.agents.get(agent).critically(|standing, _trajectory| {
+            standing.quarantined.get_or_insert_with(|| Arc::from(reason));
+        });
+        self.withdraw_all(&name).await;
+        self.store.restrain(agent, Some(reason), false).await?;
+        self.done(agent, by, &format!("put in quarantine: {reason}")).await
+    }
+
+    /// Forgets the stages of an agent, once that is recorded; how many.
+    pub async fn reset(&self, agent: &str, by: &str) -> Result<usize, crate::hold::Error> {
+        self.done(agent, by, "its stages were forgotten").await?;
+        let forget = |trajectory: &mut Trajectory| std::mem::take(trajectory).stages().count();
+        Ok(self.agents.get(agent).critically(|_standing, trajectory| forget(trajectory)))
+    }
+
+    /// Lifts quarantine and held writes from an agent, once that is recorded.
+    pub async fn release(&self, agent: &str, by: &str) -> Result<bool, crate::hold::Error> {
+        self.done(agent, by, "released").await?;
         let released = self.store.release(agent).await?;
         self.agents.get(agent).critically(|standing, trajectory| {
             standing.quarantined = None;

@@ -1,0 +1,158 @@
+//! Where agents are going, as people ask for it, and what stops them.
+//!
+//! Takes parsed requests; answers in JSON with the stages of an agent, oldest first, and how far each
+//! sequence of the policy has come. What changes something is recorded with who asked for it.
+
+use super::Admin;
+use super::api::{broken, is_json};
+use super::auth::{Approver, refuse};
+use crate::policy::Policy;
+use crate::session::AgentState;
+use crate::trajectory::{Noted, Trajectory};
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The longest reason that is kept, in characters.
+const LONGEST: usize = 300;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Why {
+    reason: String,
+}
+
+/// Each agent with its session.
+pub(super) async fn list(State(admin): State<Admin>) -> Response {
+    let snapshot = admin.proxy.current.load();
+    let now = admin.proxy.started.elapsed();
+    let all: Vec<_> = snapshot
+        .policy
+        .agents
+        .iter()
+        .map(|agent| {
+            let state = admin.proxy.agents.get(&agent.name);
+            let mut told = standing(&state);
+            state.looked_at(|trajectory| {
+                let last = trajectory.stages().last();
+                if let Some(map) = told.as_object_mut() {
+                    map.insert("stages".to_owned(), trajectory.stages().count().into());
+                    map.insert("last".to_owned(), last.map(|noted| stage(noted, now)).into());
+                }
+            });
+            told
+        })
+        .collect();
+    Json(all).into_response()
+}
+
+/// One agent: its stages, and how far each sequence has come.
+pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
+    let snapshot = admin.proxy.current.load();
+    if snapshot.policy.agent(&name).is_none() {
+        return nobody();
+    }
+    let now = admin.proxy.started.elapsed();
+    let state = admin.proxy.agents.get(&name);
+    let mut told = standing(&state);
+    state.looked_at(|trajectory| {
+        if let Some(map) = told.as_object_mut() {
+            let stages: Vec<_> = trajectory.stages().map(|noted| stage(noted, now)).collect();
+            map.insert("stages".to_owned(), stages.into());
+            map.insert("sequences".to_owned(), sequences(trajectory, &snapshot.policy, now));
+        }
+    });
+    Json(told).into_response()
+}
+
+/// Puts an agent in quarantine until somebody releases it.
+pub(super) async fn quarantine(
+    State(admin): State<Admin>,
+    Extension(approver): Extension<Approver>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if let Some(refused) = refused(&admin, &name, &headers) {
+        return refused;
+    }
+    let Ok(Why { reason }) = serde_json::from_slice(&body) else {
+        return refuse(StatusCode::BAD_REQUEST, "send {\"reason\": \"…\"}");
+    };
+    let reason: String = reason.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+    match admin.proxy.quarantine(&name, &approver.0, &reason).await {
+        Ok(()) => Json(json!({ "agent": name, "quarantined": reason })).into_response(),
+        Err(error) => broken(&error),
+    }
+}
+
+/// Forgets the stages of an agent; what restrains it stays.
+pub(super) async fn reset(
+    State(admin): State<Admin>,
+    Extension(approver): Extension<Approver>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(refused) = refused(&admin, &name, &headers) {
+        return refused;
+    }
+    match admin.proxy.reset(&name, &approver.0).await {
+        Ok(forgotten) => Json(json!({ "agent": name, "forgotten": forgotten })).into_response(),
+        Err(error) => broken(&error),
+    }
+}
+
+fn nobody() -> Response {
+    refuse(StatusCode::NOT_FOUND, "the policy has no such agent")
+}
+
+fn refused(admin: &Admin, name: &str, headers: &HeaderMap) -> Option<Response> {
+    if !is_json(headers) {
+        let told = "send `Content-Type: application/json`";
+        return Some(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, told));
+    }
+    admin.proxy.current.load().policy.agent(name).is_none().then(nobody)
+}
+
+fn standing(state: &AgentState) -> Value {
+    let standing = state.standing();
+    json!({
+        "agent": state.name,
+        "session": state.session_so_far(),
+        "quarantined": standing.quarantined,
+        "hold_writes": standing.hold_writes,
+    })
+}
+
+fn stage(noted: &Noted, now: Duration) -> Value {
+    json!({
+        "stage": noted.stage.as_str(),
+        "what": noted.what,
+        "seconds_ago": now.saturating_sub(noted.at).as_secs(),
+    })
+}
+
+/// How far each sequence has come: the steps that are met, with what met them, and the next one.
+fn sequences(trajectory: &Trajectory, policy: &Policy, now: Duration) -> Value {
+    let told = policy.sequences.iter().map(|sequence| {
+        let met = trajectory.progress(sequence, now);
+        let next = sequence.steps.get(met.len());
+        let words = |step: &Vec<crate::trajectory::Stage>| -> Vec<&str> {
+            step.iter().map(|stage| stage.as_str()).collect()
+        };
+        json!({
+            "name": sequence.name,
+            "within_seconds": sequence.within.as_secs(),
+            "then": sequence.then.as_str(),
+            "steps": sequence.steps.len(),
+            "met": met.into_iter().map(|noted| stage(noted, now)).collect::<Vec<_>>(),
+            "next": next.map(words),
+        })
+    });
+    told.collect()
+}

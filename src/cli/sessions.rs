@@ -1,0 +1,207 @@
+//! `holdgate sessions`: where agents are going, and what stops them.
+//!
+//! Takes the name of an agent; asks the listeners of the approvers, with an approver's token. Prints
+//! the stages as a timeline, the oldest first.
+
+use super::approvals::{Client, reached, refusal, text};
+use super::{print, runtime};
+use crate::hold::escaped;
+use crate::inventory::told;
+use crate::load::Origin;
+use clap::{Args, Subcommand};
+use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(super) struct Sessions {
+    #[command(subcommand)]
+    command: SessionsCommand,
+    /// Another listener than the policy's.
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    address: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionsCommand {
+    /// Every agent, with what restrains it and the last stage it went through.
+    List,
+    /// The stages that an agent went through, as a timeline.
+    Show { agent: String },
+    /// How far an agent has come in each sequence of the policy, and what would be its next step.
+    Explain { agent: String },
+    /// Forgets the stages of an agent; what restrains it stays.
+    Reset { agent: String },
+    /// Refuses everything an agent asks for until it is released.
+    Quarantine {
+        agent: String,
+        /// Why, for the record.
+        #[arg(long, default_value = "put there by an operator")]
+        reason: String,
+    },
+    /// Lifts quarantine and held writes from an agent, and forgets its stages.
+    Release { agent: String },
+}
+
+pub(super) fn run(command: Sessions, origin: &Origin, json: bool) -> anyhow::Result<ExitCode> {
+    let (client, addresses) = reached(command.address, origin)?;
+    let at = |agent: &str, what: &str| {
+        format!("/v1/sessions/{}{what}", utf8_percent_encode(agent, NON_ALPHANUMERIC))
+    };
+    runtime()?.block_on(async {
+        let everywhere = Everywhere { client: &client, addresses: &addresses, json };
+        match command.command {
+            SessionsCommand::List => everywhere.get("/v1/sessions", list).await,
+            SessionsCommand::Show { agent } => everywhere.get(&at(&agent, ""), show).await,
+            SessionsCommand::Explain { agent } => everywhere.get(&at(&agent, ""), explain).await,
+            SessionsCommand::Reset { agent } => {
+                everywhere.post(&at(&agent, "/reset"), json!({}), "its stages are forgotten").await
+            }
+            SessionsCommand::Quarantine { agent, reason } => {
+                let body = json!({ "reason": reason });
+                everywhere.post(&at(&agent, "/quarantine"), body, "it is in quarantine").await
+            }
+            SessionsCommand::Release { agent } => {
+                let agent = utf8_percent_encode(&agent, NON_ALPHANUMERIC);
+                let path = format!("/v1/agents/{agent}/release");
+                everywhere.post(&path, json!({}), "it is released").await
+            }
+        }
+    })
+}
+
+/// The listeners of one state folder.
+struct Everywhere<'a> {
+    client: &'a Client,
+    addresses: &'a [SocketAddr],
+    json: bool,
+}
+
+impl Everywhere<'_> {
+    async fn asked(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Vec<Value>> {
+        let mut answers = Vec::new();
+        for address in self.addresses {
+            match self.client.json(*address, method.clone(), path, body.clone()).await? {
+                (200, answer) => answers.push(answer),
+                (status, body) => return Err(refusal(status, &body)),
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn get(
+        &self,
+        path: &str,
+        tell: fn(&Value, &mut String) -> std::fmt::Result,
+    ) -> anyhow::Result<ExitCode> {
+        let mut out = String::new();
+        for answer in self.asked(Method::GET, path, None).await? {
+            if self.json {
+                writeln!(out, "{answer}")?;
+            } else {
+                tell(&answer, &mut out)?;
+            }
+        }
+        print(&out)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn post(&self, path: &str, body: Value, done: &str) -> anyhow::Result<ExitCode> {
+        let mut out = String::new();
+        for answer in self.asked(Method::POST, path, Some(body)).await? {
+            if self.json {
+                writeln!(out, "{answer}")?;
+            } else {
+                writeln!(out, "{}: {done}", escaped(text(&answer, "agent")))?;
+            }
+        }
+        print(&out)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn rows<'v>(value: &'v Value, key: &str) -> &'v [Value] {
+    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn number(value: &Value, key: &str) -> u64 {
+    value.get(key).and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn ago(stage: &Value) -> String {
+    told(Duration::from_secs(number(stage, "seconds_ago")))
+}
+
+/// What restrains an agent, in a word.
+fn restraint(session: &Value) -> String {
+    match (session.get("quarantined").and_then(Value::as_str), session.get("hold_writes")) {
+        (Some(why), _) => format!("in quarantine: {}", escaped(why)),
+        (None, Some(Value::Bool(true))) => "its writes wait".to_owned(),
+        _ => "at large".to_owned(),
+    }
+}
+
+fn list(sessions: &Value, out: &mut String) -> std::fmt::Result {
+    for session in sessions.as_array().into_iter().flatten() {
+        let agent = escaped(text(session, "agent"));
+        write!(out, "{agent}, {}, {} stages", restraint(session), number(session, "stages"))?;
+        match session.get("last").filter(|last| last.is_object()) {
+            Some(last) => writeln!(
+                out,
+                ", the last {} ago: {} by `{}`",
+                ago(last),
+                text(last, "stage"),
+                escaped(text(last, "what"))
+            )?,
+            None => writeln!(out)?,
+        }
+    }
+    Ok(())
+}
+
+fn show(session: &Value, out: &mut String) -> std::fmt::Result {
+    let agent = escaped(text(session, "agent"));
+    writeln!(out, "{agent}, {}, session {}", restraint(session), text(session, "session"))?;
+    for stage in rows(session, "stages") {
+        let (word, what) = (text(stage, "stage"), escaped(text(stage, "what")));
+        writeln!(out, "  {:>8} ago  {word:<24} {what}", ago(stage))?;
+    }
+    if rows(session, "stages").is_empty() {
+        writeln!(out, "  it went through no stage")?;
+    }
+    Ok(())
+}
+
+fn explain(session: &Value, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "{}, {}", escaped(text(session, "agent")), restraint(session))?;
+    for sequence in rows(session, "sequences") {
+        let met = rows(sequence, "met");
+        writeln!(
+            out,
+            "  {}: {} of {} steps within {}, then: {}",
+            escaped(text(sequence, "name")),
+            met.len(),
+            number(sequence, "steps"),
+            told(Duration::from_secs(number(sequence, "within_seconds"))),
+            text(sequence, "then"),
+        )?;
+        for stage in met {
+            let (word, what) = (text(stage, "stage"), escaped(text(stage, "what")));
+            writeln!(out, "    met   {word} by `{what}`, {} ago", ago(stage))?;
+        }
+        let next: Vec<&str> = rows(sequence, "next").iter().filter_map(Value::as_str).collect();
+        if !next.is_empty() {
+            writeln!(out, "    next  {}", next.join(" or "))?;
+        }
+    }
+    Ok(())
+}
