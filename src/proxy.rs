@@ -41,7 +41,7 @@ use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use learn::Attentive;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -52,6 +52,26 @@ pub struct Snapshot {
     pub policy: Policy,
     /// The way out.
     pub upstream: Upstream,
+}
+
+/// The proxy's own clock: the time of day at its start, and from there on one that nobody sets back.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    began: Duration,
+    since: Instant,
+}
+
+impl Clock {
+    /// Begins now.
+    pub fn start() -> Self {
+        let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { began, since: Instant::now() }
+    }
+
+    /// The time since 1970.
+    pub fn now(&self) -> Duration {
+        self.began + self.since.elapsed()
+    }
 }
 
 /// The proxy.
@@ -81,8 +101,8 @@ pub struct Proxy {
     pub tasks: TaskTracker,
     /// Cancelled when the proxy drains.
     pub stop: CancellationToken,
-    /// When it started: the clock of trajectories.
-    pub started: Instant,
+    /// The clock of trajectories.
+    pub clock: Clock,
 }
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -266,7 +286,7 @@ impl Proxy {
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
             && let Some(operation) = operation
         {
-            let (stage, at) = (Stage::AuthenticationFailure, self.started.elapsed());
+            let (stage, at) = (Stage::AuthenticationFailure, self.clock.now());
             let changes = caller.state.showed(stage, &operation, policy, at);
             if !changes.is_empty() {
                 Box::pin(self.remember(&caller.state, changes)).await?;
@@ -317,7 +337,7 @@ impl Proxy {
     ) -> (Verdict<B>, Changes) {
         let inventory = self.inventory.current();
         let view = inventory.at(keeper::now());
-        state.judge(request, policy, agent, grant, view, self.started.elapsed())
+        state.judge(request, policy, agent, grant, view, self.clock.now())
     }
 
     /// The catalog of the host, where the agent's resources there have one.

@@ -14,9 +14,9 @@ use crate::policy::{Agent, Policy, Then};
 use crate::trajectory::{Completed, Stage, Trajectory};
 use arc_swap::ArcSwap;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -55,6 +55,8 @@ pub struct AgentState {
     critical: Mutex<Trajectory>,
     session: Mutex<Session>,
     places: AtomicU32,
+    /// The change of the trajectory that is in the store.
+    kept: AtomicU64,
 }
 
 /// A place among the connections of one agent.
@@ -73,7 +75,7 @@ struct Session {
 }
 
 impl AgentState {
-    fn new(name: &str, standing: Standing) -> Self {
+    fn new(name: &str, standing: Standing, trajectory: Trajectory) -> Self {
         let at_large = CancellationToken::new();
         if standing.quarantined.is_some() {
             at_large.cancel();
@@ -87,9 +89,10 @@ impl AgentState {
             undeclared: RateLimiter::direct(Quota::per_second(UNDECLARED_PER_SECOND)),
             standing: ArcSwap::from_pointee(standing),
             at_large: ArcSwap::from_pointee(at_large),
-            critical: Mutex::new(Trajectory::default()),
+            critical: Mutex::new(trajectory),
             session: Mutex::new(Session { id: new_session(), last: Instant::now() }),
             places: AtomicU32::new(0),
+            kept: AtomicU64::new(0),
         }
     }
 
@@ -129,6 +132,17 @@ impl AgentState {
     /// Looks at the stages so far; nobody adds to them meanwhile.
     pub fn looked_at<T>(&self, look: impl FnOnce(&Trajectory) -> T) -> T {
         look(&self.critical.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The trajectory, if it changed since it was kept.
+    pub fn unkept(&self) -> Option<Trajectory> {
+        let kept = self.kept.load(Ordering::Relaxed);
+        self.looked_at(|trajectory| (trajectory.changes() != kept).then(|| trajectory.clone()))
+    }
+
+    /// Notes that the trajectory is in the store.
+    pub fn is_kept(&self, trajectory: &Trajectory) {
+        self.kept.store(trajectory.changes(), Ordering::Relaxed);
     }
 
     /// The session of the last request.
@@ -284,9 +298,16 @@ pub struct Agents {
 
 impl Agents {
     /// With what the store remembers of them.
-    pub fn new(standings: HashMap<String, Standing>) -> Self {
-        let known = standings.into_iter().map(|(name, standing)| {
-            let state = Arc::new(AgentState::new(&name, standing));
+    pub fn new(
+        mut standings: HashMap<String, Standing>,
+        mut trajectories: HashMap<String, Trajectory>,
+    ) -> Self {
+        let names: BTreeSet<String> =
+            standings.keys().chain(trajectories.keys()).cloned().collect();
+        let known = names.into_iter().map(|name| {
+            let standing = standings.remove(&name).unwrap_or_default();
+            let trajectory = trajectories.remove(&name).unwrap_or_default();
+            let state = Arc::new(AgentState::new(&name, standing, trajectory));
             (state.name.clone(), state)
         });
         Self { known: RwLock::new(known.collect()) }
@@ -298,9 +319,9 @@ impl Agents {
             return state.clone();
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let state = known
-            .entry(Arc::from(name))
-            .or_insert_with(|| Arc::new(AgentState::new(name, Standing::default())));
+        let state = known.entry(Arc::from(name)).or_insert_with(|| {
+            Arc::new(AgentState::new(name, Standing::default(), Trajectory::default()))
+        });
         state.clone()
     }
 
@@ -318,7 +339,7 @@ mod tests {
     /// O-08: a failure in the middle of a judgement leaves what it found, and the next one goes on.
     #[test]
     fn a_panic_in_the_critical_section_opens_nothing() {
-        let state = Arc::new(AgentState::new("a", Standing::default()));
+        let state = Arc::new(AgentState::new("a", Standing::default(), Trajectory::default()));
         state.critically(|standing, _| standing.quarantined = Some(Arc::from("why")));
         let failed = catch_unwind(AssertUnwindSafe(|| {
             state.critically(|standing, _| {
@@ -336,7 +357,7 @@ mod tests {
     /// O-07: places come back.
     #[test]
     fn an_agent_has_so_many_places() {
-        let state = Arc::new(AgentState::new("a", Standing::default()));
+        let state = Arc::new(AgentState::new("a", Standing::default(), Trajectory::default()));
         let (first, second) = (state.place(2), state.place(2));
         assert!(first.is_some() && second.is_some() && state.place(2).is_none());
         drop(first);

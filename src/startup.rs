@@ -13,7 +13,7 @@ use crate::listen;
 use crate::load::{self, Origin};
 use crate::notify;
 use crate::policy::Policy;
-use crate::proxy::{Lookups, Proxy, Snapshot, Tools};
+use crate::proxy::{Clock, Lookups, Proxy, Snapshot, Tools};
 use crate::session::Agents;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -26,7 +26,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,6 +39,8 @@ const ADDRESS: &str = "approvals.address";
 
 /// How often idle upstream connections are looked at.
 const SWEEP: Duration = Duration::from_secs(15);
+/// How long after a stage was noted it is kept.
+const TRAJECTORIES: Duration = Duration::from_millis(250);
 
 /// How long storing the log's last position may take.
 const KEEP: Duration = Duration::from_secs(5);
@@ -129,7 +131,7 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
     record_policy(&log, None, &snapshot.policy, None).await?;
     let stop = CancellationToken::new();
     let proxy = Arc::new(Proxy {
-        agents: Agents::new(store.standing().await?),
+        agents: Agents::new(store.standing().await?, store.trajectories().await?),
         inventory: Keeper::open(store.clone()).await?,
         lookups: Lookups::default(),
         tools: Tools::default(),
@@ -141,7 +143,7 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
         metrics: Metrics::default(),
         tasks,
         stop,
-        started: Instant::now(),
+        clock: Clock::start(),
     });
     Ok(Started { proxy, listeners: Some((listener, approvals)), addresses, keepers, lock })
 }
@@ -154,6 +156,7 @@ impl Started {
         self.proxy.tasks.spawn(admin.serve(approvals));
         self.proxy.tasks.spawn(notify::tell(self.proxy.clone()));
         self.proxy.tasks.spawn(sweep(self.proxy.clone()));
+        self.proxy.tasks.spawn(keep_trajectories(self.proxy.clone()));
         self.proxy.tasks.spawn(listen::listen(self.proxy.clone(), listener));
     }
 
@@ -180,6 +183,7 @@ impl Started {
                 "some connections did not end in time and are cut"
             );
         }
+        proxy.keep_trajectories().await;
         if let Err(error) = proxy.log.close().await {
             tracing::error!(%error, "the audit log did not close in time");
         }
@@ -202,6 +206,14 @@ async fn sweep(proxy: Arc<Proxy>) {
         for agent in proxy.agents.all() {
             agent.pool.sweep(generation);
         }
+    }
+}
+
+/// Keeps where agents went, shortly after they went there, until the proxy drains. What restrains an
+/// agent does not wait for that.
+async fn keep_trajectories(proxy: Arc<Proxy>) {
+    while proxy.stop.run_until_cancelled(tokio::time::sleep(TRAJECTORIES)).await.is_some() {
+        proxy.keep_trajectories().await;
     }
 }
 

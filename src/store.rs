@@ -1,4 +1,4 @@
-//! What outlives the process: holds, standings, the inventory, and the head of the audit log.
+//! What outlives the process: holds, standings, trajectories, the inventory, the head of the audit log.
 //!
 //! Takes a state folder; returns a [`Store`] over SQLite (WAL, every commit on disk before it is
 //! answered). Refuses a schema newer than it knows. Statements are short; none holds a lock across
@@ -6,6 +6,7 @@
 
 mod holds;
 mod inventory;
+mod trajectories;
 
 pub use holds::{Opened, StoredApproval, StoredHold};
 
@@ -76,6 +77,10 @@ const MIGRATIONS: &[&str] = &["
         owner TEXT NOT NULL, shared INTEGER NOT NULL, agent TEXT NOT NULL, request_id TEXT NOT NULL,
         operation TEXT NOT NULL, host TEXT NOT NULL, at INTEGER NOT NULL,
         PRIMARY KEY (service, kind, id, owner_kind, owner, shared)
+    ) STRICT;
+", "
+    CREATE TABLE trajectories (
+        agent TEXT NOT NULL PRIMARY KEY, stages TEXT NOT NULL, at INTEGER NOT NULL
     ) STRICT;
 "];
 

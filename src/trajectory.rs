@@ -63,7 +63,7 @@ impl Stage {
 pub struct Noted {
     /// The stage.
     pub stage: Stage,
-    /// Since the proxy started.
+    /// Since 1970, by the proxy's clock.
     pub at: Duration,
     /// The request's operation, for people.
     pub what: Arc<str>,
@@ -73,6 +73,18 @@ pub struct Noted {
 #[derive(Clone, Debug, Default)]
 pub struct Trajectory {
     noted: VecDeque<Noted>,
+    /// How often it changed, so that whoever keeps it sees that it did.
+    changes: u64,
+}
+
+impl FromIterator<Noted> for Trajectory {
+    fn from_iter<I: IntoIterator<Item = Noted>>(noted: I) -> Self {
+        let mut trajectory = Self { noted: noted.into_iter().collect(), changes: 0 };
+        while trajectory.noted.len() > MOST {
+            trajectory.forget_one();
+        }
+        trajectory
+    }
 }
 
 /// A declared sequence whose last step was met.
@@ -101,6 +113,7 @@ impl Trajectory {
         if stages.is_empty() || retry {
             return Vec::new();
         }
+        self.changes += 1;
         for stage in stages {
             if self.noted.len() == MOST {
                 self.forget_one();
@@ -124,6 +137,17 @@ impl Trajectory {
         if let Some((at, _)) = of_it.next().or(oldest) {
             self.noted.remove(at);
         }
+    }
+
+    /// Forgets all of it; how many stages that were.
+    pub fn forget(&mut self) -> usize {
+        self.changes += 1;
+        std::mem::take(&mut self.noted).len()
+    }
+
+    /// How often it changed.
+    pub const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The stages so far, oldest first.

@@ -77,6 +77,13 @@ impl Gate {
         drop(self.process.take());
     }
 
+    /// Ends the process as an operator does, and waits for it to drain.
+    pub fn drain(&mut self) {
+        let mut process = self.process.take().expect("the proxy runs");
+        process.signal("TERM");
+        assert!(process.ended().success());
+    }
+
     /// Tells the process to reload its policy, and waits until the new one is in force.
     pub fn reload(&self) {
         let done = || self.running().log().matches("the policy was reloaded").count();

@@ -30,7 +30,7 @@ struct Why {
 /// Each agent with its session.
 pub(super) async fn list(State(admin): State<Admin>) -> Response {
     let snapshot = admin.proxy.current.load();
-    let now = admin.proxy.started.elapsed();
+    let now = admin.proxy.clock.now();
     let all: Vec<_> = snapshot
         .policy
         .agents
@@ -57,7 +57,7 @@ pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -
     if snapshot.policy.agent(&name).is_none() {
         return nobody();
     }
-    let now = admin.proxy.started.elapsed();
+    let now = admin.proxy.clock.now();
     let state = admin.proxy.agents.get(&name);
     let mut told = standing(&state);
     state.looked_at(|trajectory| {

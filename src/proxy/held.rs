@@ -14,7 +14,6 @@ use crate::message::Body;
 use crate::record::Exchange;
 use crate::respond::{Manner, Refusal};
 use crate::session::{AgentState, Changes};
-use crate::trajectory::Trajectory;
 use http::Response;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -388,11 +387,23 @@ impl Proxy {
         self.done(agent, by, &format!("put in quarantine: {reason}")).await
     }
 
+    /// Keeps the trajectories that changed. One that cannot be kept is tried again with the next.
+    pub async fn keep_trajectories(&self) {
+        for state in self.agents.all() {
+            let Some(trajectory) = state.unkept() else { continue };
+            match self.store.keep_trajectory(&state.name, &trajectory).await {
+                Ok(()) => state.is_kept(&trajectory),
+                Err(error) => {
+                    tracing::warn!(agent = %state.name, %error, "where it went could not be kept");
+                }
+            }
+        }
+    }
+
     /// Forgets the stages of an agent, once that is recorded; how many.
     pub async fn reset(&self, agent: &str, by: &str) -> Result<usize, crate::hold::Error> {
         self.done(agent, by, "its stages were forgotten").await?;
-        let forget = |trajectory: &mut Trajectory| std::mem::take(trajectory).stages().count();
-        Ok(self.agents.get(agent).critically(|_standing, trajectory| forget(trajectory)))
+        Ok(self.agents.get(agent).critically(|_standing, trajectory| trajectory.forget()))
     }
 
     /// Lifts quarantine and held writes from an agent, once that is recorded.
@@ -402,7 +413,7 @@ impl Proxy {
         self.agents.get(agent).critically(|standing, trajectory| {
             standing.quarantined = None;
             standing.hold_writes = false;
-            *trajectory = Trajectory::default();
+            trajectory.forget();
         });
         Ok(released)
     }

@@ -28,7 +28,7 @@ async fn gate() -> Gate {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_shown_as_a_timeline() {
-    let gate = gate().await;
+    let mut gate = gate().await;
     assert!(said(&gate, &["list"]).contains("staging-fixer, at large, 0 stages"));
     assert!(said(&gate, &["show", AGENT]).contains("it went through no stage"));
     assert_eq!(gate.delete_volume(FOREIGN, PRODUCTION_VOLUME).reason(), "foreign_credential");
@@ -47,9 +47,19 @@ async fn a_session_is_shown_as_a_timeline() {
     ] {
         assert!(explained.contains(line), "{line}: {explained}");
     }
+    // A restart takes nothing back, nor does it forget that it was told to forget.
+    gate.drain();
+    gate.serve();
+    assert!(said(&gate, &["explain", AGENT]).contains("told: 1 of 3 steps"));
     said(&gate, &["reset", AGENT]);
-    assert!(said(&gate, &["show", AGENT]).contains("it went through no stage"));
-    assert!(said(&gate, &["explain", AGENT]).contains("told: 0 of 3 steps"));
+    for restarted in [false, true] {
+        if restarted {
+            gate.drain();
+            gate.serve();
+        }
+        assert!(said(&gate, &["show", AGENT]).contains("it went through no stage"));
+        assert!(said(&gate, &["explain", AGENT]).contains("told: 0 of 3 steps"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
