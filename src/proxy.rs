@@ -18,7 +18,7 @@ pub use lookup::Lookups;
 pub use tools::Tools;
 
 use crate::audit::Log;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Effect};
 use crate::decide::{Grant, Permit, Reason, Ruling, Verdict};
 use crate::forward;
 use crate::forward::{Coming, ResponseBody, Upstream, strip_hop_by_hop};
@@ -261,6 +261,7 @@ impl Proxy {
         let lesson = self.asked(&permit, caller, policy, exchange);
         let asked = permit.allows_websocket().then(|| Box::new(permit.head().clone()));
         let operation = permit.ruling().operation().cloned();
+        let reveals = permit.ruling().operations.iter().any(|it| it.has(Effect::Credential));
         let head_only = permit.head().method() == http::Method::HEAD;
         let awaiting = exchange.awaiting();
         let sent = snapshot
@@ -283,11 +284,10 @@ impl Proxy {
         let mut response = sent.response;
         self.learn(caller, policy, response.headers());
         let status = response.status();
-        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        if let Some(stage) = shown_by(status, reveals)
             && let Some(operation) = operation
         {
-            let (stage, at) = (Stage::AuthenticationFailure, self.clock.now());
-            let changes = caller.state.showed(stage, &operation, policy, at);
+            let changes = caller.state.showed(stage, &operation, policy, self.clock.now());
             if !changes.is_empty() {
                 Box::pin(self.remember(&caller.state, changes)).await?;
             }
@@ -345,6 +345,15 @@ impl Proxy {
         let (_, agent) = policy.agent(agent)?;
         let candidates = policy.candidates(agent, target);
         candidates.first().and_then(|(_, resource)| resource.catalog()).map(Arc::as_ref)
+    }
+}
+
+/// What an answer shows of where an agent is going; `reveals` is whether the call asked for secrets.
+fn shown_by(status: StatusCode, reveals: bool) -> Option<Stage> {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Some(Stage::AuthenticationFailure),
+        _ if reveals && status.is_success() => Some(Stage::SecretHandedOut),
+        _ => None,
     }
 }
 

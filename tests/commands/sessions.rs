@@ -1,9 +1,11 @@
 //! `holdgate sessions`: the timeline of an agent, and what a person does to it.
 
-use crate::support::mock::{Options, PRODUCTION_VOLUME, STAGING_TOKEN, STAGING_VOLUME};
+use crate::support::mock::{
+    Options, PRODUCTION_VOLUME, PROJECT, STAGING_ENVIRONMENT, STAGING_TOKEN, STAGING_VOLUME,
+};
 use crate::support::policy::Edit;
 use crate::support::{FOREIGN, Gate};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const AGENT: &str = "staging-fixer";
 
@@ -96,4 +98,21 @@ async fn a_person_stops_an_agent_and_lets_it_go_on() {
     let nobody = gate.holdgate(&["sessions", "quarantine", "nobody"]);
     assert_eq!(nobody.status.code(), Some(1), "{nobody:?}");
     assert!(gate.mock.deletions().is_empty());
+}
+
+/// What an answer shows is a stage once it has come.
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_an_answer_hands_out_are_a_stage() {
+    let gate = gate().await;
+    let document = format!(
+        "query {{ variables(projectId: \"{PROJECT}\", environmentId: \"{STAGING_ENVIRONMENT}\") }}"
+    );
+    let ask = || gate.graphql(STAGING_TOKEN, &json!({ "query": document }));
+    let held = ask();
+    assert_eq!((held.verdict(), held.reason()), ("hold".to_owned(), "credential_read".to_owned()));
+    assert!(!said(&gate, &["show", AGENT]).contains("secret_handed_out"), "nothing came yet");
+    gate.approve(held.json()["hold"]["id"].as_str().unwrap());
+    assert_eq!(ask().status, 200);
+    let shown = said(&gate, &["show", AGENT]);
+    assert!(shown.contains("secret_handed_out") && shown.contains("query variables"), "{shown}");
 }
