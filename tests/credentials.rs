@@ -39,18 +39,24 @@ const GRID: &[(&str, Slot)] = &[
         "header authorization",
         Slot::Header(
             "Authorization",
-            "AWS4-HMAC-SHA256 Credential=TOKEN/1/r/s/aws4_request, Signature=0",
+            "AWS4-HMAC-SHA256 Credential=TOKEN/1/r/s/aws4_request, Signature=fe5f80f77d5fa3beca038a248ff027d0445342fe2855ddc963176630326f1024",
         ),
     ),
     (
         "header authorization",
         Slot::Header(
             "Authorization",
-            "GOOG4-HMAC-SHA256 Credential=TOKEN/1/r/s/goog4_request, Signature=0",
+            "GOOG4-HMAC-SHA256 Credential=TOKEN/1/r/s/goog4_request, Signature=fe5f80f77d5fa3beca038a248ff027d0445342fe2855ddc963176630326f1024",
         ),
     ),
-    ("header authorization", Slot::Header("Authorization", "AWS TOKEN:c2lnbmF0dXJl")),
-    ("header authorization", Slot::Header("Authorization", "SharedKey TOKEN:c2lnbmF0dXJl")),
+    (
+        "header authorization",
+        Slot::Header("Authorization", "AWS TOKEN:frJIUN8DYpKDtOLCwo//yllqDzg="),
+    ),
+    (
+        "header authorization",
+        Slot::Header("Authorization", "SharedKey TOKEN:frJIUN8DYpKDtOLCwo//yllqDzg="),
+    ),
     ("header x-api-key", Slot::Header("X-Api-Key", "TOKEN")),
     ("header api-key", Slot::Header("Api-Key", "TOKEN")),
     ("header private-token", Slot::Header("PRIVATE-TOKEN", "TOKEN")),
@@ -74,9 +80,16 @@ const GRID: &[(&str, Slot)] = &[
     ("query url", Slot::Query("url=https://user:TOKEN@git.example/")),
     (
         "query x-amz-credential",
-        Slot::Query("X-Amz-Credential=TOKEN/1/r/s/aws4_request&X-Amz-Signature=0"),
+        Slot::Query(
+            "X-Amz-Credential=TOKEN/1/r/s/aws4_request&X-Amz-Signature=fe5f80f77d5fa3beca038a248ff027d0445342fe2855ddc963176630326f1024",
+        ),
     ),
-    ("query awsaccesskeyid", Slot::Query("AWSAccessKeyId=TOKEN&Signature=c2ln&Expires=1")),
+    (
+        "query awsaccesskeyid",
+        Slot::Query(
+            "AWSAccessKeyId=TOKEN&Signature=PERCENT(frJIUN8DYpKDtOLCwo//yllqDzg=)&Expires=1",
+        ),
+    ),
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -167,6 +180,54 @@ async fn a_credential_is_known_in_every_slot_scheme_and_encoding() {
     }
 }
 
+/// K-04: nothing rides along with what was issued, nor behind the name of a key that is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issued_credential_covers_no_other() {
+    const FORM: &str = "ghp_0123456789abcdef0123456789abcdef0123";
+    let origin = Origin::http(Identity::named(&[HERE]), |_| async { text("here") }).await;
+    let gate = Gate::with(Options::default(), |policy| {
+        Edit(policy)
+            .replace(
+                "    resources: [railway-staging]\n",
+                "    resources: [railway-staging, here]\n",
+            )
+            .root(&origin.roots())
+            .resolve(&format!("{HERE}:443"), origin.address)
+            .resource("here", &format!("hosts: [{HERE}]\nrules: [ {{ allow: GET /** }} ]"))
+            .0
+    })
+    .await;
+    let rows = [
+        Slot::Header("Authorization", "AWS TOKEN:FORM"),
+        Slot::Header("Authorization", "SharedKey TOKEN:frJIUN8DYpKDtOLCwo//yllqDzg=:b"),
+        Slot::Header("Authorization", "OSS TOKEN: Bearer FORM"),
+        Slot::Header("X-Api-Key", "AWS TOKEN:frJIUN8DYpKDtOLCwo//yllqDzg="),
+        Slot::Header("Authorization", "AWS4-HMAC-SHA256 Credential=TOKEN/1/r/s, Signature=FORM"),
+        Slot::Header("Authorization", "TC3-x Credential=TOKEN/x, Bearer FORM"),
+        Slot::Header("Referer", "https://FORM:TOKEN@git.example/"),
+        Slot::Header("Referer", "https://a/ https://user:FORM@git.example/"),
+        Slot::Query("url=https://FORM:TOKEN@git.example/"),
+        Slot::Query("urls=https://a/,https://user:FORM@git.example/"),
+        Slot::Query("Expires=1&Signature=abc&Key-Pair-Id=K1&AWSAccessKeyId="),
+        Slot::Query("Expires=1&Signature=abc&Key-Pair-Id=K1&AWSAccessKeyId=1"),
+        Slot::Query("X-Amz-Signature=FORM&X-Amz-Credential=0"),
+        Slot::Query("X-Amz-Credential=TOKEN/1/r/s&X-Amz-Signature=FORM"),
+        Slot::Query("X-Amz-Credential=TOKEN/FORM"),
+        Slot::Query("AWSAccessKeyId=TOKEN&Signature=FORM"),
+    ];
+    for row in rows {
+        let row = match row {
+            Slot::Header(name, value) => Slot::Header(name, value.replace("FORM", FORM).leak()),
+            Slot::Query(query) => Slot::Query(query.replace("FORM", FORM).leak()),
+        };
+        let mut client = Client::http1(gate.running(), HERE).await;
+        let got = call(&mut client, row, STAGING_TOKEN).await;
+        assert_eq!(got.status, 403, "{row:?}: {got:?}");
+        assert_eq!(got.reason(), "foreign_credential", "{row:?}: {got:?}");
+    }
+    assert_eq!(origin.bytes_received(), 0);
+}
+
 /// What looks like a slot and is none, and what stands where no credential does.
 #[tokio::test(flavor = "multi_thread")]
 async fn everyday_requests_carry_no_credential() {
@@ -194,6 +255,11 @@ async fn everyday_requests_carry_no_credential() {
         Slot::Header("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         Slot::Header("X-Csrf-Token", "fetch"),
         Slot::Header("X-Plan", "Basic plan for two"),
+        Slot::Header("X-Plan", "Basic annually"),
+        Slot::Header("Title", "AWS backup: done"),
+        Slot::Header("Title", "Bearer certificates"),
+        Slot::Header("Signature", "sig1=:YWJj:"),
+        Slot::Query("repository=ssh://git@git.example/acme/web"),
         Slot::Header("Referer", "https://example.com/?user=a@b.c"),
         Slot::Header("Range", "bytes=0-1023"),
     ];
@@ -201,5 +267,13 @@ async fn everyday_requests_carry_no_credential() {
     for row in rows {
         let got = call(&mut client, row, "").await;
         assert_eq!(got.status, 200, "{row:?}: {got:?}");
+    }
+    let words = [
+        "/blog/xoxo-gossip-girl-recap",
+        "/sk_test_intro_to_stripe",
+        "/wiki/ASIAPACIFICECONOMICCOOPERATION",
+    ];
+    for path in words {
+        assert_eq!(client.get(path).await.status, 200, "{path}");
     }
 }

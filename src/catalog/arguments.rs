@@ -26,6 +26,8 @@ pub struct Found<'a> {
     pub values: Vec<&'a Value>,
     /// Whether there may be more, or something else: it could not be read for certain.
     pub unknown: bool,
+    /// Whether somewhere below the place something may stand that could not be read.
+    pub unknown_below: bool,
 }
 
 impl Arguments {
@@ -62,6 +64,7 @@ impl Arguments {
         let mut found = Found::default();
         let Some((first, rest)) = place.0.split_first() else { return found };
         found.unknown = self.unknown.iter().any(|hidden| hidden.hides(place));
+        found.unknown_below = self.unknown.iter().any(|hidden| place.hides(hidden));
         if let Some(value) = member(&self.values, first, &mut found) {
             walk(value, rest, &mut found);
         }
@@ -88,8 +91,8 @@ fn walk<'a>(value: &'a Value, path: &[Box<str>], found: &mut Found<'a>) {
         }),
         (Value::Object(map), Some((key, rest))) => {
             // Forms write lists as objects with numbers for keys, and some servers read them so.
-            found.unknown |= map.keys().any(|key| key.bytes().all(|byte| byte.is_ascii_digit()))
-                && !map.contains_key(&**key);
+            let is_number = |key: &str| key.bytes().all(|byte| byte.is_ascii_digit());
+            found.unknown |= !is_number(key) && map.keys().any(|key| is_number(key));
             if let Some(value) = member(map, key, found) {
                 walk(value, rest, found);
             }

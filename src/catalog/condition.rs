@@ -195,7 +195,11 @@ impl Written {
 impl Condition {
     /// Whether the arguments fulfil it.
     pub fn holds(&self, arguments: &Arguments, side: Side) -> Truth {
-        let found = arguments.at(&self.at);
+        let mut found = arguments.at(&self.at);
+        if matches!(self.matcher, Matcher::Present | Matcher::Empty | Matcher::Anywhere { .. }) {
+            // These look at all that stands there.
+            found.unknown |= found.unknown_below;
+        }
         let each = |truth: Truth| if self.not { !truth } else { truth };
         let truths: Vec<Truth> = match &self.matcher {
             // A list is one value to these: whether anything stands there, and whether it is empty.
@@ -313,7 +317,14 @@ fn below(value: &Value, key: &str, is: &Scalar, texts: &mut Vec<Value>) -> Truth
                     open.push(member);
                 }
             }
-            Value::Array(members) => open.extend(members),
+            Value::Array(members) => {
+                // What stands for something that could not be read.
+                let unread = |member: &Value| member.as_array().is_some_and(Vec::is_empty);
+                if members.iter().any(unread) {
+                    truth = truth.or(Truth::Unknown);
+                }
+                open.extend(members);
+            }
             Value::String(text) if json::may_hold(text) => {
                 match json::parse(text.as_bytes()) {
                     Ok(inner) => texts.push(inner),

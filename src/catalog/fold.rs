@@ -16,8 +16,12 @@ pub enum Fold {
     Dashes,
     /// `-`, `_` and `.`, and how many of them stand together (PEP 503).
     Separators,
-    /// `.git` and `.wiki` behind the name of a repository.
-    GitSuffix,
+    /// In the name of a repository, as in `acme/web`: capital letters and small ones, and `.git` and
+    /// `.wiki` behind it. An id without a slash is no name, and its letters count.
+    Repository,
+    /// In the name of a user or an organization: capital letters and small ones. What has the form of a
+    /// node id is no name, and its letters count.
+    Login,
     /// `.json`, `.yaml`, `.yml` and `.xml` behind a name, which ask for a form of the answer.
     Format,
     /// Zeros before a number.
@@ -47,20 +51,28 @@ impl Fold {
                 }
                 folded
             }
-            Self::GitSuffix => {
+            Self::Repository if id.contains('/') => {
                 let bare = without(&id, &[".git"]);
-                without(bare, &[".wiki"]).to_owned()
+                without(bare, &[".wiki"]).to_lowercase()
             }
+            Self::Login if !is_node_id(&id) => id.to_lowercase(),
             Self::Format => without(&id, &[".json", ".yaml", ".yml", ".xml"]).to_owned(),
             Self::Number if id.bytes().all(|byte| byte.is_ascii_digit()) => {
                 let digits = id.trim_start_matches('0');
                 if digits.is_empty() { id.into_owned() } else { digits.to_owned() }
             }
-            Self::Number => return id,
+            Self::Repository | Self::Login | Self::Number => return id,
             Self::Scope => id.strip_prefix('@').unwrap_or(&id).to_owned(),
         };
         folded.into()
     }
+}
+
+/// Whether an id is one of GitHub's node ids, of the new form or of the old, and no login: logins have
+/// no underscore.
+fn is_node_id(id: &str) -> bool {
+    const OLD: &[&str] = &["MDQ6VXNlc", "MDEyOk9yZ2FuaXphdGlvb"];
+    id.contains('_') || OLD.iter().any(|old| id.starts_with(old))
 }
 
 /// A text without the first of some endings that it has, if something stands before it.
@@ -84,7 +96,7 @@ mod tests {
         type Row<'a> = (&'a [Fold], &'a [&'a str], &'a [&'a str]);
         let same: &[Row<'_>] = &[
             (
-                &[Case, GitSuffix, Number],
+                &[Repository, Number],
                 &[
                     "acme/prod",
                     "ACME/Prod",
@@ -94,7 +106,11 @@ mod tests {
                 ],
                 &["acme/prod2", "acme/prod.github", "acme/.git", "acme/prod.git.git", "acme/pro_d"],
             ),
-            (&[Case, GitSuffix, Number], &["222", "0222"], &["2220", "222a", "0222a", "0"]),
+            (&[Repository, Number], &["222", "0222"], &["2220", "222a", "0222a", "0"]),
+            (&[Repository, Number], &["R_kgDOB1vNFQ"], &["R_kgDOb1vNFQ", "r_kgDOB1vNFQ"]),
+            (&[Login], &["acme", "ACME"], &["acme2", "0acme"]),
+            (&[Login], &["O_kgDOB1vNFQ"], &["O_kgDOb1vNFQ"]),
+            (&[Login], &["MDQ6VXNlcjE"], &["MDQ6VXNlcjE5", "mdq6vxnlcje"]),
             (&[Case, Dashes], &["my-crate", "My_Crate"], &["my--crate", "my.crate", "mycrate"]),
             (&[Case, Separators], &["my-proj", "My_Proj", "my.proj", "my-_-proj"], &["myproj"]),
             (&[Case, Scope], &["acme", "@Acme"], &["@@acme", "@"]),

@@ -16,7 +16,7 @@ pub(super) use json::within;
 use crate::fingerprint::{Fingerprint, FingerprintKey};
 use crate::message::{Head, Query};
 use form::{has_form, vendor};
-use reading::{one, read, says_so, userinfo};
+use reading::{is_proof, one, read, says_so, users};
 use slot::{is_common, is_parameter, is_slot, is_switch};
 use smallvec::SmallVec;
 
@@ -69,12 +69,14 @@ pub fn presented(head: &Head, key: &FingerprintKey) -> Vec<Presented> {
             // Nothing stands there, or what most requests carry.
         } else if is_slot(name) || has_form(value) || says_so(value) {
             read(&format!("header {name}"), value, key, &mut found);
-        } else if let Some((secret, user)) = userinfo(value) {
-            found.push(one(&format!("header {name}"), secret, user, key));
+        } else {
+            users(&format!("header {name}"), value, key, &mut found);
         }
     }
     for segment in head.path().segments() {
-        if has_form(segment.as_bytes()) {
+        // Words of a path may begin as some secrets do, but have no digits among their letters.
+        let digits = segment.bytes().filter(u8::is_ascii_digit).count();
+        if digits >= 3 && has_form(segment.as_bytes()) {
             found.push(one("path", segment.as_bytes(), segment.as_bytes(), key));
         }
     }
@@ -91,30 +93,41 @@ fn query(query: &Query, key: &FingerprintKey, found: &mut Vec<Presented>) {
         of_name.chain(value.split(';').skip(1))
     });
     let behind = pieces.map(|piece| piece.split_once('=').unwrap_or((piece, "")));
-    let signs = |name: &str| pairs().any(|(other, _)| other.eq_ignore_ascii_case(name));
+    // The key that a signed address names, where one is read from it.
+    let signs = |name: &str| {
+        let scoped = name != "awsaccesskeyid";
+        let is_key = |value: &str| match value.split_once('/') {
+            Some((key, _)) => scoped && !key.is_empty(),
+            None => !scoped && !value.is_empty() && !is_switch(value),
+        };
+        pairs().any(|(other, value)| other.eq_ignore_ascii_case(name) && is_key(value))
+    };
     for (name, value) in pairs().chain(behind) {
         if value.is_empty() {
             continue;
         }
         let lower = name.to_ascii_lowercase();
         let slot = format!("query {lower}");
-        let (scope, proof) = match &*lower {
-            "x-amz-credential" | "x-goog-credential" => (value.split_once('/'), false),
-            // It is made anew for each address; whose it is says the key beside it.
-            "x-amz-signature" => (None, signs("x-amz-credential")),
-            "x-goog-signature" => (None, signs("x-goog-credential")),
-            "signature" => (None, signs("awsaccesskeyid")),
-            _ => (None, false),
+        let by = match &*lower {
+            "x-amz-signature" => Some("x-amz-credential"),
+            "x-goog-signature" => Some("x-goog-credential"),
+            "signature" => Some("awsaccesskeyid"),
+            _ => None,
         };
-        if proof {
+        // A signature is made anew for each address; whose it is says the key beside it.
+        if by.is_some_and(signs) && is_proof(value) {
             continue;
         }
+        let scope = value
+            .split_once('/')
+            .filter(|_| matches!(&*lower, "x-amz-credential" | "x-goog-credential"))
+            .filter(|(_, scope)| !has_form(scope.as_bytes()));
         if let Some((access_key, _)) = scope {
             found.push(one(&slot, access_key.as_bytes(), access_key.as_bytes(), key));
         } else if (is_parameter(name) && !is_switch(value)) || has_form(value.as_bytes()) {
             read(&slot, value.as_bytes(), key, found);
-        } else if let Some((secret, user)) = userinfo(value.as_bytes()) {
-            found.push(one(&slot, secret, user, key));
+        } else {
+            users(&slot, value.as_bytes(), key, found);
         }
     }
 }
@@ -219,13 +232,27 @@ mod tests {
         let key = FingerprintKey::new(b"key");
         let print = key.fingerprint(b"AKIAIOSFODNN7EXAMPLE");
         let scope = "AKIAIOSFODNN7EXAMPLE/20260101/us-east-1/s3/aws4_request";
+        const SIGNED: &str = "fe5f80f77d5fa3beca038a248ff027d0445342fe2855ddc963176630326f1024";
         let cases = [
-            (format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"), true),
-            (format!("aws4-ecdsa-p256-sha256 Signature=0,credential={scope}"), true),
-            (format!("AWS4-HMAC-SHA256 Credential=x{scope}, Signature=0"), false),
+            (
+                format!(
+                    "AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature={SIGNED}"
+                ),
+                true,
+            ),
+            (format!("aws4-ecdsa-p256-sha256 Signature={SIGNED},credential={scope}"), true),
+            (format!("AWS4-HMAC-SHA256 Credential=x{scope}, Signature={SIGNED}"), false),
             (format!("AWS4-HMAC-SHA256 Credential={scope}, Credential=x/{scope}"), false),
-            ("AWS4-HMAC-SHA256 Credential=/20260101, Signature=0".to_owned(), false),
+            (format!("AWS4-HMAC-SHA256 Credential=/20260101, Signature={SIGNED}"), false),
             (format!("Bearer Credential={scope}"), false),
+            (format!("AWS4-HMAC-SHA256 Credential={scope}, Signature=ghp_x"), false),
+            (format!("AWS4-HMAC-SHA256 Credential={scope}, Signature={SIGNED}, Token=x"), false),
+            (format!("AWS4-HMAC-SHA256 Credential={scope} x, Signature={SIGNED}"), false),
+            (format!("AWS4-HMAC-SHA256 Credential={scope}, Bearer x"), false),
+            ("AWS AKIAIOSFODNN7EXAMPLE:frJIUN8DYpKDtOLCwo//yllqDzg=".to_owned(), true),
+            ("AWS AKIAIOSFODNN7EXAMPLE:frJIUN8DYpKDtOLCwo//yllqDzg=:b".to_owned(), false),
+            ("AWS AKIAIOSFODNN7EXAMPLE: Bearer x".to_owned(), false),
+            ("OSS AKIAIOSFODNN7EXAMPLE:ghp_0123456789abcdef0123456789abcdef0123".to_owned(), false),
         ];
         for (value, presents) in cases {
             let head = head("GET", "https://a.test/", &[("authorization", &value)]).unwrap();

@@ -302,7 +302,7 @@ pub fn fields(pairs: &[(String, String)]) -> Map<String, Value> {
 
 /// Whether a name of a form is one to everybody, and nothing of another notation.
 fn is_plain(name: &str) -> bool {
-    name.chars().all(|c| c.is_alphanumeric() || "_-.:@$/[]".contains(c))
+    !json::may_hold(name) && name.chars().all(|c| c.is_alphanumeric() || "_-.:@$/[] ".contains(c))
 }
 
 /// The names as which some framework reads pairs too: cut at a bracket or a zero, trimmed, with
@@ -313,13 +313,14 @@ fn other_names(pairs: &[(String, String)]) -> impl Iterator<Item = String> {
         let whole = whole.trim_matches(|c: char| c.is_whitespace() || c.is_control());
         let bare = whole.split('[').next().unwrap_or(whole).trim();
         let scored = |text: &str| text.replace(['.', ' ', '['], "_");
-        let mut others = vec![bare.to_owned(), scored(bare), scored(whole)];
+        let first = bare.split('.').next().unwrap_or(bare);
+        let mut others = vec![bare.to_owned(), scored(bare), scored(whole), first.to_owned()];
         others.dedup();
         let bare = others.into_iter().filter(move |other| other != name);
         let pieces = name.split(';').filter(|_| name.contains(';'));
-        let behind = pieces.chain(value.split(';').skip(1)).map(|pair| {
-            let name = pair.split(['=', '[']).next().unwrap_or(pair);
-            name.trim().to_owned()
+        let behind = pieces.chain(value.split(';').skip(1)).flat_map(move |pair| {
+            let name = pair.split(['=', '[', '\0']).next().unwrap_or(pair).trim();
+            [name.to_owned(), scored(name)]
         });
         bare.chain(behind)
     })

@@ -36,6 +36,8 @@ const MOST_OWNERS: usize = 10;
 const LONGEST: usize = 1 << 20;
 /// How long an answer serves.
 const SERVES: Duration = Duration::from_mins(10);
+/// How long one serves that not all was asked for.
+const PARTLY_SERVES: Duration = Duration::from_mins(1);
 /// The most answers that are kept.
 const MOST_KEPT: usize = 1_000;
 const HOUR: Duration = Duration::from_hours(1);
@@ -62,6 +64,11 @@ struct Told {
 }
 
 impl Told {
+    /// Whether asking again is too early.
+    fn serves(&self) -> bool {
+        self.whole || self.at.elapsed() < PARTLY_SERVES
+    }
+
     /// What a person reads of it.
     fn text(self) -> String {
         match (self.text, self.whole) {
@@ -133,7 +140,7 @@ impl Proxy {
         };
         let undeclared = |thing: &&Thing| thing.resource.is_none() || thing.learned.is_some();
         let untold = |thing: &&Thing| {
-            !self.lookups.told(&service, &thing.kind, &thing.id).is_some_and(|told| told.whole)
+            !self.lookups.told(&service, &thing.kind, &thing.id).is_some_and(|told| told.serves())
         };
         let things = held.ruling().targets.iter().filter(undeclared).filter(untold);
         let things: Vec<Thing> = things.take(MOST_IDS).cloned().collect();
@@ -213,7 +220,7 @@ impl Proxy {
         let graphql = catalog.and_then(|catalog| catalog.graphql.as_ref());
         let lookup = graphql.and_then(|graphql| graphql.lookups.get(&thing.kind));
         let (Some(catalog), Some(lookup)) = (catalog, lookup) else { return };
-        if self.lookups.told(service, &thing.kind, &thing.id).is_some_and(|told| told.whole) {
+        if self.lookups.told(service, &thing.kind, &thing.id).is_some_and(|told| told.serves()) {
             return;
         }
         let mut told = Vec::new();

@@ -236,6 +236,10 @@ fn a_body_or_a_query_in_another_spelling_is_nothing_certain() {
         of_json(r#"{"deploy":[{"a":1},[{"env":"production"}]]}"#),
         post("?deploy[env]=production", "application/json", "{}"),
         post("?deploy=x", "application/json", "{}"),
+        post("?deploy.env=x", "application/json", "{}"),
+        of_json(r#"{"deploy":{"0":{"env":"production"},"env":"staging"}}"#),
+        post("", form, "deploy.env=production"),
+        post("?a=1;deploy.env=production", form, "a=b"),
         post("?Deploy_Env=production", form, "a=b"),
         post("?deploy.env=production", form, "a=b"),
         post("?deploy%20env=production", form, "a=b"),
@@ -263,4 +267,29 @@ fn a_body_or_a_query_in_another_spelling_is_nothing_certain() {
         expect(&allowing, &[(request, Word::Deny, "scope_violation")]);
     }
     expect(&allowing, &[(post("?tab=1", form, "env=staging"), Word::Allow, "")]);
+}
+
+#[test]
+fn what_is_looked_for_anywhere_may_stand_in_what_is_merged() {
+    let policy = plain(
+        "      - allow: POST /d\n      - deny: POST /d\n        when: \
+         [{ argument: body, anywhere: { key: env, is: production } }]\n",
+    );
+    let form = "application/x-www-form-urlencoded";
+    let post = |query: &str, kind: &str, body: &str| {
+        format!("POST {API}/d{query}\nContent-Type: {kind}\n\n{body}")
+    };
+    let denied = [
+        post("", "application/json", r#"{"a":[{"env":"production"}]}"#),
+        post("?env=production", "application/json", "{}"),
+        post("?env=production", form, "a=b"),
+        post("", form, "x[env]=production"),
+        post("", form, "x.env=production"),
+    ];
+    for request in denied {
+        expect(&policy, &[(request, Word::Deny, "scope_violation")]);
+    }
+    for request in [post("", form, "a=b+c&d=f"), post("", "application/json", "{\"a\":[[1]]}")] {
+        expect(&policy, &[(request, Word::Allow, "")]);
+    }
 }

@@ -7,9 +7,22 @@ const POLICY: &str = "
 version: 1
 agents:
   staging-fixer:
-    resources: [g, g-live, r, r-live, p, p-live, c, c-live, d, d-live]
+    resources: [n, n-live, g, g-live, r, r-live, p, p-live, c, c-live, d, d-live]
 credentials: {}
 resources:
+  n:
+    service: npm
+    environment: staging
+    credentials: any
+    ids: { package: [stag] }
+    allow: [read, write]
+    hold: [destructive, credential, access, execute, unknown]
+  n-live:
+    service: npm
+    environment: production
+    credentials: any
+    ids: { package: [prod, '@acme/prod'], organization: [acme-o] }
+    deny: [read, write, destructive, credential, access, execute, unknown]
   g:
     service: github
     environment: staging
@@ -134,6 +147,10 @@ fn another_spelling_is_the_same_id() {
         "DELETE https://crates.io/api/v1/crates/my_crate/1.0.0/yank".to_owned(),
         get("https://reg.example.com/v2/prod/a/b/c/d/manifests/latest"),
         get("https://reg.example.com/v2/Prod/a/b/c/d/blobs/sha256:aa"),
+        get("https://registry.npmjs.org/@acme/prod"),
+        get("https://registry.npmjs.org/@acme/prod/latest"),
+        get("https://registry.npmjs.org/@acme-o/x"),
+        get("https://registry.npmjs.org/prod/latest"),
     ]);
     cases.extend([
         (get(&format!("{API}/repos/Acme/Web/contents/x")), Word::Allow, ""),
@@ -141,6 +158,8 @@ fn another_spelling_is_the_same_id() {
         (format!("POST {API}/repos/ACME/web/issues"), Word::Allow, ""),
         (get("https://reg.example.com/v2/stag/app/blobs/sha256:aa"), Word::Allow, ""),
         (get("https://pypi.org/simple/myproj/"), Word::Allow, ""),
+        (get("https://registry.npmjs.org/lodash/4.17.21"), Word::Allow, ""),
+        (get("https://registry.npmjs.org/@types/node"), Word::Allow, ""),
         (
             get("https://reg.example.com/v2/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/tags/list"),
             Word::Deny,
@@ -170,6 +189,13 @@ fn a_node_is_whatever_is_declared_by_that_id() {
         (query("{ node(id: \"I_s\") { id } }"), Word::Allow, ""),
         (mutation("addStar", "starrableId: \"R_s\""), Word::Allow, ""),
         (mutation("addStar", "starrableId: \"R_else\""), Word::Hold, "unknown_target"),
+        // The letters of a node id count: it is another repository.
+        (mutation("addStar", "starrableId: \"R_S\""), Word::Hold, "unknown_target"),
+        (
+            mutation("createRef", "repositoryId: \"r_s\", name: \"refs/heads/x\", oid: \"a\""),
+            Word::Hold,
+            "unknown_target",
+        ),
         (
             mutation("updateCheckRun", "repositoryId: \"R_s\", checkRunId: \"CR_1\""),
             Word::Allow,

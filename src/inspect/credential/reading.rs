@@ -12,64 +12,109 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
-/// Schemes that name an access key as `Credential=KEY/…` or, before a colon, as `KEY:SIGNATURE`.
-const SIGNING: &[&str] = &["aws4-", "goog4-", "tc3-", "acs3-"];
+/// Schemes that name an access key as `Credential=KEY/…`.
+const SIGNING: &[&str] = &[
+    "acs3-hmac-sha256",
+    "aws4-ecdsa-p256-sha256",
+    "aws4-hmac-sha256",
+    "goog4-hmac-sha256",
+    "goog4-rsa-sha256",
+    "tc3-hmac-sha256",
+];
+/// Schemes that name it before a colon, as `KEY:SIGNATURE`.
 const SIGNING_KEY_FIRST: &[&str] = &["aws", "goog1", "oss", "sharedkey", "sharedkeylite"];
 
 /// The access key of a signature: all that such a header says of a credential, for its signature is
-/// made anew for every request.
+/// made anew for every request. None where anything else stands there, which could be a secret that
+/// rides along.
 fn access_key(value: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = str::from_utf8(value).ok()?.split_once(' ')?;
     let scheme = scheme.to_ascii_lowercase();
-    let key = if SIGNING.iter().any(|known| scheme.starts_with(known)) {
-        let mut keys = rest.split(',').filter_map(|field| {
+    let key = if SIGNING.contains(&&*scheme) {
+        let mut key = None;
+        let mut seen = Vec::new();
+        for field in rest.split(',') {
             let (name, value) = field.trim().split_once('=')?;
-            name.eq_ignore_ascii_case("credential").then_some(value)
-        });
-        let (key, _) = keys.next()?.split_once('/')?;
-        keys.next().is_none().then_some(key)?
+            let name = name.to_ascii_lowercase();
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./;".contains(c);
+            let fits = match &*name {
+                "credential" => {
+                    key = value.split_once('/').map(|(key, _)| key);
+                    value.chars().all(plain)
+                }
+                "signedheaders" => value.chars().all(plain),
+                "signature" => is_proof(value),
+                _ => false,
+            };
+            if !fits || seen.contains(&name) {
+                return None;
+            }
+            seen.push(name);
+        }
+        key?
     } else if SIGNING_KEY_FIRST.contains(&&*scheme) {
-        rest.trim().split_once(':')?.0
+        let (key, proof) = rest.trim().split_once(':')?;
+        Some(key).filter(|_| is_proof(proof))?
     } else {
         return None;
     };
     (!key.is_empty()).then_some(key.as_bytes())
 }
 
+/// Whether a text is a signature by its form: a digest or a signature of a usual length, in base64 or
+/// hexadecimal digits.
+pub(super) fn is_proof(text: &str) -> bool {
+    const LENGTHS: &[usize] = &[20, 32, 48, 64, 128, 256, 384, 512];
+    let of_hex = || text.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(text.len() / 2);
+    let length = of_hex().or_else(|| decoded(text.as_bytes()).map(|bytes| bytes.len()));
+    // DER writes the two numbers of an elliptic curve in a length of their own.
+    length.is_some_and(|length| LENGTHS.contains(&length) || (68..=72).contains(&length))
+        && vendor(text.as_bytes()).is_none()
+}
+
 /// Whether a value says itself that it is a credential, whatever header it stands in.
 pub(super) fn says_so(value: &[u8]) -> bool {
-    const SAYING: &[&str] = &["basic", "bearer", "dpop", "negotiate"];
-    const SHORT: usize = 8;
+    const LONG: usize = 20;
     let Some(space) = value.iter().position(|byte| matches!(byte, b' ' | b'\t')) else {
         return false;
     };
     let (scheme, rest) = value.split_at(space);
     let rest = rest.trim_ascii();
-    let known = SAYING.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
-    access_key(value).is_some()
-        || (known && rest.len() >= SHORT && !rest.iter().any(u8::is_ascii_whitespace))
+    let is = |known: &str| scheme.eq_ignore_ascii_case(known.as_bytes());
+    if rest.iter().any(u8::is_ascii_whitespace) {
+        return false;
+    }
+    if is("basic") {
+        return decoded(rest).is_some_and(|user| user.contains(&b':'));
+    }
+    // Words follow such words in headings, too.
+    let opaque = rest.len() >= LONG || (rest.len() >= 8 && rest.iter().any(u8::is_ascii_digit));
+    opaque && (is("bearer") || is("dpop") || is("negotiate"))
 }
 
-/// The secret of an address with a user in it, as in `https://user:secret@host/`, and all of the user
-/// (RFC 3986 section 3.2.1). A user alone is one where it is long or has a vendor's form.
-pub(super) fn userinfo(value: &[u8]) -> Option<(&[u8], &[u8])> {
-    let text = str::from_utf8(value).ok()?;
-    let (_, rest) = text.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let (user, _) = authority.rsplit_once('@')?;
-    let secret = match user.split_once(':') {
-        Some((_, password)) if !password.is_empty() => password,
-        Some((user, _)) => user,
-        None => user,
-    };
-    let alone = !user.contains(':');
-    let counts = !alone || secret.len() >= SHORTEST || vendor(secret.as_bytes()).is_some();
-    (counts && !secret.is_empty()).then_some((secret.as_bytes(), user.as_bytes()))
+/// The secrets of the users of addresses in a value, as in `https://user:secret@host/` (RFC 3986
+/// section 3.2.1), read as Basic reads them. A user alone is one where it is long or has a vendor's form.
+pub(super) fn users(slot: &str, value: &[u8], key: &FingerprintKey, found: &mut Vec<Presented>) {
+    let Ok(text) = str::from_utf8(value) else { return };
+    for rest in text.split("://").skip(1) {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let Some((whole, _)) = authority.rsplit_once('@') else { continue };
+        let (user, password) = basic(whole.as_bytes());
+        let alone = !whole.contains(':');
+        if alone && password.len() < SHORTEST && vendor(password).is_none() {
+            continue;
+        }
+        for secret in [user, password].into_iter().filter(|secret| !secret.is_empty()) {
+            found.push(one(slot, secret, secret, key));
+        }
+    }
 }
 
 /// The secrets of a slot.
 pub(super) fn read(slot: &str, value: &[u8], key: &FingerprintKey, found: &mut Vec<Presented>) {
-    if let Some(access_key) = access_key(value) {
+    // Nowhere else does a signature stand.
+    let signed = || access_key(value).filter(|_| slot == "header authorization");
+    if let Some(access_key) = signed() {
         return found.push(one(slot, access_key, access_key, key));
     }
     let secret = behind_scheme(value);

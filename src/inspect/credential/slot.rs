@@ -24,7 +24,6 @@ pub(super) const HEADERS: &[&str] = &[
     "private-token",
     "project-access-token",
     "session-id",
-    "signature",
     "wolk-api-key",
     "www-authenticate",
     "x-amz-security-token",

@@ -69,6 +69,16 @@ const FIELDS: &[Field] = &[
     ),
     field("node_selector", CHANGES, &["daemonsets"], &["spec", "template", "spec", "nodeSelector"]),
     field("affinity", CHANGES, &["daemonsets"], &["spec", "template", "spec", "affinity"]),
+    field("node_name", CHANGES, &["daemonsets"], &["spec", "template", "spec", "nodeName"]),
+    Field {
+        touched: true,
+        ..field(
+            "tolerations",
+            &["patch"],
+            &["daemonsets"],
+            &["spec", "template", "spec", "tolerations"],
+        )
+    },
     field("min_replicas", WRITES, &["horizontalpodautoscalers"], &["spec", "minReplicas"]),
     field("taints", CHANGES, &["nodes"], &["spec", "taints"]),
     field("taints", WRITES, &["devicetaintrules"], &["spec", "taint"]),
