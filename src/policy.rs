@@ -20,7 +20,7 @@ pub use file::{Case, Holds, Limits, Port, Source, Then, UnknownTargets, Word};
 pub use node::{Place, Problem};
 pub use report::Report;
 pub use schema::schema;
-pub use when::{Call, When};
+pub use when::{Call, Environments, When};
 
 use crate::catalog::condition::Pattern;
 use crate::catalog::{Catalog, Effect, HostPattern, Reversibility};

@@ -90,6 +90,8 @@ pub struct Written {
     pub query: Option<String>,
     /// In place of an argument, a header; policies only.
     pub header: Option<String>,
+    /// The environments of what the call acts on: this one, or one of these; policies only.
+    pub environment: Option<Words>,
     /// Exactly this value.
     pub is: Option<Scalar>,
     /// One of these values.
@@ -110,6 +112,26 @@ pub struct Written {
     pub not: bool,
 }
 
+/// One word, or several.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum Words {
+    /// One.
+    One(String),
+    /// Several.
+    Several(Vec<String>),
+}
+
+impl Words {
+    /// All of them.
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::One(word) => std::slice::from_ref(word),
+            Self::Several(words) => words,
+        }
+    }
+}
+
 /// A member that is looked for at any depth.
 #[derive(Clone, Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -127,7 +149,7 @@ pub enum Error {
     #[error("`argument: {0}` is no place; write names with dots, as in `input.environmentId`")]
     Place(String),
     /// It says several.
-    #[error("a condition has exactly one of `argument`, `query` and `header`")]
+    #[error("a condition has exactly one of `argument`, `query`, `header` and `environment`")]
     Places,
     /// It has none, or two.
     #[error(
@@ -154,6 +176,13 @@ impl Written {
     pub fn condition_at(&self, at: At) -> Result<Condition, Error> {
         let mut not = self.not;
         let mut matchers = Vec::new();
+        if let Some(words) = &self.environment {
+            let scalars: Vec<Scalar> = words.all().iter().cloned().map(Scalar::Text).collect();
+            if scalars.is_empty() {
+                return Err(Error::Nothing);
+            }
+            matchers.push(Matcher::In(scalars));
+        }
         if let Some(value) = &self.is {
             matchers.push(Matcher::In(vec![value.clone()]));
         }

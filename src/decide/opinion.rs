@@ -10,7 +10,7 @@ use crate::catalog::{Effect, Reversibility};
 use crate::fingerprint::Fingerprint;
 use crate::inspect::{Facts, Operation, Presented, Unreadable};
 use crate::message::Head;
-use crate::policy::{Call, Place, Resource, When, Word};
+use crate::policy::{Call, Environments, Place, Resource, When, Word};
 use crate::trajectory::Stage;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -35,6 +35,8 @@ pub(super) struct Opinions<'a> {
     plain: Option<Operation>,
     /// What conditions were asked, and whether each is so.
     asked: RefCell<Vec<(Place, String)>>,
+    /// Where the operation that is judged acts.
+    environments: Environments,
 }
 
 impl<'a> Opinions<'a> {
@@ -46,7 +48,18 @@ impl<'a> Opinions<'a> {
             pins: Vec::new(),
             plain: None,
             asked: RefCell::new(Vec::new()),
+            environments: Environments { known: Vec::new(), unknown: false },
         }
+    }
+
+    /// Where the operation that is judged from now on acts, as far as conditions ask for it.
+    pub(super) fn acts_in(&mut self, environments: Environments) {
+        self.environments = environments;
+    }
+
+    /// Where the operation that is judged acts.
+    pub(super) const fn environments(&self) -> &Environments {
+        &self.environments
     }
 
     pub(super) const fn standing(&self) -> &'a Standing {

@@ -11,7 +11,7 @@ use crate::inspect::Operation;
 use crate::inspect::rest::{self, is_destructive_parameter, is_destructive_word};
 use crate::message::{Head, Message};
 use crate::policy::path::{Segment, Template, bare_path};
-use crate::policy::{Call, Judge, Resource, Rule, Rules, Word};
+use crate::policy::{Call, Environments, Judge, Resource, Rule, Rules, Word};
 use http::Method;
 use std::borrow::Cow;
 
@@ -28,6 +28,9 @@ pub(super) fn judge_plain<'a, B>(
     let mut effective: Option<Does> = None;
     for candidate in candidates {
         let Judge::Plain(rules) = &candidate.1.judge else { continue };
+        // Nothing but its host says where a plain call acts.
+        let known = vec![candidate.1.environment.clone()];
+        opinions.acts_in(Environments { known, unknown: false });
         if let Some(does) =
             by_rules(operation, message, &path, rules, candidate.1, opinions, websocket)
         {
@@ -75,7 +78,8 @@ fn by_rules<'a, B>(
     let applies = |template: &Template, rule: &Rule, path: &[&str]| {
         rule.when.is_empty() || {
             let arguments = rest::arguments_of_plain(message, template, path);
-            let call = Call { head, arguments: &arguments };
+            let environments = opinions.environments();
+            let call = Call { head, arguments: &arguments, environments };
             opinions.applies(&rule.when, rule.word, call, rule.place)
         }
     };

@@ -13,7 +13,7 @@ use crate::catalog::{Catalog, Effect, Kind, Reversibility};
 use crate::inspect::websocket::is_graphql_handshake;
 use crate::inspect::{Identity, Inspected, Operation};
 use crate::message::Head;
-use crate::policy::{Call, Entry, Ix, Judge, Lists, Place, Resource, Word};
+use crate::policy::{Call, Entry, Environments, Ix, Judge, Lists, Place, Resource, Word};
 use std::sync::Arc;
 
 pub(super) type Candidate<'a> = (Ix, &'a Resource);
@@ -117,6 +117,13 @@ fn judge_catalogued<'a>(
         }
     }
     let read = operation.effect == Effect::Read;
+    // An operation nobody knows acts on the declared ids it names; without one, on everything. A
+    // conversation with a model acts on nothing that has an owner, nor does talk with a server of
+    // tools before one is called.
+    let account = if operation.known { operation.account } else { !owned };
+    let everywhere = if account { candidates } else { &judges };
+    let known = everywhere.iter().map(|(_, resource)| resource.environment.clone()).collect();
+    opinions.acts_in(Environments { known, unknown: unknown || !held.is_empty() });
     for (_, resource) in &judges {
         by_lists(operation, head, resource, false, opinions);
     }
@@ -128,10 +135,6 @@ fn judge_catalogued<'a>(
         };
         opinions.word(Word::Hold, reason, Some(resource), Some(resource.place), None);
     }
-    // An operation nobody knows acts on the declared ids it names; without one, on everything. A
-    // conversation with a model acts on nothing that has an owner, nor does talk with a server of
-    // tools before one is called.
-    let account = if operation.known { operation.account } else { !owned };
     let talks = match catalog.kind {
         Kind::Conversation => true,
         Kind::Mcp => !operation.name.starts_with("tools/call "),
@@ -305,7 +308,8 @@ fn word_of(
     let effect = operation.effect;
     let irreversible =
         operation.reversibility == Reversibility::Irreversible && effect != Effect::Unknown;
-    let call = Call { head, arguments: &operation.arguments };
+    let environments = opinions.environments();
+    let call = Call { head, arguments: &operation.arguments, environments };
     let first = |word: Word, mut entries: &mut dyn Iterator<Item = &Entry>| {
         let applies = |entry: &&Entry| opinions.applies(&entry.when, word, call, entry.place);
         Iterator::find(&mut entries, applies).map(|entry| Some(entry.place))

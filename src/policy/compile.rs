@@ -50,6 +50,7 @@ pub fn compile(
         unread,
         variables: Vec::new(),
         heeded: BTreeSet::new(),
+        environments: BTreeSet::new(),
         problems,
         lints: Vec::new(),
     };
@@ -77,12 +78,16 @@ pub(super) struct Compiler<'a> {
     variables: Vec<(String, Option<Ix>)>,
     /// The headers that conditions ask for.
     pub(super) heeded: BTreeSet<Box<str>>,
+    /// The environments that resources name.
+    pub(super) environments: BTreeSet<String>,
     problems: Vec<Problem>,
     pub(super) lints: Vec<Problem>,
 }
 
 impl Compiler<'_> {
     fn policy(&mut self, file: File, file_name: &str, text: &str) -> Policy {
+        let named = file.resources.iter().filter_map(|(_, entry)| entry.environment.clone());
+        self.environments = named.collect();
         let resource_names = self.names(&file.resources, "resource");
         let credential_names = self.names(&file.credentials, "credential");
         let (credentials, issued) = self.credentials(&file.credentials, &resource_names);

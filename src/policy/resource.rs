@@ -200,6 +200,12 @@ impl Compiler<'_> {
             .map_err(|error| self.problem(place, format!("`when`: {error}")))
             .ok()?;
         self.heeded.extend(when.headers().map(Box::from));
+        let words = written.iter().filter_map(|one| one.environment.as_ref());
+        for word in words.flat_map(crate::catalog::condition::Words::all) {
+            if !self.environments.contains(word) {
+                self.problem(place, format!("`when`: no resource has the environment `{word}`"));
+            }
+        }
         Some(when)
     }
 

@@ -10,6 +10,7 @@ use crate::catalog::{Arguments, At};
 use crate::inspect::rest;
 use crate::message::Head;
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// All that has to be so. Nothing to ask is always so.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,16 @@ enum Of {
     Argument,
     Query,
     Header,
+    Environment,
+}
+
+/// The environments of what a call acts on.
+#[derive(Clone, Debug, Default)]
+pub struct Environments {
+    /// Those of the resources that own it; none for one that says none.
+    pub known: Vec<Option<Arc<str>>>,
+    /// Whether it may act in others too.
+    pub unknown: bool,
 }
 
 /// A call as conditions see it.
@@ -35,16 +46,22 @@ pub struct Call<'a> {
     pub head: &'a Head,
     /// What it is called with.
     pub arguments: &'a Arguments,
+    /// Where it acts.
+    pub environments: &'a Environments,
 }
 
 impl When {
     /// What is written, if all of it is conditions.
     pub fn compile(written: &[Written]) -> Result<Self, Error> {
         let asked = written.iter().map(|written| {
-            let (of, at) = match (&*written.argument, &written.query, &written.header) {
-                ("", Some(name), None) => (Of::Query, At::single(name)),
-                ("", None, Some(name)) => (Of::Header, At::single(&name.to_ascii_lowercase())),
-                (_, None, None) => (Of::Argument, written.place()?),
+            let named = (&*written.argument, &written.query, &written.header, &written.environment);
+            let (of, at) = match named {
+                ("", Some(name), None, None) => (Of::Query, At::single(name)),
+                ("", None, Some(name), None) => {
+                    (Of::Header, At::single(&name.to_ascii_lowercase()))
+                }
+                ("", None, None, Some(_)) => (Of::Environment, At::single("environment")),
+                (_, None, None, None) => (Of::Argument, written.place()?),
                 _ => return Err(Error::Places),
             };
             Ok(Asked { of, condition: written.condition_at(at)? })
@@ -88,6 +105,16 @@ impl Asked {
         let values = match self.of {
             Of::Argument => return self.condition.holds(call.arguments, side),
             Of::Query => rest::fields(call.head.query().pairs()),
+            Of::Environment => {
+                let of =
+                    |known: &Option<Arc<str>>| known.as_deref().map_or(Value::Null, Value::from);
+                let mut values: Vec<Value> = call.environments.known.iter().map(of).collect();
+                if call.environments.unknown {
+                    // A list of lists is what no place can be read from.
+                    values.push(Value::Array(Vec::new()));
+                }
+                Map::from_iter([(name.to_owned(), Value::Array(values))])
+            }
             Of::Header => {
                 let values = rest::header(call.head, name);
                 let values = if values.is_empty() { Value::Null } else { Value::Array(values) };
@@ -106,7 +133,7 @@ impl std::fmt::Display for When {
                 f.write_str(", ")?;
             }
             match asked.of {
-                Of::Argument => {}
+                Of::Argument | Of::Environment => {}
                 Of::Query => f.write_str("query ")?,
                 Of::Header => f.write_str("header ")?,
             }

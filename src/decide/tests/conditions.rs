@@ -123,6 +123,10 @@ fn a_condition_that_asks_nothing_is_a_load_error() {
         ("[{ argument: a, query: b, is: 1 }]", "exactly one of `argument`"),
         ("[{ argument: a, in: [] }]", "fits nothing"),
         ("[{ argument: a, equals: 1 }]", "equals"),
+        ("[{ environment: stagin }]", "no resource has the environment `stagin`"),
+        ("[{ environment: staging, query: b }]", "exactly one of `argument`"),
+        ("[{ environment: staging, is: b }]", "exactly one of `is`"),
+        ("[{ environment: [] }]", "fits nothing"),
     ];
     for (when, why) in cases {
         let rule = format!("      - hold: POST /deployments\n        when: {when}\n");
@@ -292,4 +296,62 @@ fn what_is_looked_for_anywhere_may_stand_in_what_is_merged() {
     for request in [post("", form, "a=b+c&d=f"), post("", "application/json", "{\"a\":[[1]]}")] {
         expect(&policy, &[(request, Word::Allow, "")]);
     }
+}
+
+/// Where a call acts is as much of it as what it does.
+#[test]
+fn an_environment_is_asked_of_all_that_a_call_acts_on() {
+    let own = "    allow: [read, write, mutation deploymentRestart]";
+    let asking = |entry: &str| {
+        policy(|text| {
+            assert_eq!(text.matches(own).count(), 1);
+            text.replacen(own, &format!("    allow: [{entry}, write]"), 1)
+        })
+    };
+    let staging = asking("{ operation: read, when: [{ environment: staging }] }");
+    let production = asking("{ operation: read, when: [{ environment: [production] }] }");
+    let elsewhere = asking("{ operation: read, when: [{ environment: staging, not: true }] }");
+    let here = graphql(ISSUED, &format!("{{ environment(id: \"{STAGING}\") {{ id }} }}"));
+    let denied = (Word::Deny, "scope_violation");
+    for (policy, (word, reason)) in
+        [(&staging, (Word::Allow, "")), (&production, denied), (&elsewhere, denied)]
+    {
+        expect(policy, &[(here.clone(), word, reason)]);
+    }
+    // On a plain resource it is that of the resource.
+    let rule = |environment: &str| {
+        plain(&format!(
+            "      - allow: POST /d\n        when: [{{ environment: {environment} }}]\n"
+        ))
+    };
+    let call = format!("POST {API}/d\n\n");
+    expect(&rule("staging"), &[(call.clone(), Word::Allow, "")]);
+    expect(&rule("production"), &[(call, Word::Deny, "scope_violation")]);
+}
+
+/// What may be elsewhere too is in no environment for certain: it is never an allow.
+#[test]
+fn an_environment_that_is_not_known_lets_nothing_pass() {
+    let own = "    allow: [read, write, mutation deploymentRestart]";
+    let policy = policy(|text| {
+        assert_eq!(text.matches(own).count(), 1);
+        let entry = "{ operation: write, when: [{ environment: staging }] }";
+        text.replacen(own, &format!("    allow: [read, {entry}]"), 1)
+    });
+    let update = |id: &str| {
+        graphql(
+            ISSUED,
+            &format!(
+                "mutation {{ volumeUpdate(volumeId: \"{id}\", input: {{ name: \"x\" }}) {{ id }} }}"
+            ),
+        )
+    };
+    let unknown = "dddddddd-0000-4000-8000-00000000ffff";
+    expect(
+        &policy,
+        &[
+            (update(STAGING_VOLUME), Word::Allow, ""),
+            (update(unknown), Word::Hold, "unknown_target"),
+        ],
+    );
 }
