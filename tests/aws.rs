@@ -2,7 +2,7 @@
 
 use crate::support::origin::{Identity, Origin, text};
 use crate::support::policy::Edit;
-use crate::support::{Answer, Gate, mock::Options};
+use crate::support::{Answer, Gate, mock::Options, sha256};
 use http_body_util::BodyExt as _;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -166,10 +166,11 @@ async fn an_approved_call_is_redeemed_by_the_next_signature() {
     let account = Account::start().await;
     let object = format!("https://{S3}/a/b.txt");
     let delete = |date: &str, version: &str| {
+        let signature = sha256(date.as_bytes());
         let date = format!("x-amz-date: {date}");
         let url = format!("{object}?versionId={version}");
         let authorization = format!(
-            "Authorization: AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature={date}"
+            "Authorization: AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature={signature}"
         );
         account.gate.curl(&["-X", "DELETE", "-H", &authorization, "-H", &date, &url])
     };
