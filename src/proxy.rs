@@ -18,7 +18,7 @@ pub use lookup::Lookups;
 pub use tools::Tools;
 
 use crate::audit::Log;
-use crate::catalog::{Catalog, Effect};
+use crate::catalog::{Catalog, Effect, Kind};
 use crate::decide::{Grant, Permit, Reason, Ruling, Verdict};
 use crate::forward;
 use crate::forward::{Coming, ResponseBody, Upstream, strip_hop_by_hop};
@@ -204,8 +204,10 @@ impl Proxy {
         let streams = opened || matches!(message.body(), Body::Stream(_));
         let manner = respond::Manner::of(message.head(), catalog);
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
-        let inspected = match self.tools.of(caller.target.host()) {
-            Some(hints) => inspected.raised(&hints),
+        let has_tools = catalog.is_some_and(|catalog| catalog.kind == Kind::Mcp);
+        let said = has_tools.then(|| self.tools.of(caller.target.host())).flatten();
+        let inspected = match said {
+            Some(said) => inspected.raised(&said),
             None => inspected,
         };
         let asked = inspected.facts().asked().cloned().map(Box::new);
@@ -288,8 +290,11 @@ impl Proxy {
             && let Some(operation) = operation
         {
             let changes = caller.state.showed(stage, &operation, policy, self.clock.now());
-            if !changes.is_empty() {
-                Box::pin(self.remember(&caller.state, changes)).await?;
+            // The call is done, so its answer passes also where this could not be kept; what restrains the
+            // agent holds in memory, and keeping it is tried again.
+            if !changes.is_empty() && Box::pin(self.remember(&caller.state, changes)).await.is_err()
+            {
+                tracing::error!(request_id = %exchange.request_id, "what an answer showed is not stored yet");
             }
         }
         if status == StatusCode::SWITCHING_PROTOCOLS {

@@ -42,7 +42,7 @@ const SWEEP: Duration = Duration::from_secs(15);
 /// How long after a stage was noted it is kept.
 const TRAJECTORIES: Duration = Duration::from_millis(250);
 
-/// How long storing the log's last position may take.
+/// How long storing the log's last position may take, and where agents went.
 const KEEP: Duration = Duration::from_secs(5);
 
 /// Why the proxy does not start; the fault is the operator's or the machine's.
@@ -183,7 +183,9 @@ impl Started {
                 "some connections did not end in time and are cut"
             );
         }
-        proxy.keep_trajectories().await;
+        if tokio::time::timeout(KEEP, proxy.keep_trajectories()).await.is_err() {
+            tracing::warn!("where agents went was not stored in time");
+        }
         if let Err(error) = proxy.log.close().await {
             tracing::error!(%error, "the audit log did not close in time");
         }

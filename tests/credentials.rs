@@ -123,6 +123,28 @@ fn filled(template: &str, secret: &str) -> String {
     out
 }
 
+/// A proxy under which the agent's credential is issued for one host, and not for the other.
+async fn gate(origin: &Origin) -> Gate {
+    Gate::with(Options::default(), |policy| {
+        let mut edit = Edit(policy)
+            .replace(
+                "    resources: [railway-staging]\n",
+                "    resources: [railway-staging, here]\n",
+            )
+            .root(&origin.roots());
+        for (name, host) in [("here", HERE), ("elsewhere", ELSEWHERE)] {
+            let lines = format!("hosts: [{host}]\nrules: [ {{ allow: GET /** }} ]");
+            edit = edit.resolve(&format!("{host}:443"), origin.address).resource(name, &lines);
+        }
+        edit.0
+    })
+    .await
+}
+
+async fn origin() -> Origin {
+    Origin::http(Identity::named(&[HERE, ELSEWHERE]), |_| async { text("here") }).await
+}
+
 async fn call(client: &mut Client, slot: Slot, secret: &str) -> Got {
     let request = match slot {
         Slot::Header(name, value) => client.request("GET", "/").header(name, filled(value, secret)),
@@ -134,23 +156,8 @@ async fn call(client: &mut Client, slot: Slot, secret: &str) -> Got {
 /// K-01, K-03, K-06, K-07, K-09, K-13.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_is_known_in_every_slot_scheme_and_encoding() {
-    let origin =
-        Origin::http(Identity::named(&[HERE, ELSEWHERE]), |_| async { text("here") }).await;
-    let gate = Gate::with(Options::default(), |policy| {
-        let rules = "rules: [ { allow: GET /** } ]";
-        Edit(policy)
-            .replace(
-                "    resources: [railway-staging]\n",
-                "    resources: [railway-staging, here]\n",
-            )
-            .root(&origin.roots())
-            .resolve(&format!("{HERE}:443"), origin.address)
-            .resolve(&format!("{ELSEWHERE}:443"), origin.address)
-            .resource("here", &format!("hosts: [{HERE}]\n{rules}"))
-            .resource("elsewhere", &format!("hosts: [{ELSEWHERE}]\n{rules}"))
-            .0
-    })
-    .await;
+    let origin = origin().await;
+    let gate = gate(&origin).await;
     for (slot, at) in GRID {
         let mut here = Client::http1(gate.running(), HERE).await;
         let got = call(&mut here, *at, STAGING_TOKEN).await;
@@ -184,19 +191,8 @@ async fn a_credential_is_known_in_every_slot_scheme_and_encoding() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_issued_credential_covers_no_other() {
     const FORM: &str = "ghp_0123456789abcdef0123456789abcdef0123";
-    let origin = Origin::http(Identity::named(&[HERE]), |_| async { text("here") }).await;
-    let gate = Gate::with(Options::default(), |policy| {
-        Edit(policy)
-            .replace(
-                "    resources: [railway-staging]\n",
-                "    resources: [railway-staging, here]\n",
-            )
-            .root(&origin.roots())
-            .resolve(&format!("{HERE}:443"), origin.address)
-            .resource("here", &format!("hosts: [{HERE}]\nrules: [ {{ allow: GET /** }} ]"))
-            .0
-    })
-    .await;
+    let origin = origin().await;
+    let gate = gate(&origin).await;
     let rows = [
         Slot::Header("Authorization", "AWS TOKEN:FORM"),
         Slot::Header("Authorization", "SharedKey TOKEN:frJIUN8DYpKDtOLCwo//yllqDzg=:b"),
@@ -231,15 +227,8 @@ async fn an_issued_credential_covers_no_other() {
 /// What looks like a slot and is none, and what stands where no credential does.
 #[tokio::test(flavor = "multi_thread")]
 async fn everyday_requests_carry_no_credential() {
-    let origin = Origin::http(Identity::named(&[HERE]), |_| async { text("here") }).await;
-    let gate = Gate::with(Options::default(), |policy| {
-        Edit(policy)
-            .root(&origin.roots())
-            .resolve(&format!("{HERE}:443"), origin.address)
-            .resource("here", &format!("hosts: [{HERE}]\nrules: [ {{ allow: GET /** }} ]"))
-            .0
-    })
-    .await;
+    let origin = origin().await;
+    let gate = gate(&origin).await;
     let rows = [
         // A number of words, the kind of a credential, a place in a list.
         Slot::Query("max_tokens=5&min_tokens=1&token_type=bearer&tokens=12"),

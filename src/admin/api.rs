@@ -5,6 +5,7 @@
 
 use super::Admin;
 use super::auth::{Approver, refuse};
+use super::sessions::refused;
 use crate::hold::{AnswerError, Decision, Event};
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Path, Query, State};
@@ -175,11 +176,8 @@ pub(super) async fn release(
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    if !is_json(&headers) {
-        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `Content-Type: application/json`");
-    }
-    if admin.proxy.current.load().policy.agent(&name).is_none() {
-        return refuse(StatusCode::NOT_FOUND, "the policy has no such agent");
+    if let Some(refused) = refused(&admin, &name, &headers) {
+        return refused;
     }
     match admin.proxy.release(&name, &approver.0).await {
         Ok(released) => Json(json!({ "agent": name, "released": released })).into_response(),

@@ -111,7 +111,8 @@ fn nobody() -> Response {
     refuse(StatusCode::NOT_FOUND, "the policy has no such agent")
 }
 
-fn refused(admin: &Admin, name: &str, headers: &HeaderMap) -> Option<Response> {
+/// Why nothing is changed about an agent, if something speaks against the request.
+pub(super) fn refused(admin: &Admin, name: &str, headers: &HeaderMap) -> Option<Response> {
     if !is_json(headers) {
         let told = "send `Content-Type: application/json`";
         return Some(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, told));

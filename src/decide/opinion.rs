@@ -36,7 +36,7 @@ pub(super) struct Opinions<'a> {
     /// What conditions were asked, and whether each is so.
     asked: RefCell<Vec<(Place, String)>>,
     /// Where the operation that is judged acts.
-    environments: Environments,
+    environments: Environments<'a>,
 }
 
 impl<'a> Opinions<'a> {
@@ -53,12 +53,12 @@ impl<'a> Opinions<'a> {
     }
 
     /// Where the operation that is judged from now on acts, as far as conditions ask for it.
-    pub(super) fn acts_in(&mut self, environments: Environments) {
+    pub(super) fn acts_in(&mut self, environments: Environments<'a>) {
         self.environments = environments;
     }
 
     /// Where the operation that is judged acts.
-    pub(super) const fn environments(&self) -> &Environments {
+    pub(super) const fn environments(&self) -> &Environments<'a> {
         &self.environments
     }
 

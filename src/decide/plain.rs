@@ -29,8 +29,8 @@ pub(super) fn judge_plain<'a, B>(
     for candidate in candidates {
         let Judge::Plain(rules) = &candidate.1.judge else { continue };
         // Nothing but its host says where a plain call acts.
-        let known = vec![candidate.1.environment.clone()];
-        opinions.acts_in(Environments { known, unknown: false });
+        let known = candidate.1.environment.as_deref();
+        opinions.acts_in(Environments { known: vec![known], unknown: false });
         if let Some(does) =
             by_rules(operation, message, &path, rules, candidate.1, opinions, websocket)
         {

@@ -122,7 +122,7 @@ fn judge_catalogued<'a>(
     // tools before one is called.
     let account = if operation.known { operation.account } else { !owned };
     let everywhere = if account { candidates } else { &judges };
-    let known = everywhere.iter().map(|(_, resource)| resource.environment.clone()).collect();
+    let known = everywhere.iter().map(|(_, resource)| resource.environment.as_deref()).collect();
     opinions.acts_in(Environments { known, unknown: unknown || !held.is_empty() });
     for (_, resource) in &judges {
         by_lists(operation, head, resource, false, opinions);

@@ -69,11 +69,11 @@ pub fn presented(head: &Head, key: &FingerprintKey) -> Vec<Presented> {
             // Nothing stands there, or what most requests carry.
         } else if is_slot(name) || has_form(value) || says_so(value) {
             read(&format!("header {name}"), value, key, &mut found);
-        } else {
+        } else if memchr::memmem::find(value, b"://").is_some() {
             users(&format!("header {name}"), value, key, &mut found);
         }
     }
-    for segment in head.path().segments() {
+    for segment in head.path().as_str().split('/') {
         // Words of a path may begin as some secrets do, but have no digits among their letters.
         let digits = segment.bytes().filter(u8::is_ascii_digit).count();
         if digits >= 3 && has_form(segment.as_bytes()) {
@@ -83,6 +83,13 @@ pub fn presented(head: &Head, key: &FingerprintKey) -> Vec<Presented> {
     query(head.query(), key, &mut found);
     found
 }
+
+/// The signatures of signed addresses, and the parameter that says whose key made each.
+const SIGNED_BY: &[(&str, &str)] = &[
+    ("x-amz-signature", "x-amz-credential"),
+    ("x-goog-signature", "x-goog-credential"),
+    ("signature", "awsaccesskeyid"),
+];
 
 /// The credentials in a query, also behind a semicolon, which some servers take for the end of a pair.
 fn query(query: &Query, key: &FingerprintKey, found: &mut Vec<Presented>) {
@@ -106,28 +113,23 @@ fn query(query: &Query, key: &FingerprintKey, found: &mut Vec<Presented>) {
         if value.is_empty() {
             continue;
         }
-        let lower = name.to_ascii_lowercase();
-        let slot = format!("query {lower}");
-        let by = match &*lower {
-            "x-amz-signature" => Some("x-amz-credential"),
-            "x-goog-signature" => Some("x-goog-credential"),
-            "signature" => Some("awsaccesskeyid"),
-            _ => None,
-        };
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
         // A signature is made anew for each address; whose it is says the key beside it.
-        if by.is_some_and(signs) && is_proof(value) {
+        let by = SIGNED_BY.iter().find(|(proof, _)| is(proof));
+        if by.is_some_and(|(_, by)| signs(by)) && is_proof(value) {
             continue;
         }
+        let slot = || format!("query {}", name.to_ascii_lowercase());
         let scope = value
             .split_once('/')
-            .filter(|_| matches!(&*lower, "x-amz-credential" | "x-goog-credential"))
+            .filter(|_| is("x-amz-credential") || is("x-goog-credential"))
             .filter(|(_, scope)| !has_form(scope.as_bytes()));
         if let Some((access_key, _)) = scope {
-            found.push(one(&slot, access_key.as_bytes(), access_key.as_bytes(), key));
+            found.push(one(&slot(), access_key.as_bytes(), access_key.as_bytes(), key));
         } else if (is_parameter(name) && !is_switch(value)) || has_form(value.as_bytes()) {
-            read(&slot, value.as_bytes(), key, found);
-        } else {
-            users(&slot, value.as_bytes(), key, found);
+            read(&slot(), value.as_bytes(), key, found);
+        } else if value.contains("://") {
+            users(&slot(), value.as_bytes(), key, found);
         }
     }
 }

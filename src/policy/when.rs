@@ -10,7 +10,6 @@ use crate::catalog::{Arguments, At};
 use crate::inspect::rest;
 use crate::message::Head;
 use serde_json::{Map, Value};
-use std::sync::Arc;
 
 /// All that has to be so. Nothing to ask is always so.
 #[derive(Clone, Debug, Default)]
@@ -32,9 +31,9 @@ enum Of {
 
 /// The environments of what a call acts on.
 #[derive(Clone, Debug, Default)]
-pub struct Environments {
+pub struct Environments<'a> {
     /// Those of the resources that own it; none for one that says none.
-    pub known: Vec<Option<Arc<str>>>,
+    pub known: Vec<Option<&'a str>>,
     /// Whether it may act in others too.
     pub unknown: bool,
 }
@@ -47,7 +46,7 @@ pub struct Call<'a> {
     /// What it is called with.
     pub arguments: &'a Arguments,
     /// Where it acts.
-    pub environments: &'a Environments,
+    pub environments: &'a Environments<'a>,
 }
 
 impl When {
@@ -106,9 +105,8 @@ impl Asked {
             Of::Argument => return self.condition.holds(call.arguments, side),
             Of::Query => rest::fields(call.head.query().pairs()),
             Of::Environment => {
-                let of =
-                    |known: &Option<Arc<str>>| known.as_deref().map_or(Value::Null, Value::from);
-                let mut values: Vec<Value> = call.environments.known.iter().map(of).collect();
+                let known = call.environments.known.iter();
+                let mut values: Vec<Value> = known.map(|known| Value::from(*known)).collect();
                 if call.environments.unknown {
                     // A list of lists is what no place can be read from.
                     values.push(Value::Array(Vec::new()));
