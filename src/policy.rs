@@ -4,6 +4,7 @@
 //! of rules, or every problem of the file with its place. A request pins one policy for its life.
 
 mod compile;
+mod credential;
 pub mod file;
 mod form;
 mod lint;

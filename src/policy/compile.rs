@@ -7,11 +7,11 @@
 use super::file::{self, File, Named, Source};
 use super::node::{Node, Place, Problem, Spanned};
 use super::{
-    Agent, Approvals, Credential, Ix, Network, Policy, Proof, Report, Resource, Root, Sequence,
-    Webhook, lint, resource,
+    Agent, Approvals, Ix, Network, Policy, Proof, Report, Resource, Root, Sequence, Webhook, lint,
+    resource,
 };
 use crate::catalog::Catalog;
-use crate::fingerprint::{self, Fingerprint, FingerprintKey};
+use crate::fingerprint::{self, FingerprintKey};
 use crate::message::Host;
 use crate::trajectory::Stage;
 use aws_lc_rs::digest;
@@ -71,11 +71,11 @@ pub fn state_folder(text: &str, base: &Path) -> std::path::PathBuf {
 pub(super) struct Compiler<'a> {
     pub(super) base: &'a Path,
     pub(super) secrets: &'a dyn Secrets,
-    key: &'a Arc<FingerprintKey>,
+    pub(super) key: &'a Arc<FingerprintKey>,
     /// Names whose entries have problems of their own; that they are missing is no news.
     unread: Vec<String>,
     /// The environment variables that are named, with the credential whose value it is.
-    variables: Vec<(String, Option<Ix>)>,
+    pub(super) variables: Vec<(String, Option<Ix>)>,
     /// The headers that conditions ask for.
     pub(super) heeded: BTreeSet<Box<str>>,
     /// The environments that resources name.
@@ -222,7 +222,12 @@ impl Compiler<'_> {
         found
     }
 
-    fn secret(&mut self, source: &Source, place: Place, what: &str) -> Option<Zeroizing<Vec<u8>>> {
+    pub(super) fn secret(
+        &mut self,
+        source: &Source,
+        place: Place,
+        what: &str,
+    ) -> Option<Zeroizing<Vec<u8>>> {
         match (&source.env, &source.file, &source.fingerprint) {
             (Some(name), None, None) => {
                 let value = self.secrets.variable(name);
@@ -247,56 +252,6 @@ impl Compiler<'_> {
                 None
             }
         }
-    }
-
-    fn credentials(
-        &mut self,
-        entries: &Named<file::Credential>,
-        resources: &HashMap<String, Ix>,
-    ) -> (Vec<Credential>, HashMap<Fingerprint, Ix>) {
-        let mut issued = HashMap::new();
-        let mut credentials = Vec::new();
-        for (ix, (name, entry)) in entries.iter().enumerate() {
-            let found = self.lookup(resources, &entry.resources, "resource");
-            if entry.resources.is_empty() {
-                self.problem(
-                    name.place,
-                    format!("`{}` is issued for no resource; name them", name.value),
-                );
-            }
-            let place = entry.value.place;
-            let fingerprint = match &entry.value.value {
-                Source { fingerprint: Some(text), env: None, file: None } => {
-                    let fingerprint = self.key.read(text);
-                    if fingerprint.is_none() {
-                        self.problem(place, "this is no fingerprint of this installation's key; make one with `holdgate credential fingerprint`");
-                    }
-                    fingerprint
-                }
-                source => self
-                    .secret(source, place, &format!("credential `{}`", name.value))
-                    .map(|value| self.key.fingerprint(&value)),
-            };
-            if entry.value.value.env.is_some()
-                && let Some((_, issued)) = self.variables.last_mut()
-            {
-                *issued = Some(ix);
-            }
-            if let Some(fingerprint) = fingerprint
-                && issued.insert(fingerprint, ix).is_some()
-            {
-                self.problem(
-                    place,
-                    "two credentials have the same value; issue it once, for all its resources",
-                );
-            }
-            credentials.push(Credential {
-                name: Arc::from(name.value.as_str()),
-                resources: found,
-                place: name.place,
-            });
-        }
-        (credentials, issued)
     }
 
     fn agents(
@@ -497,23 +452,6 @@ impl Compiler<'_> {
             });
         }
         sequences
-    }
-
-    fn injections(&mut self, agents: &Named<file::Agent>, credentials: &Named<file::Credential>) {
-        for (name, credential) in credentials.iter().filter(|(_, credential)| credential.inject) {
-            for (agent_name, agent) in agents {
-                let has = agent.credentials.iter().any(|held| held.value == name.value);
-                if has && agent.token.is_none() {
-                    self.problem(credential.value.place, format!("`{}` is injected for `{}`, which needs a `token`: without one, anybody on this machine would be given the credential", name.value, agent_name.value));
-                }
-            }
-            self.problem(credential.value.place, format!("`{}`: `inject` is not available in this version; give the agent the credential itself", name.value));
-        }
-        for (name, credential) in credentials {
-            if credential.derives {
-                self.lints.push(Problem::new(name.place, format!("`{}`: `derives` has no effect in this version: what it is exchanged for is foreign", name.value)));
-            }
-        }
     }
 
     fn bounds(&mut self, policy: &Policy) {
