@@ -19,6 +19,7 @@ pub use owners::Learned;
 pub use reason::Reason;
 
 use crate::fingerprint::Fingerprint;
+use crate::inject::{Injected, Injection};
 use crate::inspect::graphql::Expected;
 use crate::inspect::{Facts, Inspected, Operation, Presented, Protocol};
 use crate::inventory::View;
@@ -164,6 +165,10 @@ pub struct Ruling {
     pub stages: Vec<Stage>,
     /// Credentials to pin, by resource, once the request is allowed.
     pub pins: Vec<(Arc<str>, Fingerprint)>,
+    /// The values to put in for placeholders, once it is sent.
+    pub injections: Vec<Injection>,
+    /// The credentials whose values no answer to it may say.
+    pub kept_back: Vec<Arc<Injected>>,
     /// What a hold would be about.
     pub terms: Terms,
     /// How many people must agree to it.
@@ -343,6 +348,8 @@ impl Ruling {
             heeded: Arc::default(),
             stages: Vec::new(),
             pins: Vec::new(),
+            injections: Vec::new(),
+            kept_back: Vec::new(),
             terms: Terms::default(),
             approvals_needed: 0,
         }
@@ -391,6 +398,7 @@ fn ruling<B>(request: &Inspected<B>, context: &Context<'_>) -> (Ruling, bool) {
         websocket = scope::judge(request, &candidates, &mut opinions);
     }
     let mut ruling = opinions.into_ruling(request.facts(), head);
+    ruling.kept_back = context.policy.injected(context.agent, &candidates).cloned().collect();
     if ruling.word == Word::Hold && context.grant.is_some_and(|grant| ruling.is_covered_by(grant)) {
         ruling.word = Word::Allow;
     }

@@ -5,6 +5,7 @@
 //! verifies the certificate for the one host value, and sends nothing twice.
 
 mod body;
+mod clean;
 mod coming;
 mod dial;
 mod heard;
@@ -13,6 +14,7 @@ mod resolve;
 mod send;
 
 pub use body::{Cut, RequestBody, ResponseBody, Watch};
+pub use clean::Clean;
 pub use coming::{Broken, Coming};
 pub use dial::{Reach, is_public};
 pub use pool::Pool;
@@ -55,6 +57,9 @@ pub enum Error {
     /// The upstream did not answer in time.
     #[error("the upstream did not answer within {0:?}")]
     Slow(std::time::Duration),
+    /// The answer is in a coding although it was asked for without: what it says cannot be looked for.
+    #[error("the upstream sent its answer in a coding that it was asked not to use")]
+    Coded,
     /// The request cannot be put in the upstream's form.
     #[error("the request cannot be sent: {0}")]
     Form(#[from] http::Error),
@@ -103,6 +108,9 @@ impl Error {
                 "the body is not one that can be looked through for a method"
             }
             Self::Slow(_) => "the upstream did not answer in time; whether it acted is not known",
+            Self::Coded => {
+                "the upstream's answer is compressed although it was asked not to, so it cannot be looked through for credentials; the call was made"
+            }
             Self::Form(_) => "the request cannot be put in the upstream's form",
         }
     }

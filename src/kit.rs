@@ -4,6 +4,8 @@
 //! the system's roots with the authority's certificate. The variables are advisory: a client that
 //! ignores them goes around the proxy.
 
+pub mod environment;
+
 use crate::tls::authority::{Authority, Error};
 use std::fs;
 use std::net::SocketAddr;

@@ -24,6 +24,7 @@ pub mod fingerprint;
 pub mod forward;
 pub mod hold;
 pub mod identity;
+pub mod inject;
 pub mod inspect;
 pub mod inventory;
 pub mod kit;

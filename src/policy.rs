@@ -26,6 +26,7 @@ pub use when::{Call, Environments, When};
 use crate::catalog::condition::Pattern;
 use crate::catalog::{Catalog, Effect, HostPattern, Reversibility};
 use crate::fingerprint::{Fingerprint, FingerprintKey};
+use crate::inject::Injected;
 use crate::message::{Host, Target};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -179,6 +180,8 @@ pub struct Credential {
     pub name: Arc<str>,
     /// The only resources it may be used on.
     pub resources: Vec<Ix>,
+    /// Its value, where the agent holds a placeholder and the proxy puts it in.
+    pub injected: Option<Arc<Injected>>,
     /// Where it stands in the policy.
     pub place: Place,
 }
@@ -365,6 +368,31 @@ impl Policy {
         Some((ix, self.credentials.get(ix)?))
     }
 
+    /// The credentials whose values the proxy puts in for an agent on some of these resources; no answer
+    /// of theirs says one.
+    pub fn injected<'p>(
+        &'p self,
+        agent: &'p Agent,
+        resources: &'p [(Ix, &Resource)],
+    ) -> impl Iterator<Item = &'p Arc<Injected>> {
+        let issued = agent.credentials.iter().filter_map(|ix| self.credentials.get(*ix));
+        issued
+            .filter(|one| resources.iter().any(|(ix, _)| one.resources.contains(ix)))
+            .filter_map(|one| one.injected.as_ref())
+    }
+
+    /// The placeholders that an agent holds, by the environment variables whose values they stand for.
+    pub fn placeholders<'p>(
+        &'p self,
+        agent: &'p Agent,
+    ) -> impl Iterator<Item = (&'p str, &'p str)> {
+        self.variables.iter().filter_map(|(name, credential)| {
+            let ix = credential.filter(|ix| agent.credentials.contains(ix))?;
+            let injected = self.credentials.get(ix)?.injected.as_ref()?;
+            Some((name.as_str(), injected.placeholder()))
+        })
+    }
+
     /// The environment variables with secrets that are not an agent's: all that the policy names but
     /// those of its own credentials.
     pub fn not_for(&self, agent: &Agent) -> Vec<&str> {
@@ -403,6 +431,8 @@ impl Policy {
             let stand_in = Self::stand_in(&credential.name);
             self.issued.insert(self.fingerprints.fingerprint(stand_in.as_bytes()), ix);
         }
+        // Nothing is sent, so no value is put in anywhere.
+        self.credentials.iter_mut().for_each(|credential| credential.injected = None);
     }
 
     /// The text that stands for a credential where its value is not needed.
@@ -442,6 +472,12 @@ impl Agent {
             };
             map.entry(host.host().to_owned()).or_default().push(ix);
         }
+    }
+
+    /// Its resources, some of them more than once.
+    pub fn resources(&self) -> impl Iterator<Item = Ix> {
+        let maps = [&self.exact, &self.wildcard, &self.below];
+        maps.into_iter().flat_map(HashMap::values).flatten().copied()
     }
 
     /// The resources on a host, those first that say it most exactly.

@@ -275,19 +275,32 @@ fn all_errors_are_listed_for_programs_too() {
 
 /// K-21, K-22.
 #[test]
-fn injecting_is_refused() {
+fn a_value_is_not_put_in_for_whoever_asks() {
     let injected = Edit(POLICY.to_owned())
         .replace("resources: [railway] }", "resources: [railway], inject: true }")
         .0;
     let tokenless = injected.replace("    token: { env: HOLDGATE_AGENT_TOKEN }\n", "");
-    for (policy, wanted) in
-        [(&injected, "`inject` is not available"), (&tokenless, "which needs a `token`")]
-    {
+    let by_print = Edit(injected.clone())
+        .replace("value: { env: NOT_SET_ANYWHERE }", "value: { fingerprint: \"hmac-sha256:0:0\" }")
+        .0;
+    for (policy, value, wanted) in [
+        (&tokenless, "a-value-of-some-length", "which needs a `token`"),
+        (&by_print, "a-value-of-some-length", "a value that is put in has to be known"),
+        (&injected, "short", "has 12 to 4096 bytes"),
+        (&injected, "a-value-and\r\nX-Another: header", "no line breaks"),
+    ] {
         let folder = folder_with(policy);
         for arguments in [["policy", "check"].as_slice(), &["serve"], &["run", "--", "true"]] {
-            let output = holdgate(folder.path(), arguments);
+            let output = Command::new(env!("CARGO_BIN_EXE_holdgate"))
+                .current_dir(folder.path())
+                .args(arguments)
+                .env("NOT_SET_ANYWHERE", value)
+                .env_remove("HOLDGATE_POLICY")
+                .output()
+                .unwrap();
             assert_eq!(output.status.code(), Some(2), "{arguments:?} {output:?}");
             assert!(said(&output).contains(wanted), "{arguments:?} {output:?}");
+            assert!(!said(&output).contains(value), "{output:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod terminal;
 
-use crate::support::mock::{Mock, Options, PolicyOptions, STAGING_TOKEN, STAGING_VOLUME};
+use crate::support::mock::{Mock, Options, PROJECT, PolicyOptions, STAGING_TOKEN, STAGING_VOLUME};
 use crate::support::policy::Edit;
 use crate::support::{APPROVER_TOKEN, Answer, Gate, delete_volume, sha256, until, write_policy};
 use rustls::pki_types::CertificateDer;
@@ -179,6 +179,59 @@ async fn the_child_gets_no_secret_that_the_policy_keeps_for_others() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(!text.contains("OF_PRODUCTION") && !text.contains("production-secret"), "{text}");
     assert!(text.contains("OF_ITS_OWN=own-secret"), "{text}");
+}
+
+/// The child has placeholders for what the proxy puts in, and no secret that it was not issued.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_child_holds_placeholders_and_what_it_was_issued() {
+    let gate = unserved(|policy| {
+        let token = "    token: { env: HOLDGATE_AGENT_TOKEN }\n    profile: coding-agent\n";
+        Edit(policy)
+            .replace("    profile: coding-agent\n", token)
+            .replace("[railway-staging-token]", "[railway-staging-token, own-token]")
+            .replace(
+                "\ncredentials:\n",
+                "\ncredentials:\n  own-token:\n    value: { env: OWN_TOKEN }\n    resources: [docs]\n",
+            )
+            .replace("value: { file:", "inject: true\n    value: { env: RAILWAY_TOKEN }\n    # {")
+            .0
+    })
+    .await;
+    let model = format!("sk-ant-api03-{}", "0123456789abcdef".repeat(3));
+    let github = format!("ghp_{}", "0123456789abcdef".repeat(3));
+    let call = "env; curl -sS --max-time 60 -H 'Content-Type: application/json' \
+        -H \"Authorization: Bearer $RAILWAY_TOKEN\" -d @body.json https://backboard.railway.com/graphql/v2";
+    let query = format!("query {{ project(id: \"{PROJECT}\") {{ name }} }}");
+    write_body(gate.folder.path(), &json!({ "query": query }));
+    let run = |keep: &[&str]| {
+        let keep = keep.iter().flat_map(|name| ["--keep", name]);
+        let output = command(gate.folder.path())
+            .arg("run")
+            .args(keep)
+            .args(["--", "sh", "-c", call])
+            .env("RAILWAY_TOKEN", STAGING_TOKEN)
+            .env("OWN_TOKEN", "issued-to-the-agent")
+            .env("ANTHROPIC_API_KEY", &model)
+            .env("GITHUB_TOKEN", &github)
+            .env("WHATEVER", &github)
+            .env("DATABASE_URL", "postgres://app:hunter2-of-production@db.internal/app")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (out, told) = run(&[]);
+    assert!(!out.contains(STAGING_TOKEN) && out.contains("\nRAILWAY_TOKEN="), "{out}");
+    assert!(out.contains("\"name\":"), "the placeholder is as good as the value: {out}");
+    assert!(out.contains("OWN_TOKEN=issued-to-the-agent") && out.contains(&model), "{out}");
+    assert!(!out.contains(&github) && !out.contains("hunter2"), "{out}");
+    for name in ["GITHUB_TOKEN", "WHATEVER", "DATABASE_URL"] {
+        assert!(!out.contains(&format!("\n{name}=")) && told.contains(name), "{name}: {told}");
+    }
+    assert!(!told.contains("ANTHROPIC") && !told.contains("OWN_TOKEN"), "{told}");
+    let (out, told) = run(&["GITHUB_TOKEN"]);
+    assert!(out.contains(&format!("GITHUB_TOKEN={github}")) && !out.contains("WHATEVER="), "{out}");
+    assert!(!told.contains("GITHUB_TOKEN"), "{told}");
 }
 
 /// M-05.

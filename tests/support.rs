@@ -40,6 +40,8 @@ pub struct Running {
     pub proxy: SocketAddr,
     pub approvals: SocketAddr,
     pub ca: PathBuf,
+    /// `NAME:TOKEN` of the agent whom clients are, where it needs one.
+    pub user: Option<String>,
     pub stderr: Arc<Mutex<String>>,
 }
 
@@ -110,6 +112,7 @@ impl Gate {
             .args(["--proxy", &format!("http://{}", running.proxy)])
             .args(["--proxy-cacert", running.ca.to_str().unwrap()])
             .args(["--cacert", running.ca.to_str().unwrap()])
+            .args(running.user.iter().flat_map(|user| ["--proxy-user", user]))
             .args(arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
@@ -260,6 +263,7 @@ impl Running {
             proxy: proxy.parse().unwrap(),
             approvals: approvals.parse().unwrap(),
             ca: ca.into(),
+            user: None,
             stderr,
         })
     }

@@ -26,6 +26,7 @@ mod exhaustion;
 mod git;
 mod holds;
 mod http2;
+mod injection;
 mod intercept;
 mod inventory;
 mod judge;

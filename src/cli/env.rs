@@ -51,7 +51,9 @@ pub(super) fn run(command: &Env, origin: &Origin) -> anyhow::Result<ExitCode> {
         bundle,
         ca: std::path::absolute(authority.path())?,
     };
-    let variables = kit.variables();
+    let placeholders =
+        policy.placeholders(agent).map(|(name, placeholder)| (name, placeholder.to_owned()));
+    let variables: Vec<(&str, String)> = kit.variables().into_iter().chain(placeholders).collect();
     let text = match command.shell {
         Shell::Json => {
             let map: serde_json::Map<String, serde_json::Value> = variables

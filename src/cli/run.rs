@@ -1,12 +1,13 @@
 //! `holdgate run -- CMD`: a proxy for one command.
 //!
 //! Pins the policy, mints a session and a secret for the agent, sets the client kit in the child's
-//! environment, keeps approvers' variables from it, asks on its own terminal, and exits with the
+//! environment, keeps from it what is the operator's and what looks like a secret that was not issued, asks on its own terminal, and exits with the
 //! child's status. Variables alone are advisory, and it says so.
 
 use super::{Unusable, runtime};
 use crate::fingerprint::{hex, token_hash};
 use crate::hold::{Decision, Event, Holds, View};
+use crate::kit::environment::Environment;
 use crate::kit::{self, Kit};
 use crate::load::{self, Origin};
 use crate::policy::Policy;
@@ -28,18 +29,13 @@ pub(super) struct Run {
     /// Who the command is; not needed where the policy has one agent.
     #[arg(long)]
     agent: Option<String>,
+    /// A variable that the command keeps although it looks like a secret.
+    #[arg(long, value_name = "NAME")]
+    keep: Vec<String>,
     /// The command with its arguments.
     #[arg(last = true, required = true)]
     command: Vec<String>,
 }
-
-/// Variables of approvers and operators, which the agent must not see.
-const WITHHELD: &[&str] = &[
-    "HOLDGATE_APPROVER_TOKEN",
-    "HOLDGATE_WEBHOOK_SECRET",
-    "HOLDGATE_DATABASE_URL",
-    "HOLDGATE_POLICY",
-];
 
 pub(super) fn run(command: &Run, origin: &Origin) -> anyhow::Result<ExitCode> {
     telemetry::log_to_stderr_from("warn", false);
@@ -57,8 +53,11 @@ pub(super) fn run(command: &Run, origin: &Origin) -> anyhow::Result<ExitCode> {
     let token = zeroize::Zeroizing::new(hex(&bytes));
     let id = uuid::Uuid::now_v7().simple().to_string();
     let state = policy.state.join("run").join(&id);
-    let withheld: Vec<String> = policy.agent(&name).map_or_else(Vec::new, |(_, agent)| {
-        policy.not_for(agent).into_iter().map(str::to_owned).collect()
+    // A variable that is no text says nothing that could be looked at, and is kept as it is.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let environment = policy.agent(&name).map_or_else(Environment::default, |(_, agent)| {
+        Environment::new(variables, &policy, agent, &command.keep)
     });
     if !policy.for_one_run(&name, token_hash(token.as_bytes()), state) {
         return Err(Unusable(format!("the policy has no agent `{name}`")).into());
@@ -75,13 +74,17 @@ pub(super) fn run(command: &Run, origin: &Origin) -> anyhow::Result<ExitCode> {
         let kit = Kit { listen, user: Some((name.clone(), token.to_string())), bundle, ca };
         eprintln!("holdgate: `{name}` goes through {listen} under policy {}", short(&proxy.current.load().policy));
         eprintln!("holdgate: this is advisory: a program that ignores the variables goes around the proxy, and one of the same user can reach this process");
+        if !environment.stripped.is_empty() {
+            let names = environment.stripped.join(", ");
+            eprintln!("holdgate: kept from the command, as they look like secrets that were not issued to it: {names} (`--keep NAME` passes one on)");
+        }
         let over = CancellationToken::new();
         if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
             proxy.tasks.spawn(ask(proxy.holds.clone(), over.clone()));
         } else {
             eprintln!("holdgate: there is no terminal to ask on; held calls are approved with `holdgate approvals`");
         }
-        let status = child(&command.command, &kit, &withheld).await;
+        let status = child(&command.command, &kit, &environment).await;
         over.cancel();
         started.drain().await;
         status
@@ -95,14 +98,19 @@ fn short(policy: &Policy) -> String {
     policy.digest.chars().take(12).collect()
 }
 
-async fn child(command: &[String], kit: &Kit, withheld: &[String]) -> anyhow::Result<ExitCode> {
+async fn child(
+    command: &[String],
+    kit: &Kit,
+    environment: &Environment,
+) -> anyhow::Result<ExitCode> {
     let (program, arguments) =
         command.split_first().ok_or_else(|| Unusable("name a command after `--`".to_owned()))?;
     let mut child = Command::new(program);
     child.args(arguments);
-    for name in WITHHELD.iter().copied().chain(withheld.iter().map(String::as_str)) {
+    for name in environment.withheld.iter().chain(&environment.stripped) {
         child.env_remove(name);
     }
+    child.envs(environment.placeholders.iter().map(|(name, placeholder)| (name, placeholder)));
     child.envs(kit.variables());
     // Before the child is there, so that no signal leaves it without its proxy.
     let mut interrupt = signal(SignalKind::interrupt())?;

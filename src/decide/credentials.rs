@@ -10,6 +10,7 @@ use crate::inspect::Presented;
 use crate::message::Head;
 use crate::policy::Resource;
 use crate::policy::file::Credentials;
+use http::Method;
 
 /// Whether a credential fits a resource.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,25 @@ fn is_own_cookie(presented: &Presented, context: &Context<'_>) -> bool {
         && presented.readings().iter().any(|reading| context.standing.cookies.contains(reading))
 }
 
+/// Has the value put in, where the agent holds a placeholder of the credential; whether it stands in a
+/// place for that. What reflects a request is sent none (RFC 9110 sections 9.3.7 and 9.3.8).
+fn inject(presented: &Presented, head: &Head, opinions: &mut Opinions<'_>) -> bool {
+    let policy = opinions.context.policy;
+    let issued = presented.readings().iter().find_map(|reading| policy.issued(reading));
+    let Some(injected) = issued.and_then(|(_, credential)| credential.injected.as_ref()) else {
+        return true;
+    };
+    if matches!(*head.method(), Method::OPTIONS | Method::TRACE) {
+        return true;
+    }
+    let injection = injected.injection(&presented.slot, head.headers(), head.query().as_str());
+    let stands = injection.is_some();
+    if let Some(injection) = injection {
+        opinions.inject(injection);
+    }
+    stands
+}
+
 /// For a read a credential must fit one of the judges, for anything else all of them.
 pub(super) fn credentials<'a>(
     presented: &[Presented],
@@ -78,6 +98,11 @@ pub(super) fn credentials<'a>(
             fits.iter().any(|(fit, _)| good(*fit)) || fits.is_empty()
         };
         if passes {
+            if !inject(credential, head, opinions) {
+                let detail = "a placeholder stands where no value is put in; send it in a header of its own, or as the value of a query parameter";
+                opinions.misplaced(credential, detail);
+                continue;
+            }
             for (_, resource) in fits.iter().filter(|(fit, _)| *fit == Fit::Pin) {
                 if let Some(fingerprint) = credential.fingerprint() {
                     opinions.pin(resource, fingerprint);

@@ -8,6 +8,7 @@ use super::{Context, Finding, Reason, Ruling, Standing, Target, Terms};
 use crate::catalog::condition::{Side, Truth};
 use crate::catalog::{Effect, Reversibility};
 use crate::fingerprint::Fingerprint;
+use crate::inject::Injection;
 use crate::inspect::{Facts, Operation, Presented, Unreadable};
 use crate::message::Head;
 use crate::policy::{Call, Environments, Place, Resource, When, Word};
@@ -31,6 +32,7 @@ pub(super) struct Opinions<'a> {
     all: Vec<Opinion<'a>>,
     targets: Vec<Target>,
     pins: Vec<(Arc<str>, Fingerprint)>,
+    injections: Vec<Injection>,
     /// A plain call as the rules have it, which may say themselves what it does.
     plain: Option<Operation>,
     /// What conditions were asked, and whether each is so.
@@ -46,6 +48,7 @@ impl<'a> Opinions<'a> {
             all: Vec::new(),
             targets: Vec::new(),
             pins: Vec::new(),
+            injections: Vec::new(),
             plain: None,
             asked: RefCell::new(Vec::new()),
             environments: Environments { known: Vec::new(), unknown: false },
@@ -129,6 +132,15 @@ impl<'a> Opinions<'a> {
     }
 
     pub(super) fn credential(&mut self, reason: Reason, presented: &Presented) {
+        self.presented(reason, presented, None);
+    }
+
+    /// A placeholder where no value is put in.
+    pub(super) fn misplaced(&mut self, presented: &Presented, detail: &str) {
+        self.presented(Reason::CredentialOutOfScope, presented, Some(detail.to_owned()));
+    }
+
+    fn presented(&mut self, reason: Reason, presented: &Presented, detail: Option<String>) {
         let finding = Finding {
             reason,
             slot: Some(presented.slot.clone()),
@@ -139,7 +151,7 @@ impl<'a> Opinions<'a> {
             reason: Some(reason),
             resource: None,
             place: None,
-            detail: None,
+            detail,
             finding: Some(finding),
         });
     }
@@ -164,6 +176,11 @@ impl<'a> Opinions<'a> {
 
     pub(super) fn pin(&mut self, resource: &Resource, fingerprint: Fingerprint) {
         self.pins.push((resource.name.clone(), fingerprint));
+    }
+
+    /// A value is put in where the credential stands, once the call is allowed.
+    pub(super) fn inject(&mut self, injection: Injection) {
+        self.injections.push(injection);
     }
 
     fn add(
@@ -228,6 +245,8 @@ impl<'a> Opinions<'a> {
             conditions: asked.collect(),
             heeded: policy.heeded.clone(),
             pins: if word == Word::Deny { Vec::new() } else { self.pins },
+            injections: if word == Word::Deny { Vec::new() } else { self.injections },
+            kept_back: Vec::new(),
             terms,
             approvals_needed: usize::from(needed),
         };

@@ -4,12 +4,13 @@
 //! dropped, those of responses pass without what could change the head. A response body tells its
 //! watcher of every byte and of its end.
 
+use super::clean::Clean;
 use super::coming::{Broken, Coming, Progress};
 use crate::audit::NotRecorded;
 use crate::message::Body;
 use bytes::Bytes;
 use http::HeaderMap;
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -111,7 +112,7 @@ pub trait Watch: Send + Unpin {
 /// The body of an upstream's response, with its watcher.
 #[derive(Debug)]
 pub struct ResponseBody<W> {
-    incoming: Incoming,
+    incoming: Clean,
     watch: W,
     state: State,
 }
@@ -127,7 +128,7 @@ enum State {
 impl<W: Watch> ResponseBody<W> {
     /// A body with its watcher. Where no body may follow the head (RFC 9110 section 6.4.1) none
     /// does, whatever the upstream sends: HTTP/2 frames would carry it on.
-    pub fn new(incoming: Incoming, mut watch: W, may_follow: bool) -> Self {
+    pub fn new(incoming: Clean, mut watch: W, may_follow: bool) -> Self {
         let mut state = State::Flowing;
         if !may_follow || incoming.is_end_stream() {
             watch.ended();

@@ -5,6 +5,7 @@
 //! and so does a bodiless GET or HEAD whose reused connection died before any response byte. An
 //! upstream that lives and refuses, or answers badly, has had its request.
 
+use super::clean::{Clean, Guard};
 use super::dial::Reach;
 use super::heard::Heard;
 use super::pool::{Connection, Http1, Key, Pool};
@@ -50,7 +51,7 @@ pub struct Upstream {
 #[derive(Debug)]
 pub struct Sent {
     /// The response; its body has not been read.
-    pub response: Response<Incoming>,
+    pub response: Response<Clean>,
     /// The address that was dialled.
     pub address: SocketAddr,
     /// How often the request was sent: once, or twice where that is safe.
@@ -141,13 +142,16 @@ impl Upstream {
         limits: &Limits,
     ) -> Result<Sent, Error> {
         let websocket = permit.allows_websocket();
-        let (message, ruling) = permit.into_message();
+        let (message, mut ruling) = permit.into_message();
+        let (injections, kept_back) =
+            (std::mem::take(&mut ruling.injections), std::mem::take(&mut ruling.kept_back));
+        let guard = Guard::new(injections, kept_back);
         let (head, body) = message.into_parts();
         let body = RequestBody::of(body);
         let target = head.target().clone();
         let key = Key { target, http2: http2 && !websocket, generation: self.generation };
         let safe = matches!(*head.method(), Method::GET | Method::HEAD) && body.is_empty();
-        let mut outgoing = Outgoing { head, body: Some(body), websocket };
+        let mut outgoing = Outgoing { head, body: Some(body), guard, websocket };
         let mut attempts = 1;
         loop {
             let (mut connection, address, reused) =
@@ -162,6 +166,7 @@ impl Upstream {
                     let connection = Some(connection).filter(|_| reusable);
                     let (pool, tasks) = (pool.clone(), self.tasks.clone());
                     let lease = Lease { pool, key, connection, address, tasks };
+                    let response = outgoing.guard.incoming(response)?;
                     return Ok(Sent { response, address, attempts, lease, ruling });
                 }
                 Some(Err(mut failed)) => match failed.take_message() {
@@ -365,6 +370,7 @@ fn is_reusable(response: &Response<Incoming>) -> bool {
 struct Outgoing {
     head: Box<Head>,
     body: Option<RequestBody>,
+    guard: Guard,
     websocket: bool,
 }
 
@@ -378,8 +384,8 @@ impl Outgoing {
         let body = self.body.take().unwrap_or(RequestBody::Whole(None));
         let mut request = Request::new(body);
         *request.method_mut() = self.head.method().clone();
-        let path = self.head.path_and_query();
         let mut headers = if keep { self.head.headers().clone() } else { self.head.take_headers() };
+        let path = self.guard.outgoing(self.head.path_and_query(), &mut headers);
         match connection {
             Connection::Http1(_) => {
                 let expected =

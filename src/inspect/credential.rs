@@ -9,9 +9,11 @@ mod form;
 mod json;
 mod reading;
 mod slot;
+mod variable;
 
 pub use form::{shown_path, shown_query};
 pub(super) use json::within;
+pub use variable::{looks_secret, service_of};
 
 use crate::fingerprint::{Fingerprint, FingerprintKey};
 use crate::message::{Head, Query};

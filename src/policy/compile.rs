@@ -126,7 +126,7 @@ impl Compiler<'_> {
             variables: std::mem::take(&mut self.variables),
         };
         self.bounds(&policy);
-        self.injections(&file.agents, &file.credentials);
+        self.injections(&file.agents, &file.credentials, &policy);
         if self.problems.is_empty() {
             policy.lints = lint::all(&policy, &file.agents, std::mem::take(&mut self.lints));
         }

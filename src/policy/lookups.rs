@@ -4,7 +4,7 @@
 //! uses them. Refuses a service that cannot be asked, and a credential that is another agent's.
 
 use super::compile::Compiler;
-use super::file::{File, Source};
+use super::file::{self, File, Source};
 use super::node::Problem;
 use super::{Agent, BUILT_IN, Credential, Ix, Lookups, Proof, Resource};
 use std::collections::HashMap;
@@ -46,6 +46,10 @@ impl Compiler<'_> {
             else {
                 continue;
             };
+            if written(file, entry).is_some_and(|credential| credential.inject) {
+                let message = "looking up needs the credential itself, not a placeholder for it";
+                self.problem(place, message);
+            }
             if agents.iter().any(|agent| agent.credentials.contains(&ix)) {
                 let message = format!(
                     "`{}` is issued to an agent; the proxy needs one of its own",
@@ -53,9 +57,7 @@ impl Compiler<'_> {
                 );
                 self.problem(place, message);
             }
-            let written =
-                file.credentials.iter().find(|(name, _)| name.value == entry.credential.value);
-            match written.map(|(_, credential)| &credential.value.value) {
+            match written(file, entry).map(|credential| &credential.value.value) {
                 Some(Source { fingerprint: Some(_), .. }) | None => {
                     self.problem(
                         place,
@@ -88,6 +90,12 @@ impl Compiler<'_> {
         }
         lookups
     }
+}
+
+/// The credential that a service is asked with, as it is written.
+fn written<'f>(file: &'f File, entry: &file::Lookup) -> Option<&'f file::Credential> {
+    let of_name = file.credentials.iter().find(|(name, _)| name.value == entry.credential.value);
+    of_name.map(|(_, credential)| credential)
 }
 
 impl Agent {

@@ -8,7 +8,7 @@ use super::revoke::Revocable;
 use super::{Caller, Proxy, Snapshot};
 use crate::catalog::Catalog;
 use crate::decide::{Reason, Ruling};
-use crate::forward::Cut;
+use crate::forward::{Clean, Cut};
 use crate::inspect::credential::cookie_fingerprint;
 use crate::inspect::websocket::Language;
 use crate::message::Head;
@@ -22,7 +22,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::upgrade::OnUpgrade;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -118,7 +118,7 @@ impl Proxy {
     /// Switches to the protocol of a validated 101 (RFC 6455 section 4.1), or refuses it.
     pub(super) fn switch(
         self: &Arc<Self>,
-        mut response: Response<Incoming>,
+        mut response: Response<Clean>,
         asked: Option<(OnUpgrade, Box<Head>)>,
         exchange: &Exchange,
         manner: Manner,

@@ -164,10 +164,25 @@ impl Socket {
     async fn down(&self) -> Ended {
         loop {
             let message = match self.upstream.next().await {
-                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => message,
+                Some(Ok(Message::Text(text))) => match self.terms.cleaned(text.as_bytes()) {
+                    // What is put in is ASCII, so the rest is the text that it was.
+                    Some(clean) => Message::text(String::from_utf8_lossy(&clean).into_owned()),
+                    None => Message::Text(text),
+                },
+                Some(Ok(Message::Binary(bytes))) => {
+                    Message::Binary(self.terms.cleaned(&bytes).map_or(bytes, Bytes::from))
+                }
                 Some(Ok(Message::Ping(_))) => Message::Ping(Bytes::new()),
                 Some(Ok(Message::Pong(_) | Message::Frame(_))) => continue,
-                Some(Ok(Message::Close(close))) => return Ended::by_upstream(close),
+                Some(Ok(Message::Close(close))) => {
+                    let close = close.map(|mut close| {
+                        if let Some(clean) = self.terms.cleaned(close.reason.as_bytes()) {
+                            close.reason = String::from_utf8_lossy(&clean).into_owned().into();
+                        }
+                        close
+                    });
+                    return Ended::by_upstream(close);
+                }
                 Some(Err(error)) => return Ended::upstream_fault(&error),
                 None => return Ended::by_upstream(None),
             };

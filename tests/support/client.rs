@@ -2,6 +2,8 @@
 
 use super::origin::Body;
 use super::{PATIENCE, Running};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -80,9 +82,17 @@ pub async fn read_message<S: tokio::io::AsyncRead + Unpin>(
 
 /// A tunnel that the proxy opened.
 pub async fn connect(proxy: SocketAddr, authority: &str) -> TcpStream {
+    connect_as(None, proxy, authority).await
+}
+
+/// The same as the agent that a token proves.
+async fn connect_as(user: Option<&str>, proxy: SocketAddr, authority: &str) -> TcpStream {
+    let proof = user.map_or_else(String::new, |user| {
+        format!("Proxy-Authorization: Basic {}\r\n", STANDARD.encode(user))
+    });
     within("a tunnel", async {
         let mut stream = TcpStream::connect(proxy).await.unwrap();
-        let head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+        let head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{proof}\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\n") {
@@ -115,7 +125,7 @@ pub async fn tls(
     name: &str,
     config: Arc<ClientConfig>,
 ) -> io::Result<TlsStream<TcpStream>> {
-    let stream = connect(running.proxy, authority).await;
+    let stream = connect_as(running.user.as_deref(), running.proxy, authority).await;
     let name = ServerName::try_from(name.to_owned()).unwrap();
     within("a handshake", TlsConnector::from(config).connect(name, stream)).await
 }

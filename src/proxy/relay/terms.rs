@@ -5,6 +5,7 @@
 
 use super::ended::Ended;
 use crate::decide::Reason;
+use crate::inject::Scrubber;
 use crate::policy::{Agent, Policy};
 use crate::proxy::{Caller, Proxy, Snapshot};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ pub(in crate::proxy) struct Terms {
     caller: Caller,
     digest: Arc<str>,
     longest: usize,
+    kept_back: Vec<Scrubber>,
     replaced: CancellationToken,
     quarantine: CancellationToken,
 }
@@ -24,7 +26,13 @@ pub(in crate::proxy) struct Terms {
 impl Terms {
     /// The terms of a call that was judged by this policy.
     pub(in crate::proxy) fn new(proxy: &Arc<Proxy>, caller: &Caller, snapshot: &Snapshot) -> Self {
+        let policy = &snapshot.policy;
+        let kept_back = policy.agent(&caller.state.name).map_or_else(Vec::new, |(_, agent)| {
+            let candidates = policy.candidates(agent, &caller.target);
+            policy.injected(agent, &candidates).map(Scrubber::new).collect()
+        });
         Self {
+            kept_back,
             proxy: proxy.clone(),
             caller: caller.clone(),
             digest: snapshot.policy.digest.clone(),
@@ -47,6 +55,15 @@ impl Terms {
     /// The longest message, in bytes.
     pub(super) const fn longest(&self) -> usize {
         self.longest
+    }
+
+    /// A text of the upstream without the values that the agent never sees; none where it has none.
+    pub(super) fn cleaned(&self, text: &[u8]) -> Option<Vec<u8>> {
+        let mut clean: Option<Vec<u8>> = None;
+        for scrubber in &self.kept_back {
+            clean = scrubber.text(clean.as_deref().unwrap_or(text)).or(clean);
+        }
+        clean
     }
 
     /// Waits until they no longer hold; how the socket ends then.
