@@ -2,6 +2,7 @@
 //!
 //! Takes secret bytes; returns HMAC-SHA-256 values that are compared in constant time, printed as
 //! `hmac-sha256:KEYID:HEX`, and tell nothing without the key. Values themselves are never kept.
+//! A [`Trace`] is what finds a known secret again inside a longer text.
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use std::fmt;
@@ -10,18 +11,49 @@ use std::fmt;
 pub struct FingerprintKey {
     key: hmac::Key,
     id: String,
+    /// What a window is multiplied with.
+    multiplier: u64,
 }
 
 /// What a secret is known by.
 #[derive(Clone, Copy)]
 pub struct Fingerprint([u8; 32]);
 
+/// What a secret is found again by inside a text, where nothing says where it begins.
+///
+/// A secret with white space in it is known by its longest unbroken part, and one longer than
+/// [`Trace::LONGEST`] by its end, so that neither line ends nor the size of buffers hide it. The window
+/// is a keyed hash of few bits: whoever has the key and the trace learns no more than these bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The hash of its last bytes, as [`FingerprintKey::window`] makes it.
+    pub window: u32,
+    /// How many bytes the fingerprint is of.
+    pub length: u32,
+    /// The fingerprint of these bytes: of a secret that is one unbroken part, its own.
+    pub fingerprint: Fingerprint,
+}
+
+impl Trace {
+    /// What is shorter is not looked for: it stands in texts by chance.
+    pub const SHORTEST: usize = 12;
+    /// The end of a longer one stands for it.
+    pub const LONGEST: usize = 2048;
+    /// How many bytes a window has.
+    pub const WINDOW: usize = 8;
+}
+
 impl FingerprintKey {
     /// Makes the key from its bytes; its id is a digest of them, so that two keys are told apart.
     pub fn new(bytes: &[u8]) -> Self {
         let digest = digest::digest(&digest::SHA256, bytes);
         let id = hex(digest.as_ref().get(..4).unwrap_or_default());
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, bytes), id }
+        let mut made = Self { key: hmac::Key::new(hmac::HMAC_SHA256, bytes), id, multiplier: 0 };
+        let multiplier = made.of_parts(&[b"window", b"multiplier"]);
+        let folded = multiplier.0.iter().fold(0, |all, byte| (all << 8) ^ u64::from(*byte));
+        // An even one would lose bits.
+        made.multiplier = folded | 1;
+        made
     }
 
     /// The fingerprint of a secret.
@@ -45,6 +77,30 @@ impl FingerprintKey {
             *to = *from;
         }
         Fingerprint(bytes)
+    }
+
+    /// What finds the secret again inside a text; none where it is too short to be looked for.
+    pub fn trace(&self, secret: &[u8]) -> Option<Trace> {
+        let parts = secret.split(u8::is_ascii_whitespace);
+        let longest =
+            parts.max_by_key(|part| part.len()).filter(|part| part.len() >= Trace::SHORTEST);
+        let part = longest.unwrap_or(secret);
+        let part = part.get(part.len().saturating_sub(Trace::LONGEST)..).unwrap_or(part);
+        if part.len() < Trace::SHORTEST {
+            return None;
+        }
+        Some(Trace {
+            window: self.window(*part.last_chunk()?),
+            length: u32::try_from(part.len()).ok()?,
+            fingerprint: self.fingerprint(part),
+        })
+    }
+
+    /// The keyed hash of a window: quick enough for every position of a text.
+    #[inline]
+    pub const fn window(&self, bytes: [u8; Trace::WINDOW]) -> u32 {
+        // The high bits depend on all bytes, the low ones do not.
+        (u64::from_le_bytes(bytes).wrapping_mul(self.multiplier) >> 32) as u32
     }
 
     /// The printed form, which a policy may hold instead of the secret.
@@ -155,5 +211,19 @@ mod tests {
         assert_eq!(FingerprintKey::new(b"two").read(&print), None);
         assert!(!format!("{key:?} {:?}", key.fingerprint(b"secret")).contains("secret"));
         assert_ne!(key.of_parts(&[b"ab", b"c"]), key.of_parts(&[b"a", b"bc"]));
+    }
+
+    #[test]
+    fn a_trace_is_of_the_longest_unbroken_part() {
+        let key = FingerprintKey::new(b"one");
+        let trace = |secret: &[u8]| key.trace(secret);
+        assert_eq!(trace(b"elevenbytes"), None);
+        let plain = trace(b"twelve-bytes").unwrap();
+        assert_eq!((plain.length, plain.fingerprint), (12, key.fingerprint(b"twelve-bytes")));
+        assert_eq!(trace(b"-- twelve-bytes\nend"), Some(plain));
+        assert_eq!(trace(b"six of one and six").map(|one| one.length), Some(18));
+        let long = [b'x'; Trace::LONGEST + 1];
+        assert_eq!(trace(&long), trace(&long[1..]));
+        assert_ne!(FingerprintKey::new(b"two").trace(b"twelve-bytes"), Some(plain));
     }
 }

@@ -16,6 +16,7 @@ pub mod multipart;
 pub mod operation;
 pub mod overriding;
 pub mod rest;
+pub mod secret;
 pub mod websocket;
 
 pub use credential::{Presented, shown_path, shown_query};

@@ -1,0 +1,256 @@
+//! Secrets by what they look like.
+//!
+//! Takes a text; returns where something stands in it that has the shape of a vendor's secrets. One
+//! automaton finds what they begin with, in one pass over the text; each find is then checked in time
+//! linear in its length: letters, length, what is around it, and the checksum where the vendor has one.
+
+use super::checksum::{is_checked, is_example, is_filled, is_mixed};
+use super::vendor::SHAPES;
+use super::{Text, jwt};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, MatchKind};
+use std::ops::Range;
+
+/// A shape of secrets.
+#[derive(Debug)]
+pub(super) struct Shape {
+    /// What evidence calls it.
+    pub(super) word: &'static str,
+    /// The service that it belongs to, where a catalog describes it.
+    pub(super) service: Option<&'static str>,
+    /// What it begins with, or what stands in it.
+    pub(super) begins: &'static [&'static str],
+    /// What it is, from there on.
+    pub(super) form: Form,
+}
+
+/// What a secret consists of.
+#[derive(Debug)]
+pub(super) enum Form {
+    /// Letters after what it begins with.
+    Letters { letters: Letters, least: usize, most: usize, rule: Rule },
+    /// A value of these letters that is assigned to what it begins with.
+    Assigned { letters: Letters, length: usize },
+    /// Azure's: a digit and three letters before the mark.
+    Azure,
+    /// OpenAI's, with the mark in the middle.
+    Openai,
+    /// Terraform Cloud's: an id before the mark.
+    Terraform,
+    /// A signed token whose claims say that it is a service's.
+    Jwt,
+    /// A private key.
+    Pem,
+}
+
+/// The letters of a secret.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Letters {
+    /// Letters and digits.
+    Alnum,
+    /// These, `_` and `-`.
+    Word,
+    /// These and `.`.
+    Dotted,
+    /// Hexadecimal digits in lower case.
+    Hex,
+    /// Hexadecimal digits.
+    Hexes,
+    /// Capitals and the digits 2 to 7.
+    Base32,
+    /// Capitals and digits.
+    Base36,
+    /// Base64 with either alphabet and padding, and percent escapes of it.
+    Base64,
+}
+
+/// What is asked of the letters besides their number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// The checksum at their end is right.
+    Checksum,
+    /// They are no example.
+    Random,
+    /// These too, and they are mixed as random ones are: for what begins with an everyday word.
+    Mixed,
+    /// They are the encoding of something that need not be random throughout.
+    Coded,
+    /// There are digits and no example: Slack's have numbers of teams in them.
+    Slack,
+}
+
+impl Letters {
+    const fn has(self, byte: u8) -> bool {
+        match self {
+            Self::Alnum => byte.is_ascii_alphanumeric(),
+            Self::Word => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'),
+            Self::Dotted => byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'),
+            Self::Hex => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+            Self::Hexes => byte.is_ascii_hexdigit(),
+            Self::Base32 => matches!(byte, b'A'..=b'Z' | b'2'..=b'7'),
+            Self::Base36 => matches!(byte, b'A'..=b'Z' | b'0'..=b'9'),
+            Self::Base64 => {
+                byte.is_ascii_alphanumeric()
+                    || matches!(byte, b'_' | b'-' | b'+' | b'/' | b'=' | b'%')
+            }
+        }
+    }
+}
+
+/// All shapes, behind one automaton.
+#[derive(Debug)]
+pub(super) struct Shapes {
+    automaton: AhoCorasick,
+    /// The shape of each pattern.
+    of: Vec<&'static Shape>,
+}
+
+impl Shapes {
+    pub(super) fn new() -> Result<Self, BuildError> {
+        let patterns =
+            || SHAPES.iter().flat_map(|shape| shape.begins.iter().map(move |b| (b, shape)));
+        let automaton = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::DFA))
+            .match_kind(MatchKind::Standard)
+            .build(patterns().map(|(begin, _)| begin))?;
+        Ok(Self { automaton, of: patterns().map(|(_, shape)| shape).collect() })
+    }
+
+    /// Where the automaton stops: what the whole scan is compared with.
+    pub(super) fn hits(&self, text: &[u8]) -> usize {
+        self.automaton.find_overlapping_iter(text).count()
+    }
+
+    /// Tells of each secret in the text, in the order of the shapes where they begin alike.
+    pub(super) fn find(&self, text: &Text<'_>, mut tell: impl FnMut(&'static Shape, Range<usize>)) {
+        for hit in self.automaton.find_overlapping_iter(text.bytes) {
+            let Some(shape) = self.of.get(hit.pattern().as_usize()) else { continue };
+            if let Some(range) = shape.form.check(text, hit.range()) {
+                tell(shape, range);
+            }
+        }
+    }
+}
+
+impl Form {
+    /// The secret around a hit.
+    fn check(&self, text: &Text<'_>, hit: Range<usize>) -> Option<Range<usize>> {
+        match *self {
+            Self::Letters { letters, least, most, rule: Rule::Checksum } => {
+                // The checksum says enough: what stands around it makes no difference.
+                let end = hit.end + least.max(most);
+                let body = text.bytes.get(hit.end..end)?;
+                (body.iter().all(|byte| letters.has(*byte)) && is_checked(body))
+                    .then_some(hit.start..end)
+            }
+            Self::Letters { letters, least, most, rule } => {
+                text.begins(hit.start)?;
+                let end = text.run(hit.end, letters, most)?;
+                let body = text.bytes.get(hit.end..end)?;
+                (body.len() >= least && rule.allows(body)).then_some(hit.start..end)
+            }
+            Self::Assigned { letters, length } => {
+                let between =
+                    |byte: &&u8| matches!(**byte, b' ' | b'"' | b'\'' | b'=' | b':' | b'>' | b'\\');
+                let rest = text.bytes.get(hit.end..)?;
+                let start = hit.end + rest.iter().take(8).take_while(between).count();
+                let end = text.run(start, letters, length)?;
+                let body = text.bytes.get(start..end)?;
+                (start > hit.end && body.len() == length && Rule::Mixed.allows(body))
+                    .then_some(start..end)
+            }
+            Self::Azure => {
+                let start = hit.start.checked_sub(4)?;
+                text.begins(start)?;
+                let before = text.bytes.get(start..hit.start)?;
+                let end = text.run(hit.end, Letters::Dotted, 34)?;
+                let body = text.bytes.get(hit.end..end)?;
+                let is_id = before.iter().all(|byte| Letters::Dotted.has(*byte))
+                    && before.last().is_some_and(u8::is_ascii_digit);
+                (is_id && body.len() >= 31 && Rule::Mixed.allows(body)).then_some(start..end)
+            }
+            Self::Openai => {
+                let before = text.bytes.get(hit.start.saturating_sub(180)..hit.start)?;
+                let length =
+                    before.iter().rev().take_while(|byte| Letters::Word.has(**byte)).count();
+                let token = before.get(before.len() - length..)?;
+                let start = hit.start - (length - memchr::memmem::find(token, b"sk-")?);
+                let end = text.run(hit.end, Letters::Word, 180)?;
+                let body = text.bytes.get(hit.end..end)?;
+                (body.len() >= 20 && Rule::Random.allows(body)).then_some(start..end)
+            }
+            Self::Terraform => {
+                let start = hit.start.checked_sub(14)?;
+                text.begins(start)?;
+                let before = text.bytes.get(start..hit.start)?;
+                let end = text.run(hit.end, Letters::Word, 80)?;
+                let body = text.bytes.get(hit.end..end)?;
+                let is_id = before.iter().all(u8::is_ascii_alphanumeric);
+                (is_id && body.len() >= 60 && Rule::Random.allows(body)).then_some(start..end)
+            }
+            Self::Jwt => {
+                text.begins(hit.start)?;
+                let end = text.run(hit.start, Letters::Dotted, jwt::LONGEST)?;
+                jwt::is_service(text.bytes.get(hit.start..end)?).then_some(hit.start..end)
+            }
+            Self::Pem => pem(text, &hit),
+        }
+    }
+}
+
+/// The first letters of a private key's body, which stand for all of it: they are the same however
+/// its lines are broken.
+fn pem(text: &Text<'_>, hit: &Range<usize>) -> Option<Range<usize>> {
+    const FIRST: usize = 64;
+    const HEADER: usize = 512;
+    let before = text.bytes.get(hit.start.saturating_sub(48)..hit.start)?;
+    memchr::memmem::rfind(before, b"-----BEGIN ")?;
+    let rest = text.bytes.get(hit.end..)?;
+    // Lines of a header may stand before it: what is taken is the first unbroken part long enough.
+    let mut start = hit.end;
+    for (at, byte) in rest.iter().enumerate().take(HEADER) {
+        let at = hit.end + at;
+        let is_body = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+        let escaped = at > 0 && text.bytes.get(at - 1) == Some(&b'\\');
+        if !is_body || escaped {
+            start = at + 1;
+        } else if at + 1 - start == FIRST {
+            let body = text.bytes.get(start..=at)?;
+            return Rule::Mixed.allows(body).then_some(start..at + 1);
+        }
+    }
+    None
+}
+
+impl Rule {
+    fn allows(self, body: &[u8]) -> bool {
+        match self {
+            Self::Checksum => is_checked(body),
+            Self::Random => !is_example(body),
+            Self::Mixed => !is_example(body) && is_mixed(body),
+            Self::Coded => !is_filled(body),
+            Self::Slack => body.iter().any(u8::is_ascii_digit) && !is_example(body),
+        }
+    }
+}
+
+impl Text<'_> {
+    /// Whether a word begins here.
+    fn begins(&self, at: usize) -> Option<()> {
+        let begins = match at.checked_sub(1).and_then(|before| self.bytes.get(before)) {
+            None => !self.is_continued,
+            // After `\n` and the like, as strings of JSON have them.
+            Some(b'n' | b't' | b'r' | b'b' | b'f') => {
+                at.checked_sub(2).and_then(|before| self.bytes.get(before)) == Some(&b'\\')
+            }
+            Some(byte) => !byte.is_ascii_alphanumeric(),
+        };
+        begins.then_some(())
+    }
+
+    /// Where these letters end; none if there are more than that, or if more may follow.
+    fn run(&self, start: usize, letters: Letters, most: usize) -> Option<usize> {
+        let rest = self.bytes.get(start..)?;
+        let length = rest.iter().take(most + 1).take_while(|byte| letters.has(**byte)).count();
+        (length <= most && (length < rest.len() || !self.is_unfinished)).then_some(start + length)
+    }
+}
