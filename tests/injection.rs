@@ -24,6 +24,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 /// The host that the value is for, and one that it is not for.
 const HERE: &str = "here.example";
 const ELSEWHERE: &str = "elsewhere.example";
+/// One that takes any credential.
+const ANY: &str = "any.example";
 /// Slashes, quotes and a percent sign are written in more than one way.
 const VALUE: &str = "ghp_Zk9+Qx/2mN\"7vB%4cL8wRtY1uI0oPaSdFgHj";
 const AGENT_TOKEN: &str = "the-fixers-own-token";
@@ -42,7 +44,7 @@ fn heads(request: &Request<Incoming>) -> String {
 async fn reflecting() -> (Origin, Seen) {
     let seen = Seen::default();
     let kept = seen.clone();
-    let identity = Identity::named(&[HERE, ELSEWHERE]);
+    let identity = Identity::named(&[HERE, ELSEWHERE, ANY]);
     let origin = Origin::http(identity, move |request| {
         kept.lock().unwrap().push(heads(&request));
         async move { reflection(&request) }
@@ -134,9 +136,11 @@ fn with_value(policy: String, origin: &Origin) -> String {
             ),
         )
         .root(&origin.roots());
-    for (name, host) in [("here", HERE), ("elsewhere", ELSEWHERE)] {
+    for (name, host, takes) in
+        [("here", HERE, ""), ("elsewhere", ELSEWHERE, ""), ("any", ANY, "\ncredentials: any")]
+    {
         let rules = "[ { allow: \"* /**\" }, { allow: OPTIONS /**, effect: read }, { allow: GET /socket, websocket: true } ]";
-        let lines = format!("hosts: [{host}]\nrules: {rules}");
+        let lines = format!("hosts: [{host}]\nrules: {rules}{takes}");
         edit = edit.resolve(&format!("{host}:443"), origin.address).resource(name, &lines);
     }
     edit.0
@@ -250,7 +254,8 @@ async fn a_placeholder_elsewhere_is_a_finding() {
     let referer = format!("https://user:{held}@{HERE}/");
     let two = format!("Bearer x {held}");
     let value = format!("Bearer {VALUE}");
-    let rows: [(&str, &str, &str, &str); 6] = [
+    let rows: [(&str, &str, &str, &str); 7] = [
+        (ANY, "authorization", &bearer, "credential_out_of_scope"),
         (ELSEWHERE, "authorization", &bearer, "credential_out_of_scope"),
         (HERE, "cookie", &cookie, "credential_out_of_scope"),
         (HERE, "referer", &referer, "credential_out_of_scope"),

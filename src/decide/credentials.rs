@@ -11,6 +11,7 @@ use crate::message::Head;
 use crate::policy::Resource;
 use crate::policy::file::Credentials;
 use http::Method;
+use std::sync::Arc;
 
 /// Whether a credential fits a resource.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,9 +32,10 @@ fn fit(presented: &Presented, resource: &Resource, head: &Head, context: &Contex
     if head.target().is_cleartext() && !resource.cleartext {
         return if issued.is_some() { Fit::OutOfScope } else { Fit::Foreign };
     }
-    if let Some((ix, _)) = issued {
+    if let Some((ix, issued)) = issued {
         let covered = resource.covered_by.contains(&ix);
-        let open = matches!(resource.credentials, Credentials::Any);
+        // What takes anything is still no place to put a value in that is for another.
+        let open = matches!(resource.credentials, Credentials::Any) && issued.injected.is_none();
         return if covered || open { Fit::Fits } else { Fit::OutOfScope };
     }
     match resource.credentials {
@@ -69,7 +71,11 @@ fn inject(presented: &Presented, head: &Head, opinions: &mut Opinions<'_>) -> bo
     if matches!(*head.method(), Method::OPTIONS | Method::TRACE) {
         return true;
     }
-    let injection = injected.injection(&presented.slot, head.headers(), head.query().as_str());
+    let candidates = policy.candidates(opinions.context.agent, head.target());
+    let bound = policy.injected(opinions.context.agent, &candidates);
+    let injection = bound
+        .filter(|bound| Arc::ptr_eq(bound, injected))
+        .find_map(|bound| bound.injection(&presented.slot, head.headers(), head.query().as_str()));
     let stands = injection.is_some();
     if let Some(injection) = injection {
         opinions.inject(injection);

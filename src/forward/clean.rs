@@ -17,6 +17,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use zeroize::Zeroizing;
 
+/// Headers that ask for a part, a difference or a coding (RFC 9110 section 14.2, RFC 3229, gRPC).
+const PARTIAL: &[&str] = &["range", "if-range", "a-im", "grpc-accept-encoding"];
+
 /// What is put in a request and kept out of its answer.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
@@ -36,8 +39,9 @@ impl Guard {
             return path;
         }
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        headers.remove(header::RANGE);
-        headers.remove(header::IF_RANGE);
+        for name in PARTIAL {
+            headers.remove(*name);
+        }
         for injection in &self.injections {
             injection.put_in(headers, &mut path);
         }
