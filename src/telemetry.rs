@@ -11,7 +11,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::io::IsTerminal as _;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry as Registered};
 
 type Labels = Vec<(&'static str, &'static str)>;
 
@@ -85,7 +89,7 @@ impl Metrics {
 }
 
 /// Sends logs to stderr, as JSON where that is asked for. `HOLDGATE_LOG` filters as in `info` or
-/// `holdgate=debug`.
+/// `holdgate=debug`; of libraries nothing below `info` is logged.
 pub fn log_to_stderr(json: bool) {
     log_to_stderr_from("info", json);
 }
@@ -94,15 +98,20 @@ pub fn log_to_stderr(json: bool) {
 pub fn log_to_stderr_from(level: &str, json: bool) {
     let filter =
         EnvFilter::try_from_env("HOLDGATE_LOG").unwrap_or_else(|_unset| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // Libraries trace the very bytes they handle, secrets among them; nobody has them said by a filter.
+    let ours = filter_fn(|event| {
+        *event.level() <= Level::INFO || event.target().split("::").next() == Some("holdgate")
+    });
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    let started = if json {
-        builder.json().flatten_event(true).try_init()
+    let lines: Box<dyn Layer<Registered> + Send + Sync> = if json {
+        Box::new(lines.json().flatten_event(true))
     } else {
-        builder.with_target(false).try_init()
+        Box::new(lines.with_target(false))
     };
+    let lines = lines.with_filter(filter).with_filter(ours);
+    let started = tracing_subscriber::registry().with(lines).try_init();
     if let Err(error) = started {
         eprintln!("holdgate: logs were set up already: {error}");
     }

@@ -15,6 +15,7 @@ mod addresses;
 mod approvals;
 mod audit;
 mod aws;
+mod canary;
 mod clients;
 mod commands;
 mod corpus;

@@ -1,0 +1,290 @@
+//! A secret in every slot, and nothing of it in anything that the process wrote, answered or printed.
+//!
+//! What was written is looked through by the scanner itself, which knows each canary and undoes every
+//! encoding that it knows.
+
+use crate::support::client::{Client, empty, full};
+use crate::support::mock::{Options, STAGING_ENVIRONMENT, STAGING_TOKEN};
+use crate::support::origin::{Identity, Origin, text};
+use crate::support::policy::Edit;
+use crate::support::socket::Socket;
+use crate::support::{APPROVER_TOKEN, Gate, Running};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use holdgate::fingerprint::FingerprintKey;
+use holdgate::inspect::secret::{Known, Owner, Scanner};
+use serde_json::json;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use tokio_tungstenite::tungstenite::Message;
+
+const HERE: &str = "here.example";
+const INJECTED: &str = "cAnArY-of-a-value-that-is-put-in-9f2c";
+const AGENT_TOKEN: &str = "cAnArY-of-the-agents-own-token-77ad";
+
+/// The canaries that were put in slots so far.
+#[derive(Default)]
+struct Canaries(Vec<(String, String)>);
+
+impl Canaries {
+    /// A new one, which its slot is known by.
+    fn next(&mut self, slot: &str) -> String {
+        let secret = format!("cAnArY7{:04}q7Zx0Kd3vB9mW2", self.0.len() + 1000);
+        self.0.push((slot.to_owned(), secret.clone()));
+        secret
+    }
+
+    /// Which of them stand in a text, in any encoding.
+    fn in_text(&self, text: &[u8]) -> Vec<&str> {
+        let key = Arc::new(FingerprintKey::new(b"the key of the test"));
+        let traces = self.0.iter().enumerate().map(|(number, (_, secret))| {
+            (key.trace(secret.as_bytes()).unwrap(), Owner::Seen(number))
+        });
+        let known = Arc::new(Known::new(traces));
+        let scanner = Scanner::new(key).unwrap().and(known);
+        let mut found = Vec::new();
+        // So many sightings of one text are told and no more; a log of many pieces is many texts.
+        for piece in text.chunks(32 << 10) {
+            for sighting in scanner.sightings(piece) {
+                if let holdgate::inspect::secret::What::Known(Owner::Seen(number)) = sighting.what {
+                    found.push(&*self.0[number].0);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Every file below a folder but those that hold secrets by design: the keys.
+fn files(folder: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for item in std::fs::read_dir(folder).unwrap() {
+        let path = item.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            found.push((path.display().to_string(), std::fs::read(&path).unwrap()));
+        }
+    }
+}
+
+/// A proxy that traces all it can, with a value that is put in on one host, and an upstream that says
+/// it, and what it was sent, back.
+async fn gate(origin: &Origin) -> Gate {
+    let folder = origin.roots().parent().unwrap().to_owned();
+    let (value, token) = (folder.join("value"), folder.join("agent-token"));
+    std::fs::write(&value, INJECTED).unwrap();
+    std::fs::write(&token, AGENT_TOKEN).unwrap();
+    let mut gate = Gate::with(Options::default(), |policy| {
+        let issued = format!(
+            "    credentials: [railway-staging-token, held]\n    token: {{ file: {} }}\n",
+            token.display()
+        );
+        let held = format!(
+            "\ncredentials:\n  held:\n    value: {{ file: {} }}\n    resources: [here]\n    inject: true\n",
+            value.display()
+        );
+        Edit(policy)
+            .replace("    credentials: [railway-staging-token]\n", &issued)
+            .replace("\ncredentials:\n", &held)
+            .replace("wait: 20s", "wait: 1s")
+            .root(&origin.roots())
+            .resolve(&format!("{HERE}:443"), origin.address)
+            .resource("here", &format!("hosts: [{HERE}]\nrules: [ {{ allow: \"* /**\" }} ]"))
+            .0
+    })
+    .await;
+    gate.kill();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdgate"));
+    command.current_dir(gate.folder.path()).arg("serve").env("HOLDGATE_LOG", "trace");
+    gate.process = Some(Running::of(command).unwrap());
+    gate.process.as_mut().unwrap().user = Some(format!("staging-fixer:{AGENT_TOKEN}"));
+    gate
+}
+
+/// What is asked of the plain host: the slot, and the request with `SECRET` for the secret.
+const REQUESTS: &[(&str, &str, &str, &[(&str, &str)], &str)] = &[
+    ("bearer", "GET", "/", &[("authorization", "Bearer SECRET")], ""),
+    ("basic", "GET", "/", &[("authorization", "Basic BASE64(user:SECRET)")], ""),
+    ("digest", "GET", "/", &[("authorization", "Digest username=\"SECRET\"")], ""),
+    ("vendor header", "GET", "/", &[("x-api-key", "SECRET")], ""),
+    ("unlisted header", "GET", "/", &[("x-note", "SECRET")], ""),
+    ("header name", "GET", "/", &[("x-SECRET", "1")], ""),
+    ("cookie", "GET", "/", &[("cookie", "a=SECRET")], ""),
+    ("cookie name", "GET", "/", &[("cookie", "SECRET=a")], ""),
+    ("user agent", "GET", "/", &[("user-agent", "curl/SECRET")], ""),
+    ("etag", "GET", "/", &[("if-none-match", "\"SECRET\"")], ""),
+    ("range", "GET", "/", &[("range", "bytes=SECRET")], ""),
+    ("referer", "GET", "/", &[("referer", "https://user:SECRET@git.example/")], ""),
+    ("content type", "POST", "/", &[("content-type", "text/plain; a=SECRET")], "x"),
+    ("boundary", "POST", "/", &[("content-type", "multipart/form-data; boundary=SECRET")], "x"),
+    ("query", "GET", "/?access_token=SECRET", &[], ""),
+    ("query name", "GET", "/?SECRET=1", &[], ""),
+    ("method", "SECRET", "/", &[], ""),
+    (
+        "json",
+        "POST",
+        "/oauth/token",
+        &[("content-type", "application/json")],
+        r#"{"grant_type":"refresh_token","refresh_token":"SECRET"}"#,
+    ),
+    ("json key", "POST", "/", &[("content-type", "application/json")], r#"{"SECRET":1}"#),
+    (
+        "form",
+        "POST",
+        "/oauth/token",
+        &[("content-type", "application/x-www-form-urlencoded")],
+        "grant_type=password&password=SECRET",
+    ),
+    (
+        "multipart",
+        "POST",
+        "/",
+        &[("content-type", "multipart/form-data; boundary=b")],
+        "--b\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\nSECRET\r\n--b--\r\n",
+    ),
+    (
+        "filename",
+        "POST",
+        "/",
+        &[("content-type", "multipart/form-data; boundary=b")],
+        "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"SECRET\"\r\n\r\nx\r\n--b--\r\n",
+    ),
+    ("override", "GET", "/", &[("x-http-method-override", "SECRET")], ""),
+    ("destroys", "DELETE", "/things?token=SECRET", &[], ""),
+];
+
+/// K-28, M-26, and that what is put in is in no answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_any_slot_is_written_nowhere() {
+    let said = Arc::new(std::sync::Mutex::new(String::new()));
+    let saying = said.clone();
+    let origin = Origin::http(Identity::named(&[HERE]), move |request| {
+        let head = format!("{} {} {:?}", request.method(), request.uri(), request.headers());
+        saying.lock().unwrap().push_str(&head);
+        async move { text(format!("{{\"token\":\"{INJECTED}\",\"sent\":{head:?}}}")) }
+    })
+    .await;
+    let mut gate = gate(&origin).await;
+    let mut canaries = Canaries::default();
+    let mut written: Vec<(String, Vec<u8>)> = Vec::new();
+    for http2 in [false, true] {
+        for (slot, method, path, headers, body) in REQUESTS {
+            let secret = canaries.next(slot);
+            let fill = |template: &str| {
+                let filled = template.replace("SECRET", &secret);
+                match filled.split_once("BASE64(") {
+                    Some((before, inside)) => {
+                        format!("{before}{}", STANDARD.encode(inside.strip_suffix(')').unwrap()))
+                    }
+                    None => filled,
+                }
+            };
+            let mut client = Client::open(gate.running(), HERE, http2).await;
+            let mut request = client.request(&fill(method), &fill(path));
+            for (name, value) in *headers {
+                request = request.header(fill(name), fill(value));
+            }
+            let body = if body.is_empty() { empty() } else { full(fill(body)) };
+            let got = client.exchange(request.body(body).unwrap()).await;
+            let answer = format!("{:?} {:?}", got.headers, got.body);
+            // What the upstream itself says of the request passes; what the proxy answers says nothing.
+            if got.status != 200 {
+                written.push((format!("the answer {} to {slot}", got.status), answer.into_bytes()));
+            } else {
+                assert!(!answer.contains(INJECTED), "{slot}: {answer}");
+            }
+        }
+    }
+    // What an answer hands out, what is issued, and what is put in.
+    let placeholder = gate.holdgate(&["credential", "placeholder", "held"]).stdout;
+    let placeholder = String::from_utf8(placeholder).unwrap().trim().to_owned();
+    let mut client = Client::http1(gate.running(), HERE).await;
+    let request =
+        client.request("GET", "/").header("authorization", format!("Bearer {placeholder}"));
+    let got = client.exchange(request.body(empty()).unwrap()).await;
+    assert_eq!(got.status, 200);
+    assert!(said.lock().unwrap().contains(INJECTED), "it was put in");
+    written.push(("an answer to what was put in".to_owned(), got.body.to_vec()));
+
+    // GraphQL: its variables, its text, its errors, and a hold with its card.
+    let mutation = "mutation V($input: VariableUpsertInput!) { variableUpsert(input: $input) }";
+    let unknown = "bbbbbbbb-0000-4000-8000-00000000ffff";
+    for (slot, body) in [
+        (
+            "variable",
+            json!({ "query": mutation, "variables": { "input": { "environmentId": STAGING_ENVIRONMENT, "name": "A", "value": "SECRET" } } }),
+        ),
+        (
+            "held variable",
+            json!({ "query": mutation, "variables": { "input": { "environmentId": unknown, "name": "A", "value": "SECRET" } } }),
+        ),
+        (
+            "literal",
+            json!({ "query": format!("mutation {{ variableUpsert(input: {{ environmentId: \"{unknown}\", name: \"A\", value: \"SECRET\" }}) }}") }),
+        ),
+        ("name", json!({ "query": "mutation SECRET { userDelete }" })),
+        ("alias", json!({ "query": "mutation { SECRET: volumeDelete(volumeId: \"v\") }" })),
+        ("broken", json!({ "query": "mutation { SECRET " })),
+    ] {
+        let secret = canaries.next(slot);
+        let body: serde_json::Value =
+            serde_json::from_str(&body.to_string().replace("SECRET", &secret)).unwrap();
+        let answer = gate.graphql(STAGING_TOKEN, &body);
+        if answer.status != 200 {
+            written.push((format!("the answer to {slot}"), answer.body.into_bytes()));
+        }
+    }
+    let secret = canaries.next("a message");
+    let mut socket = Socket::railway(&gate, "graphql-transport-ws", None).await;
+    let init = json!({ "type": "connection_init", "payload": { "token": secret } });
+    socket.send(Message::text(init.to_string())).await;
+    written.push(("a close".to_owned(), socket.closed().await.1.into_bytes()));
+
+    // All that people and programs are shown.
+    for arguments in [
+        &["audit", "tail", "-n", "10000"][..],
+        &["audit", "tail", "-n", "10000", "--json"],
+        &["approvals", "list"],
+        &["approvals", "list", "--json"],
+        &["sessions", "list", "--json"],
+        &["sessions", "show", "staging-fixer"],
+        &["sessions", "explain", "staging-fixer"],
+        &["inventory", "list"],
+        &["policy", "check"],
+        &["env"],
+    ] {
+        let output = gate.holdgate(arguments);
+        written.push((arguments.join(" "), [output.stdout, output.stderr].concat()));
+    }
+    let metrics = Command::new("curl")
+        .args(["-sS", "--max-time", "30", "-H", &format!("Authorization: Bearer {APPROVER_TOKEN}")])
+        .arg(format!("http://{}/metrics", gate.running().approvals))
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&metrics.stdout).contains("holdgate_verdicts"), "{metrics:?}");
+    written.push(("metrics".to_owned(), metrics.stdout));
+    let log = gate.running().stderr.clone();
+    gate.drain();
+    written.push(("the log".to_owned(), log.lock().unwrap().clone().into_bytes()));
+    files(&gate.folder.path().join("state"), &mut written);
+    files(&gate.folder.path().join("certs"), &mut written);
+
+    for (name, secret) in
+        [("issued", STAGING_TOKEN), ("put in", INJECTED), ("the agent's token", AGENT_TOKEN)]
+    {
+        canaries.0.push((name.to_owned(), secret.to_owned()));
+    }
+    let shown: Vec<String> = written
+        .iter()
+        .flat_map(|(place, bytes)| {
+            canaries.in_text(bytes).into_iter().map(move |slot| format!("{slot} in {place}"))
+        })
+        .collect();
+    assert!(shown.is_empty(), "{shown:#?}");
+    // The search finds what is there: the upstream was sent what passed.
+    let seen = said.lock().unwrap().clone();
+    let passed = canaries.in_text(seen.as_bytes());
+    assert!(passed.contains(&"put in"), "{passed:?}");
+    assert!(log.lock().unwrap().len() > 1_000);
+}
