@@ -6,6 +6,7 @@
 //! never covers another. Values never leave this module.
 
 mod form;
+pub mod handed;
 mod json;
 mod reading;
 mod slot;

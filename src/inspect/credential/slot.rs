@@ -140,6 +140,15 @@ pub(super) fn is_parameter(name: &str) -> bool {
     })
 }
 
+/// Whether a name says a secret in so many words; hardly anything else has such a name.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    is_parameter(name) && {
+        let kept = |c: &char| !matches!(c, '-' | '_' | '.' | ' ');
+        let word: String = name.chars().filter(kept).flat_map(char::to_lowercase).collect();
+        PARAMETER_PARTS.iter().any(|part| word.contains(part))
+    }
+}
+
 /// Whether a value only turns something on or off, as in `show_secrets=true`: no credential is one.
 pub(super) fn is_switch(value: &str) -> bool {
     const SWITCHES: &[&str] = &["true", "false", "yes", "no", "on", "off", "1", "0"];

@@ -1,0 +1,145 @@
+use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+const TOKEN: &str = "0badc0de-0000-4000-8000-00000000dead";
+const FORM: &str = "ghp_0123456789abcdef0123456789abcdef0123";
+
+fn key() -> FingerprintKey {
+    FingerprintKey::new(b"key")
+}
+
+/// Whether a body hands out a secret, and whether surely.
+fn handed(body: &str, reveals: bool, secret: &str) -> Option<bool> {
+    let key = key();
+    let print = key.fingerprint(secret.as_bytes());
+    in_body(body.as_bytes(), reveals, &key).iter().find(|one| one.print == print).map(|one| one.sure)
+}
+
+#[test]
+fn hints_compile() {
+    assert!(HINT.is_some());
+}
+
+#[test]
+fn secrets_are_found_in_every_notation() {
+    let coded = STANDARD.encode(TOKEN);
+    let file = STANDARD.encode(format!("# domains\nRAILWAY_TOKEN={TOKEN}\n"));
+    let lines: String =
+        file.as_bytes().chunks(60).map(|c| format!("{}\\n", str::from_utf8(c).unwrap())).collect();
+    for body in [
+        format!("RAILWAY_TOKEN={TOKEN}"),
+        format!("# domains\r\nexport RAILWAY_TOKEN=\"{TOKEN}\"\r\nA=b"),
+        format!("A=b RAILWAY_TOKEN={TOKEN} C=d"),
+        format!("railway:\n  token: {TOKEN}\n"),
+        format!("railway:\n  token: '{TOKEN}' # staging\n"),
+        format!("[railway]\napi_token = \"{TOKEN}\"\n"),
+        format!("machine backboard.railway.com login token password {TOKEN}\n"),
+        format!("//registry.example/:_authToken={TOKEN}\n"),
+        format!("git clone https://user:{TOKEN}@git.example/acme/web"),
+        format!("<remote url=\"https://user:{TOKEN}@git.example/\"/>"),
+        format!("const apiKey = '{TOKEN}';"),
+        format!("config['token'] = \"{TOKEN}\";"),
+        format!("{{ :token => \"{TOKEN}\" }}"),
+        format!("curl -H 'Authorization: Bearer {TOKEN}' https://a.example/"),
+        format!("fetch('https://a.example/?access_token={TOKEN}&a=b')"),
+        format!("{{\"a\":[{{\"b\":{{\"apiKey\":\"{TOKEN}\"}}}}]}}"),
+        format!("{{\"token\":{{\"value\":\"{TOKEN}\"}}}}"),
+        format!("[{{\"name\":\"RAILWAY_TOKEN\",\"value\":\"{TOKEN}\"}}]"),
+        format!("{{\"log\":\"{{\\\"token\\\":\\\"{TOKEN}\\\"}}\"}}"),
+        format!("{{\"file\":\"A=b\\nRAILWAY_TOKEN={TOKEN}\\n\"}}"),
+        format!("{{\"data\":{{\"password\":\"{coded}\"}}}}"),
+        format!("{{\"encoding\":\"base64\",\"content\":\"{lines}\"}}"),
+        // What is no document is read as text.
+        format!("{{\"token\":\"{TOKEN}\",\"token\":\"{TOKEN}\"}}"),
+        format!("{{\"token\":\"{TOKEN}\""),
+    ] {
+        assert!(handed(&body, false, TOKEN).is_some(), "{body}");
+    }
+}
+
+#[test]
+fn forms_and_keys_need_no_name() {
+    assert_eq!(handed(&format!("see {FORM}, or ask"), false, FORM), Some(true));
+    assert_eq!(handed(&format!("{{\"a\":\"{FORM}\"}}"), false, FORM), Some(true));
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{FORM}\n-----END PRIVATE KEY-----");
+    assert_eq!(handed(&format!("a\n{pem}\nb"), false, &pem), Some(true));
+    let public = pem.replace("PRIVATE", "PUBLIC");
+    assert_eq!(handed(&format!("{public}\n"), false, &public), None);
+}
+
+#[test]
+fn a_call_that_hands_out_secrets_names_none() {
+    let body = format!("{{\"data\":{{\"projectTokenCreate\":\"{TOKEN}\"}}}}");
+    assert_eq!(handed(&body, true, TOKEN), Some(true));
+    // The name has a word for it even where nobody says what the call does.
+    assert_eq!(handed(&body, false, TOKEN), Some(true));
+    let service = "0badc0de-0000-4000-8000-00000000beef";
+    let variables = format!(
+        "{{\"data\":{{\"variables\":{{\"GREETING\":\"{TOKEN}\",\"SERVICE_ID\":\"{service}\",\"AT\":\"2026-01-01T00:00:00Z\",\"NODE_ENV\":\"production\"}}}}}}"
+    );
+    assert_eq!(handed(&variables, true, TOKEN), Some(true));
+    assert_eq!(handed(&variables, true, service), Some(false));
+    assert_eq!(handed(&variables, true, "2026-01-01T00:00:00Z"), None);
+    assert_eq!(handed(&variables, true, "production"), None);
+    assert_eq!(handed(&variables, false, TOKEN), None);
+}
+
+#[test]
+fn what_stands_for_a_secret_is_none() {
+    for body in [
+        "TOKEN=<your token here>",
+        "TOKEN=your-token-goes-here-0123",
+        "API_KEY=${SOME_OTHER_VARIABLE}",
+        "token: {{ .Values.token_of_service }}",
+        "password = os.environ['PASSWORD_12345678']",
+        "SECRET=xxxxxxxxxxxxxxxxxxxxxx",
+        "SECRET=0000000000000000000000",
+        "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE",
+        "token = tokens.next(source_0123456789)",
+        "{\"token\":null,\"secret\":true,\"password\":12345678,\"apiKey\":\"\"}",
+        "{\"max_tokens\":\"0123456789\",\"nextPageToken\":\"CAoQAA0123456789\"}",
+        "{\"sha\":\"3f786850e387550fdab836ed7e6dc881de23001b\"}",
+        "https://example.com/a?b=c#d",
+    ] {
+        assert_eq!(in_body(body.as_bytes(), false, &key()), [], "{body}");
+    }
+}
+
+#[test]
+fn heads_hand_out_secrets() {
+    let key = key();
+    let prints = |name: &'static str, value: String| {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        in_head(&headers, &key).into_iter().map(|one| one.print).collect::<Vec<_>>()
+    };
+    let print = key.fingerprint(TOKEN.as_bytes());
+    for (name, value) in [
+        ("x-subject-token", TOKEN.to_owned()),
+        ("authorization", format!("Bearer {TOKEN}")),
+        ("location", format!("https://a.example/cb?x=y&access_token={TOKEN}")),
+        ("location", format!("/cb#id_token={TOKEN}")),
+        ("location", format!("https://user:{TOKEN}@a.example/")),
+    ] {
+        assert!(prints(name, value.clone()).contains(&print), "{name}: {value}");
+    }
+    for name in ["etag", "x-request-id", "set-cookie", "www-authenticate", "x-csrf-token"] {
+        assert_eq!(prints(name, TOKEN.to_owned()), [], "{name}");
+    }
+}
+
+#[test]
+fn there_is_an_end_to_it() {
+    let many: String = (0..2_000).map(|n| format!("TOKEN={TOKEN}{n}\n")).collect();
+    assert_eq!(in_body(many.as_bytes(), false, &key()).len(), MOST);
+    let long = format!("TOKEN={}", "a1b2".repeat(2_000));
+    assert_eq!(in_body(long.as_bytes(), false, &key()), []);
+    let deep = format!("{}\"token\"{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(in_body(deep.as_bytes(), false, &key()), []);
+    // A secret where two pieces of a line meet.
+    for before in [65_500, 65_520, 65_530, 65_536] {
+        let body = format!("{}TOKEN={TOKEN} b", "a ".repeat(before / 2));
+        assert!(handed(&body, false, TOKEN).is_some(), "{before}");
+    }
+}
