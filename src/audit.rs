@@ -35,7 +35,7 @@ pub use chain::{GENESIS, hex, unhex};
 pub use key::PublicKey;
 pub use queue::Ticket;
 pub use read::{FOLLOW_INTERVAL, Follow, Query, find, tail};
-pub use record::{CredentialUse, Entry, Finding, Kind, Target, Text};
+pub use record::{CredentialUse, Entry, Finding, FirstSeen, Kind, Target, Text};
 pub use verify::{Broken, Notice, Summary, Why, verify};
 
 use files::{Disk, Store};

@@ -25,6 +25,7 @@ use crate::inspect::{Facts, Inspected, Operation, Presented, Protocol};
 use crate::inventory::View;
 use crate::message::{Head, Message};
 use crate::policy::{Agent, Ix, Policy, Resource, Word};
+use crate::provenance::{ByHost, Seen, Sightings};
 use crate::trajectory::Stage;
 use opinion::Opinions;
 use std::collections::{BTreeSet, HashMap};
@@ -41,14 +42,14 @@ pub struct Standing {
     pub pins: HashMap<Arc<str>, Vec<Fingerprint>>,
     /// The cookies that hosts handed out to it.
     pub cookies: Cookies,
+    /// The secrets that answers handed out to it.
+    pub seen: Arc<Sightings>,
 }
 
 /// Cookies that were handed out, the newest of each host.
 #[derive(Clone, Debug, Default)]
 pub struct Cookies {
-    /// By whom, and as the how-manieth of all.
-    known: HashMap<Fingerprint, (Arc<str>, u64)>,
-    count: u64,
+    known: ByHost<()>,
 }
 
 impl Cookies {
@@ -57,30 +58,13 @@ impl Cookies {
 
     /// Whether a cookie is one of them.
     pub fn contains(&self, cookie: &Fingerprint) -> bool {
-        self.known.contains_key(cookie)
+        self.known.contains(cookie)
     }
 
-    /// Keeps a cookie of a host. Where there are too many, the oldest of the host that has most goes:
-    /// a host that hands out a new one with each answer does not make another's unknown.
+    /// Keeps a cookie of a host.
     pub fn keep(&mut self, host: &Arc<str>, cookie: Fingerprint) {
-        self.count += 1;
-        self.known.insert(cookie, (host.clone(), self.count));
-        if self.known.len() <= Self::MOST {
-            return;
-        }
-        let mut hosts: HashMap<&str, usize> = HashMap::new();
-        for (host, _) in self.known.values() {
-            *hosts.entry(host).or_default() += 1;
-        }
-        let loudest = hosts.into_iter().max_by_key(|(host, cookies)| (*cookies, *host));
-        let of_loudest = self
-            .known
-            .iter()
-            .filter(|(_, (host, _))| loudest.is_some_and(|(loudest, _)| **host == *loudest));
-        let oldest = of_loudest.min_by_key(|(_, (_, count))| *count).map(|(cookie, _)| *cookie);
-        if let Some(oldest) = oldest {
-            self.known.remove(&oldest);
-        }
+        self.known.keep(host, cookie, ());
+        self.known.bounded(Self::MOST);
     }
 }
 
@@ -134,6 +118,28 @@ pub struct Target {
     pub learned: Option<Learned>,
 }
 
+/// A credential of a request, and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Used {
+    /// The credential in its slot.
+    pub presented: Presented,
+    /// The name it is issued by, if it is.
+    pub name: Option<Arc<str>>,
+    /// The answer that handed it out first, where it is not issued to the agent.
+    pub seen: Option<Seen>,
+}
+
+impl Used {
+    /// Where it comes from, for people; none where nobody knows.
+    pub fn provenance(&self) -> Option<String> {
+        match (&self.seen, &self.name) {
+            (Some(seen), _) => Some(format!("{} ({})", seen.told(), seen.answer.request_id)),
+            (None, Some(name)) => Some(format!("issued as `{name}`")),
+            (None, None) => None,
+        }
+    }
+}
+
 /// Everything about a verdict that is told, shown or recorded.
 #[derive(Debug)]
 pub struct Ruling {
@@ -155,8 +161,8 @@ pub struct Ruling {
     pub operations: Arc<[Operation]>,
     /// The targets with their owners.
     pub targets: Vec<Target>,
-    /// The credentials, and the issued name of each that has one.
-    pub credentials: Vec<(Presented, Option<Arc<str>>)>,
+    /// The credentials.
+    pub credentials: Vec<Used>,
     /// The conditions that were asked, each with its place and whether it is so.
     pub conditions: Vec<String>,
     /// The headers that conditions of the policy ask for, lower case.

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The modules stand in that order. The middle (`message`, `inspect`, `catalog`, `policy`,
-//! `trajectory`, `decide`) is pure: no clock, no randomness, no input or output. [`proxy`] is the
+//! `trajectory`, `provenance`, `decide`) is pure: no clock, no randomness, no input or output. [`proxy`] is the
 //! line that all requests take, whatever way they came in.
 
 pub mod admin;
@@ -33,6 +33,7 @@ pub mod load;
 pub mod message;
 pub mod notify;
 pub mod policy;
+pub mod provenance;
 pub mod proxy;
 pub mod record;
 pub mod respond;

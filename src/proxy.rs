@@ -5,6 +5,7 @@
 //! was inspected is judged, only a permit is sent.
 
 mod answer;
+mod evidence;
 mod held;
 mod intake;
 mod learn;
@@ -261,6 +262,7 @@ impl Proxy {
         self.metrics.allowed(permit.ruling());
         let touching = self.touching(permit.ruling(), caller, policy).await;
         let lesson = self.asked(&permit, caller, policy, exchange);
+        let sought = self.sought(&permit, caller, snapshot, exchange);
         let asked = permit.allows_websocket().then(|| Box::new(permit.head().clone()));
         let operation = permit.ruling().operation().cloned();
         let reveals = permit.ruling().operations.iter().any(|it| it.has(Effect::Credential));
@@ -323,7 +325,7 @@ impl Proxy {
                 )));
             }
         }
-        let watch = Attentive::new(outcome, lesson, touching, &response);
+        let watch = Attentive::new(outcome, (lesson, sought), touching, &caller.state, &response);
         Ok(response.map(|body| {
             let body = ResponseBody::new(body, watch, may_follow);
             let terms = revoke::Terms::new(self, caller, snapshot);

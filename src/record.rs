@@ -4,8 +4,10 @@
 //! write leaves; a read's is written before its answer ends; the outcome follows, also when the
 //! client goes away midway.
 
-use crate::audit::{CredentialUse, Entry, Finding, Kind, Log, NotRecorded, Target, Text, Ticket};
-use crate::decide::{Ruling, Severity};
+use crate::audit::{
+    CredentialUse, Entry, Finding, FirstSeen, Kind, Log, NotRecorded, Target, Text, Ticket,
+};
+use crate::decide::{Ruling, Severity, Used};
 use crate::forward::{Lease, Watch};
 use crate::inspect::shown_path;
 use crate::message::{self, Head};
@@ -101,13 +103,7 @@ impl Exchange {
         entry.credentials = ruling
             .credentials
             .iter()
-            .map(|(presented, name)| CredentialUse {
-                slot: Text::from(presented.slot.clone()),
-                name: name.as_ref().map_or_else(|| Text::from("foreign"), Text::from),
-                fingerprint: presented
-                    .fingerprint()
-                    .map(|print| Text::from(policy.fingerprints.print(&print))),
-            })
+            .map(|used| credential(used, policy))
             .collect();
         entry.findings = ruling.findings.iter().map(finding).collect();
         entry.verdict = Some(Text::from(word(ruling.word)));
@@ -300,6 +296,21 @@ const fn word(word: Word) -> &'static str {
         Word::Allow => "allow",
         Word::Hold => "hold",
         Word::Deny => "deny",
+    }
+}
+
+fn credential(used: &Used, policy: &Policy) -> CredentialUse {
+    let print = used.presented.fingerprint();
+    CredentialUse {
+        slot: Text::from(used.presented.slot.clone()),
+        name: used.name.as_ref().map_or_else(|| Text::from("foreign"), Text::from),
+        fingerprint: print.map(|print| Text::from(policy.fingerprints.print(&print))),
+        first_seen: used.seen.as_ref().map(|seen| FirstSeen {
+            at: Timestamp::from_millisecond(seen.answer.at).unwrap_or_default(),
+            answer_to: Text::from(&seen.answer.asked),
+            request_id: Text::from(&seen.answer.request_id),
+            seconds_ago: seen.ago.as_secs(),
+        }),
     }
 }
 

@@ -9,15 +9,17 @@ use crate::decide::{Context, Grant, Reason, Standing, Verdict, decide};
 use crate::fingerprint::Fingerprint;
 use crate::forward::Pool;
 use crate::inspect::Inspected;
+use crate::inspect::credential::handed::Handed;
 use crate::inventory::View;
 use crate::policy::{Agent, Policy, Then};
+use crate::provenance::{Answer, Change, Sightings};
 use crate::trajectory::{Completed, Stage, Trajectory};
 use arc_swap::ArcSwap;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::collections::{BTreeSet, HashMap};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +34,9 @@ const BODIES_KIB: usize = 64 << 10;
 
 /// How much of answers that are read for what they teach one agent may have in memory, in KiB.
 const LESSONS_KIB: usize = 16 << 10;
+
+/// The most changes of one agent's sightings that wait for the store.
+const MOST_UNKEPT: usize = 50_000;
 
 /// How many of one agent's clients may be kept waiting.
 const SEATS: usize = 256;
@@ -57,6 +62,8 @@ pub struct AgentState {
     places: AtomicU32,
     /// The change of the trajectory that is in the store.
     kept: AtomicU64,
+    /// What the store has not heard of the sightings.
+    unkept_sightings: Mutex<Vec<Change>>,
 }
 
 /// A place among the connections of one agent.
@@ -93,6 +100,7 @@ impl AgentState {
             session: Mutex::new(Session { id: new_session(), last: Instant::now() }),
             places: AtomicU32::new(0),
             kept: AtomicU64::new(0),
+            unkept_sightings: Mutex::default(),
         }
     }
 
@@ -143,6 +151,43 @@ impl AgentState {
     /// Notes that the trajectory is in the store.
     pub fn is_kept(&self, trajectory: &Trajectory) {
         self.kept.store(trajectory.changes(), Ordering::Relaxed);
+    }
+
+    /// The secrets that answers handed out to it.
+    pub fn seen(&self) -> Arc<Sightings> {
+        self.standing.load().seen.clone()
+    }
+
+    /// Notes what an answer handed out.
+    pub fn saw(&self, handed: &[Handed], answer: &Arc<Answer>) {
+        let seen = self.seen();
+        if handed.iter().all(|one| seen.contains(&one.print)) {
+            return;
+        }
+        drop(seen);
+        self.critically(|standing, _trajectory| {
+            let changes = Arc::make_mut(&mut standing.seen).note(handed, answer);
+            // They reach the store in the order in which they were made.
+            self.unkept_sightings().extend(changes);
+        });
+    }
+
+    /// What the store has not heard of the sightings; it is taken for kept.
+    pub fn take_unkept_sightings(&self) -> Vec<Change> {
+        std::mem::take(&mut *self.unkept_sightings())
+    }
+
+    /// Changes of the sightings that could not be kept after all, to be tried again.
+    pub fn put_back_sightings(&self, mut changes: Vec<Change>) {
+        let mut later = self.unkept_sightings();
+        changes.append(&mut later);
+        // A store that takes nothing for long does not take all memory: what is known now is what counts.
+        changes.truncate(MOST_UNKEPT);
+        *later = changes;
+    }
+
+    fn unkept_sightings(&self) -> MutexGuard<'_, Vec<Change>> {
+        self.unkept_sightings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The session of the last request.

@@ -1,4 +1,5 @@
-//! What outlives the process: holds, standings, trajectories, the inventory, the head of the audit log.
+//! What outlives the process: holds, standings, trajectories, sightings, the inventory, the head of the
+//! audit log.
 //!
 //! Takes a state folder; returns a [`Store`] over SQLite (WAL, every commit on disk before it is
 //! answered). Refuses a schema newer than it knows. Statements are short; none holds a lock across
@@ -6,6 +7,7 @@
 
 mod holds;
 mod inventory;
+mod sightings;
 mod trajectories;
 
 pub use holds::{Opened, StoredApproval, StoredHold};
@@ -82,6 +84,12 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE trajectories (
         agent TEXT NOT NULL PRIMARY KEY, stages TEXT NOT NULL, at INTEGER NOT NULL
     ) STRICT;
+", "
+    CREATE TABLE sightings (
+        agent TEXT NOT NULL, fingerprint BLOB NOT NULL, length INTEGER NOT NULL,
+        sure INTEGER NOT NULL, host TEXT NOT NULL, asked TEXT NOT NULL, request_id TEXT NOT NULL,
+        at INTEGER NOT NULL, PRIMARY KEY (agent, fingerprint)
+    ) STRICT;
 "];
 
 /// The newest cookies kept for each agent.
@@ -134,6 +142,7 @@ impl Store {
             standing.quarantined = row.try_get::<Option<String>, _>("quarantined")?.map(Arc::from);
             standing.hold_writes = row.try_get::<i64, _>("hold_writes")? != 0;
         }
+        self.sightings(&mut all).await?;
         Ok(all)
     }
 

@@ -149,6 +149,21 @@ pub struct CredentialUse {
     pub name: Text,
     /// Its keyed fingerprint.
     pub fingerprint: Option<Text>,
+    /// The answer that handed it out first, where it is not issued to the agent and one did.
+    pub first_seen: Option<FirstSeen>,
+}
+
+/// Where a credential was first seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstSeen {
+    /// What the answer was to: method, host and path, and the operation where it has a name.
+    pub answer_to: Text,
+    /// When it came.
+    pub at: Timestamp,
+    /// The request that it answered.
+    pub request_id: Text,
+    /// How long that was before this record.
+    pub seconds_ago: u64,
 }
 
 /// What a detector saw.
@@ -277,6 +292,15 @@ impl Entry {
         object.list("credentials", &self.credentials, |out, credential| {
             let mut object = Object::new(out);
             object.text("fingerprint", credential.fingerprint.as_deref());
+            if let Some(seen) = &credential.first_seen {
+                object.key("first_seen");
+                let mut inner = Object::new(object.out);
+                inner.text("answer_to", Some(&seen.answer_to));
+                inner.time("at", seen.at);
+                inner.text("request_id", Some(&seen.request_id));
+                inner.number("seconds_ago", Some(seen.seconds_ago));
+                inner.end();
+            }
             object.text("name", Some(&credential.name));
             object.text("slot", Some(&credential.slot));
             object.end();

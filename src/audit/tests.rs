@@ -45,6 +45,12 @@ fn full() -> Entry {
             slot: "header authorization".into(),
             name: "foreign".into(),
             fingerprint: text("hmac-sha256:k:00"),
+            first_seen: Some(FirstSeen {
+                answer_to: "GET raw.example/\u{202e}\"a".into(),
+                at: time(),
+                request_id: "r0".into(),
+                seconds_ago: u64::MAX,
+            }),
         }],
         detail: Some(Text::from("x".repeat(3000))),
         findings: vec![

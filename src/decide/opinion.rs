@@ -4,7 +4,7 @@
 //! strictest word stands, and the first reason in the order of [`Reason`] among those that carry it.
 
 use super::plain::Does;
-use super::{Context, Finding, Reason, Ruling, Standing, Target, Terms};
+use super::{Context, Finding, Reason, Ruling, Standing, Target, Terms, Used};
 use crate::catalog::condition::{Side, Truth};
 use crate::catalog::{Effect, Reversibility};
 use crate::fingerprint::Fingerprint;
@@ -196,7 +196,8 @@ impl<'a> Opinions<'a> {
     }
 
     pub(super) fn into_ruling(self, facts: &Facts, head: &Head) -> Ruling {
-        let policy = self.context.policy;
+        let context = self.context;
+        let policy = context.policy;
         let word = self.all.iter().map(|opinion| opinion.word).max().unwrap_or(Word::Deny);
         // Nobody having spoken for a request is not a yes.
         let silent = self.all.is_empty();
@@ -256,14 +257,7 @@ impl<'a> Opinions<'a> {
             ruling.detail = detail(&ruling, given, head);
         }
         ruling.stages = stages(&ruling);
-        let issued = |presented: &Presented| {
-            presented.readings().iter().find_map(|reading| policy.issued(reading))
-        };
-        ruling.credentials = facts
-            .credentials()
-            .iter()
-            .map(|presented| (presented.clone(), issued(presented).map(|(_, c)| c.name.clone())))
-            .collect();
+        ruling.credentials = facts.credentials().iter().map(|one| used(one, context)).collect();
         ruling
     }
 
@@ -279,6 +273,20 @@ impl<'a> Opinions<'a> {
         });
         Terms { reasons: reasons.collect::<BTreeSet<_>>(), targets: targets.collect() }
     }
+}
+
+/// A credential, and where it comes from.
+fn used(presented: &Presented, context: &Context<'_>) -> Used {
+    let readings = || presented.readings().iter();
+    let issued = readings().find_map(|reading| context.policy.issued(reading));
+    let is_mine = issued.is_some_and(|(ix, _)| context.agent.credentials.contains(&ix));
+    let seen = if is_mine {
+        None
+    } else {
+        context.standing.seen.first(presented, context.inventory.now())
+    };
+    let name = issued.map(|(_, credential)| credential.name.clone());
+    Used { presented: presented.clone(), name, seen }
 }
 
 /// The stages of a request: findings first, then effect.

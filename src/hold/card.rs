@@ -54,6 +54,9 @@ pub struct CardCredential {
     pub name: String,
     /// Length and short fingerprint.
     pub evidence: String,
+    /// Where it comes from: the name it is issued by, or the answer that handed it out first.
+    #[serde(default)]
+    pub provenance: Option<String>,
 }
 
 /// What a person reads before answering.
@@ -142,10 +145,11 @@ impl Card {
             credentials: ruling
                 .credentials
                 .iter()
-                .map(|(presented, name)| CardCredential {
-                    slot: presented.slot.clone(),
-                    name: name.as_ref().map_or_else(|| "foreign".to_owned(), ToString::to_string),
-                    evidence: presented.evidence(),
+                .map(|used| CardCredential {
+                    slot: used.presented.slot.clone(),
+                    name: used.name.as_deref().unwrap_or("foreign").to_owned(),
+                    evidence: used.presented.evidence(),
+                    provenance: used.provenance(),
                 })
                 .collect(),
             said_by_agent: head.header("user-agent").map(|text| text.chars().take(200).collect()),
@@ -222,6 +226,9 @@ impl Card {
                 "credential",
                 &format!("{} in {}", escaped(&credential.name), escaped(&credential.slot)),
             );
+            if let Some(provenance) = &credential.provenance {
+                row("", &escaped(provenance));
+            }
         }
         row(
             "request",

@@ -387,9 +387,16 @@ impl Proxy {
         self.done(agent, by, &format!("put in quarantine: {reason}")).await
     }
 
-    /// Keeps the trajectories that changed. One that cannot be kept is tried again with the next.
+    /// Keeps the trajectories and sightings that changed. What cannot be kept is tried again with the next.
     pub async fn keep_trajectories(&self) {
         for state in self.agents.all() {
+            let changes = state.take_unkept_sightings();
+            if !changes.is_empty()
+                && let Err(error) = self.store.keep_sightings(&state.name, &changes).await
+            {
+                tracing::warn!(agent = %state.name, %error, "what it was handed could not be kept");
+                state.put_back_sightings(changes);
+            }
             let Some(trajectory) = state.unkept() else { continue };
             match self.store.keep_trajectory(&state.name, &trajectory).await {
                 Ok(()) => state.is_kept(&trajectory),

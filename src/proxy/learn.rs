@@ -1,10 +1,11 @@
 //! What is learned of an answer on its way to the client, and forgotten because of a write.
 //!
-//! Takes permits and the answers to them; hands what they teach to the inventory. An answer is read as
-//! it passes, up to a limit, and learned when all of it is there, before its end is told: the client's
-//! next call finds it known. No byte waits for it and none is changed. Only a 200 in JSON from a host
-//! that proved who it is teaches anything.
+//! Takes permits and the answers to them; hands what they teach to the inventory, and all that passes
+//! to who looks for evidence in it. An answer is read as it passes, up to a limit, and learned when all
+//! of it is there, before its end is told: the client's next call finds it known. No byte waits for it
+//! and none is changed. Only a 200 in JSON from a host that proved who it is teaches anything.
 
+use super::evidence::Sought;
 use super::{Caller, Proxy};
 use crate::audit::{Entry, Kind, NotRecorded, Text};
 use crate::catalog::{self, Effect};
@@ -30,6 +31,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const LONGEST: usize = 1 << 20;
 /// Room is taken in pieces of so many KiB.
 const PIECE_KIB: u32 = 64;
+/// What the pieces share of an answer that is looked at piece by piece.
+const SHARED: usize = 8 << 10;
 
 /// An answer that is awaited, and may teach something.
 pub(super) struct Asked {
@@ -56,8 +59,11 @@ enum Of {
 
 /// An answer that is read while it passes.
 struct Reader {
-    asked: Asked,
-    is_stream: bool,
+    /// Who learns of it, with whether it is a stream.
+    asked: Option<(Asked, bool)>,
+    /// Who looks for evidence in it.
+    sought: Option<Sought>,
+    state: Arc<AgentState>,
     codings: Option<String>,
     bytes: Vec<u8>,
     room: Option<OwnedSemaphorePermit>,
@@ -164,35 +170,51 @@ impl Drop for Touching {
 }
 
 impl Asked {
-    /// The answer has begun; a reader of it, if it may teach anything.
-    fn answered<B>(self, response: &Response<B>) -> Option<Box<Reader>> {
+    /// The answer has begun; whether it may teach anything, and whether it is a stream.
+    fn answered<B>(self, response: &Response<B>) -> Option<(Self, bool)> {
         let headers = response.headers();
-        let is_stream = matches!(self.of, Of::Tools) && is(headers, &[STREAM]);
-        if response.status() != StatusCode::OK || !(is_stream || is(headers, JSON)) {
+        let is_stream = matches!(self.of, Of::Tools) && is(headers, &[EVENTS]);
+        let teaches = response.status() == StatusCode::OK && (is_stream || is(headers, JSON));
+        Some((self, is_stream)).filter(|_| teaches)
+    }
+}
+
+impl Reader {
+    /// A reader of an answer that has begun, if anybody wants to know of it.
+    fn new<B>(
+        asked: Option<Asked>,
+        sought: Option<Sought>,
+        state: &Arc<AgentState>,
+        response: &Response<B>,
+    ) -> Option<Box<Self>> {
+        let asked = asked.and_then(|asked| asked.answered(response));
+        let sought = sought.and_then(|sought| sought.answered(response));
+        if asked.is_none() && sought.is_none() {
             return None;
         }
         let codings = match single(response.headers(), &header::CONTENT_ENCODING) {
             Ok(codings) => codings.map(str::to_owned),
             Err(Ambiguous) => return None,
         };
-        Some(Box::new(Reader { asked: self, is_stream, codings, bytes: Vec::new(), room: None }))
+        let (state, bytes) = (state.clone(), Vec::new());
+        Some(Box::new(Self { asked, sought, state, codings, bytes, room: None }))
     }
-}
 
-impl Reader {
     /// Keeps bytes that pass; whether there was room for them.
     fn keep(&mut self, bytes: &Bytes) -> bool {
         let needed = self.bytes.len().saturating_add(bytes.len());
         if needed > LONGEST {
-            return false;
+            return self.look_at_piece(bytes);
         }
         let held = self.room.as_ref().map_or(0, |room| room.num_permits() << 10);
         let missing =
             u32::try_from(needed.saturating_sub(held).div_ceil(1 << 10)).unwrap_or(u32::MAX);
         if missing > 0 {
             let piece = missing.next_multiple_of(PIECE_KIB);
-            let lessons: Arc<Semaphore> = self.asked.state.lessons.clone();
-            let Ok(more) = lessons.try_acquire_many_owned(piece) else { return false };
+            let lessons: Arc<Semaphore> = self.state.lessons.clone();
+            let Ok(more) = lessons.try_acquire_many_owned(piece) else {
+                return self.look_at_piece(bytes);
+            };
             match &mut self.room {
                 Some(room) => room.merge(more),
                 room @ None => *room = Some(more),
@@ -202,21 +224,52 @@ impl Reader {
         true
     }
 
-    /// All of it is there.
-    fn learn(self) {
-        let Asked { proxy, state, host, of } = self.asked;
+    /// Looks at what there is of an answer that is too long to be kept, and goes on with its end; whether
+    /// that can be done. Nothing is learned of such an answer.
+    fn look_at_piece(&mut self, bytes: &Bytes) -> bool {
+        self.asked = None;
+        let Some(sought) = self.sought.as_mut().filter(|_| self.codings.is_none()) else {
+            return false;
+        };
+        // What two pieces share is looked at with both.
+        self.bytes.extend_from_slice(bytes.get(..SHARED).unwrap_or(bytes));
+        sought.read(&self.bytes);
+        if bytes.len() > SHARED {
+            sought.read(bytes);
+        }
+        let from = if bytes.len() > SHARED { bytes.as_ref() } else { &self.bytes };
+        let shared = from.get(from.len().saturating_sub(SHARED)..).unwrap_or_default();
+        self.bytes = shared.to_vec();
+        true
+    }
+
+    /// No more of it comes than is there.
+    fn end(self, is_whole: bool) {
         let body = Bytes::from(self.bytes);
         let body = match &self.codings {
             None => Ok(body),
             Some(codings) => coding::decode(codings, &body, LONGEST),
         };
         let Ok(body) = body else { return };
+        if let Some(mut sought) = self.sought {
+            sought.read(&body);
+        }
+        if let Some((asked, is_stream)) = self.asked.filter(|_| is_whole) {
+            asked.learn(&body, is_stream);
+        }
+    }
+}
+
+impl Asked {
+    /// All of it is there.
+    fn learn(self, body: &[u8], is_stream: bool) {
+        let Self { proxy, state, host, of } = self;
         let Of::Things { expected, service, operation, request_id, moment } = of else {
-            let kind = if self.is_stream { STREAM } else { "application/json" };
-            proxy.tools.said(&host, annotations::of_answer(kind, &body));
+            let kind = if is_stream { EVENTS } else { "application/json" };
+            proxy.tools.said(&host, annotations::of_answer(kind, body));
             return;
         };
-        let taught = answer::taught(&body, &expected);
+        let taught = answer::taught(body, &expected);
         if taught.is_empty() {
             return;
         }
@@ -232,11 +285,12 @@ impl Attentive {
     /// Watches an answer that has begun.
     pub(super) fn new<B>(
         outcome: Outcome,
-        asked: Option<Asked>,
+        (asked, sought): (Option<Asked>, Option<Sought>),
         touching: Option<Touching>,
+        state: &Arc<AgentState>,
         response: &Response<B>,
     ) -> Self {
-        let reader = asked.and_then(|asked| asked.answered(response));
+        let reader = Reader::new(asked, sought, state, response);
         Self { outcome, reader, _touching: touching }
     }
 }
@@ -251,7 +305,7 @@ impl Watch for Attentive {
 
     fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>> {
         if let Some(reader) = self.reader.take() {
-            reader.learn();
+            reader.end(true);
         }
         self.outcome.poll_may_end(cx)
     }
@@ -261,8 +315,23 @@ impl Watch for Attentive {
     }
 
     fn cut(&mut self, why: &'static str) {
-        self.reader = None;
+        self.part();
         self.outcome.cut(why);
+    }
+}
+
+impl Attentive {
+    /// Some of the answer has passed, and no more will: what that handed out is known to the client.
+    fn part(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.end(false);
+        }
+    }
+}
+
+impl Drop for Attentive {
+    fn drop(&mut self) {
+        self.part();
     }
 }
 
@@ -273,9 +342,10 @@ impl std::fmt::Debug for Attentive {
 }
 
 /// A header stands there more than once, or is no text.
-struct Ambiguous;
+pub(super) struct Ambiguous;
 
-fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Ambiguous> {
+/// The value of a header that stands there once at most.
+pub(super) fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Ambiguous> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     match (value.to_str(), values.next()) {
@@ -285,7 +355,8 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h st
 }
 
 const JSON: &[&str] = &["application/json", "application/graphql-response+json"];
-const STREAM: &str = "text/event-stream";
+/// A stream of events.
+pub(super) const EVENTS: &str = "text/event-stream";
 
 /// What a client of a server of tools asks first.
 const LIST: &str = "tools/list";

@@ -1,0 +1,230 @@
+//! Where secrets were first seen: which answer handed each out, to which agent, when.
+//!
+//! Takes the fingerprints that answers hand out; returns the first sighting of a credential. Pure, in
+//! bounded memory, which hosts share fairly: one that hands out a new secret with each answer makes
+//! none of another's unknown. The first sighting counts; a later one never replaces it.
+
+use crate::fingerprint::Fingerprint;
+use crate::inspect::Presented;
+use crate::inspect::credential::handed::Handed;
+use crate::inventory;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The most secrets that are known of one agent.
+pub const MOST: usize = 4_096;
+
+/// An answer that handed out secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The host that gave it.
+    pub host: Arc<str>,
+    /// What was asked for, as in `GET raw.githubusercontent.com/acme/web/main/domains.env`.
+    pub asked: Arc<str>,
+    /// The request that it answered.
+    pub request_id: Arc<str>,
+    /// When, in milliseconds since 1970.
+    pub at: i64,
+}
+
+/// The first sighting of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The answer that handed it out.
+    pub answer: Arc<Answer>,
+    /// Its length in bytes.
+    pub length: usize,
+    /// Whether hardly anything but a secret looks like it.
+    pub sure: bool,
+}
+
+/// A sighting as it bears on a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The answer that handed the secret out.
+    pub answer: Arc<Answer>,
+    /// How long ago that was.
+    pub ago: Duration,
+}
+
+impl Seen {
+    /// For people.
+    pub fn told(&self) -> String {
+        let ago = inventory::told(self.ago);
+        format!("first seen {ago} ago in the answer to `{}`", self.answer.asked)
+    }
+}
+
+/// A change of what is known.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A secret was seen for the first time.
+    Saw(Fingerprint, Sighting),
+    /// A secret is no longer known.
+    Forgot(Fingerprint),
+}
+
+/// The secrets that were handed out to one agent.
+#[derive(Clone, Debug, Default)]
+pub struct Sightings {
+    known: ByHost<Sighting>,
+}
+
+impl Sightings {
+    /// Notes what an answer handed out; what that changed.
+    pub fn note(&mut self, handed: &[Handed], answer: &Arc<Answer>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for one in handed {
+            if self.known.contains(&one.print) {
+                continue;
+            }
+            let sighting = Sighting { answer: answer.clone(), length: one.length, sure: one.sure };
+            self.known.keep(&answer.host, one.print, sighting.clone());
+            changes.push(Change::Saw(one.print, sighting));
+        }
+        changes.extend(self.known.bounded(MOST).into_iter().map(Change::Forgot));
+        changes
+    }
+
+    /// Takes up what was kept of an earlier run, the oldest first.
+    pub fn again(&mut self, print: Fingerprint, sighting: Sighting) {
+        if !self.known.contains(&print) {
+            let host = sighting.answer.host.clone();
+            self.known.keep(&host, print, sighting);
+        }
+    }
+
+    /// Whether a secret is among them.
+    pub fn contains(&self, print: &Fingerprint) -> bool {
+        self.known.contains(print)
+    }
+
+    /// The first sighting of a credential in any of its readings; `now` is in milliseconds since 1970.
+    pub fn first(&self, presented: &Presented, now: i64) -> Option<Seen> {
+        if self.known.known.is_empty() {
+            return None;
+        }
+        let found = presented.readings().iter().filter_map(|reading| self.known.get(reading));
+        let answer = found.map(|sighting| &sighting.answer).min_by_key(|answer| answer.at)?.clone();
+        let ago = u64::try_from(now.saturating_sub(answer.at)).unwrap_or_default();
+        Some(Seen { answer, ago: Duration::from_millis(ago) })
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = (&Fingerprint, &Sighting)> {
+        self.known.known.iter().map(|(print, (_, _, sighting))| (print, sighting))
+    }
+}
+
+/// Fingerprints that hosts handed out, with what is known of each.
+#[derive(Clone, Debug)]
+pub struct ByHost<V> {
+    /// By whom, as the how-manieth of all, and what.
+    known: HashMap<Fingerprint, (Arc<str>, u64, V)>,
+    count: u64,
+}
+
+impl<V> Default for ByHost<V> {
+    fn default() -> Self {
+        Self { known: HashMap::new(), count: 0 }
+    }
+}
+
+impl<V> ByHost<V> {
+    /// Whether one is among them.
+    pub fn contains(&self, print: &Fingerprint) -> bool {
+        self.known.contains_key(print)
+    }
+
+    /// What is known of one.
+    pub fn get(&self, print: &Fingerprint) -> Option<&V> {
+        self.known.get(print).map(|(_, _, value)| value)
+    }
+
+    /// Keeps one as the newest of its host.
+    pub fn keep(&mut self, host: &Arc<str>, print: Fingerprint, value: V) {
+        self.count += 1;
+        self.known.insert(print, (host.clone(), self.count, value));
+    }
+
+    /// Forgets what is too much: the oldest of the host that has most, one after the other.
+    pub fn bounded(&mut self, most: usize) -> Vec<Fingerprint> {
+        let excess = self.known.len().saturating_sub(most);
+        if excess == 0 {
+            return Vec::new();
+        }
+        let mut hosts: HashMap<&str, Vec<(u64, Fingerprint)>> = HashMap::new();
+        for (print, (host, count, _)) in &self.known {
+            hosts.entry(host).or_default().push((*count, *print));
+        }
+        let mut dropped = Vec::with_capacity(excess);
+        let mut loudest: BinaryHeap<(usize, &str)> =
+            hosts.iter().map(|(host, all)| (all.len(), *host)).collect();
+        while dropped.len() < excess {
+            let Some((_, host)) = loudest.pop() else { break };
+            let Some(of_host) = hosts.get_mut(host) else { break };
+            if of_host.capacity() > 0 && !of_host.is_sorted_by_key(|(count, _)| Reverse(*count)) {
+                of_host.sort_unstable_by_key(|(count, _)| Reverse(*count));
+            }
+            let Some((_, oldest)) = of_host.pop() else { break };
+            dropped.push(oldest);
+            loudest.push((of_host.len(), host));
+        }
+        for print in &dropped {
+            self.known.remove(print);
+        }
+        dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fingerprint::FingerprintKey;
+    use crate::inspect::credential::presented;
+    use crate::message::tests::head;
+
+    fn answer(host: &str, at: i64) -> Arc<Answer> {
+        let asked = Arc::from(format!("GET {host}/x"));
+        Arc::new(Answer { host: Arc::from(host), asked, request_id: Arc::from("r_1"), at })
+    }
+
+    fn handed(print: Fingerprint) -> Handed {
+        Handed { print, length: 36, sure: true }
+    }
+
+    #[test]
+    fn the_first_sighting_counts_in_every_reading() {
+        let key = FingerprintKey::new(b"key");
+        let mut sightings = Sightings::default();
+        let one = [handed(key.fingerprint(b"secret-0123456789"))];
+        assert_eq!(sightings.note(&one, &answer("a.test", 1_000)).len(), 1);
+        assert_eq!(sightings.note(&one, &answer("b.test", 2_000)).len(), 0);
+        for value in ["secret-0123456789", "Bearer secret-0123456789", "Basic dTpzZWNyZXQtMDEyMzQ1Njc4OQ=="] {
+            let head = head("GET", "https://c.test/", &[("authorization", value)]).unwrap();
+            let seen = sightings.first(&presented(&head, &key)[0], 7_000).unwrap();
+            assert_eq!(seen.told(), "first seen 6 s ago in the answer to `GET a.test/x`", "{value}");
+        }
+        let head = head("GET", "https://c.test/", &[("authorization", "another")]).unwrap();
+        assert_eq!(sightings.first(&presented(&head, &key)[0], 7_000), None);
+    }
+
+    #[test]
+    fn a_loud_host_makes_no_others_secrets_unknown() {
+        let key = FingerprintKey::new(b"key");
+        let print = |number: usize| key.fingerprint(&number.to_be_bytes());
+        let mut sightings = Sightings::default();
+        sightings.note(&[handed(key.fingerprint(b"quiet"))], &answer("quiet.test", 1));
+        let mut changes = 0;
+        for answered in 0..20 {
+            let many: Vec<Handed> = (0..512).map(|n| handed(print(answered * 512 + n))).collect();
+            let changed = sightings.note(&many, &answer("loud.test", 2));
+            changes += changed.iter().filter(|one| matches!(one, Change::Forgot(_))).count();
+        }
+        assert_eq!((sightings.all().count(), changes), (MOST, 20 * 512 + 1 - MOST));
+        assert!(sightings.contains(&key.fingerprint(b"quiet")));
+        assert!(sightings.contains(&print(20 * 512 - 1)) && !sightings.contains(&print(0)));
+    }
+}

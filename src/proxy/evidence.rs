@@ -1,0 +1,196 @@
+//! Answers as evidence: the secrets that they hand out, and which answer did first.
+//!
+//! Takes permits and the answers to them; notes fingerprints of what may be a secret among the agent's
+//! sightings, before the end of the answer is told: the client's next call finds them known. Looks at
+//! answers in text that went well, whatever host they are of; not at the talk of a model. Changes no
+//! byte, and keeps no value.
+
+use super::learn::{EVENTS, single};
+use super::{Caller, Proxy, Snapshot};
+use crate::catalog::{Effect, Kind};
+use crate::decide::Permit;
+use crate::forward::Coming;
+use crate::inspect::credential::handed::{Handed, in_body, in_head};
+use crate::inspect::shown_path;
+use crate::inventory::keeper;
+use crate::message::Target;
+use crate::provenance::Answer;
+use crate::record::Exchange;
+use crate::session::AgentState;
+use crate::trajectory::Stage;
+use http::header::{self, HeaderMap};
+use http::{Method, Response};
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// Of data that does not say what it is, more than this is no file of settings.
+const LONGEST_UNKNOWN: u64 = 256 << 10;
+/// How much of a path is kept.
+const LONGEST_PATH: usize = 300;
+
+/// An answer that is looked at for what it hands out.
+pub(super) struct Sought {
+    proxy: Arc<Proxy>,
+    snapshot: Arc<Snapshot>,
+    state: Arc<AgentState>,
+    method: Method,
+    target: Target,
+    path: Box<str>,
+    operation: Arc<str>,
+    request_id: Arc<str>,
+    /// Whether the catalog says that it hands out secrets, which is noted as a stage by that alone.
+    reveals: bool,
+    /// Whether the stage is noted.
+    told: bool,
+    answer: Option<Arc<Answer>>,
+}
+
+impl Proxy {
+    /// What the answer to a permit is looked at for.
+    pub(super) fn sought(
+        self: &Arc<Self>,
+        permit: &Permit<Coming>,
+        caller: &Caller,
+        snapshot: &Arc<Snapshot>,
+        exchange: &Exchange,
+    ) -> Option<Sought> {
+        let catalog = Self::catalog(&snapshot.policy, &caller.state.name, &caller.target);
+        if catalog.is_some_and(|catalog| catalog.kind == Kind::Conversation) {
+            return None;
+        }
+        let ruling = permit.ruling();
+        let reveals = ruling.operations.iter().any(|one| one.has(Effect::Credential));
+        Some(Sought {
+            proxy: self.clone(),
+            snapshot: snapshot.clone(),
+            state: caller.state.clone(),
+            method: permit.head().method().clone(),
+            target: caller.target.clone(),
+            path: Box::from(permit.head().path().as_str()),
+            operation: ruling.operation()?.clone(),
+            request_id: exchange.request_id.clone(),
+            reveals,
+            told: reveals,
+            answer: None,
+        })
+    }
+}
+
+impl Sought {
+    /// The answer has begun: notes what its head hands out; whether its body is to be looked at.
+    pub(super) fn answered<B>(mut self, response: &Response<B>) -> Option<Self> {
+        if !response.status().is_success() && !response.status().is_redirection() {
+            return None;
+        }
+        let handed = in_head(response.headers(), &self.snapshot.policy.fingerprints);
+        self.note(handed);
+        Some(self).filter(|_| response.status().is_success() && may_hold(response.headers()))
+    }
+
+    /// Notes what the body hands out, or a piece of it.
+    pub(super) fn read(&mut self, body: &[u8]) {
+        self.note(in_body(body, self.reveals, &self.snapshot.policy.fingerprints));
+    }
+
+    fn note(&mut self, mut handed: Vec<Handed>) {
+        let policy = &self.snapshot.policy;
+        let Some((_, agent)) = policy.agent(&self.state.name) else { return };
+        let is_mine = |handed: &Handed| {
+            policy.issued(&handed.print).is_some_and(|(ix, _)| agent.credentials.contains(&ix))
+        };
+        handed.retain(|handed| !is_mine(handed));
+        if handed.is_empty() {
+            return;
+        }
+        let answer = self.answer();
+        self.state.saw(&handed, &answer);
+        if self.told || !handed.iter().any(|handed| handed.sure) {
+            return;
+        }
+        self.told = true;
+        let stage = Stage::SecretHandedOut;
+        let (proxy, state) = (self.proxy.clone(), self.state.clone());
+        let changes = state.showed(stage, &self.operation, &self.snapshot.policy, proxy.clock.now());
+        if changes.is_empty() {
+            return;
+        }
+        // What restrains the agent holds in memory by now, and keeping it is tried again.
+        let request_id = self.request_id.clone();
+        let keeping = async move {
+            if proxy.remember(&state, changes).await.is_err() {
+                tracing::error!(%request_id, "what an answer handed out is not stored yet");
+            }
+        };
+        if let Ok(handle) = Handle::try_current() {
+            self.proxy.tasks.spawn_on(keeping, &handle);
+        }
+    }
+
+    fn answer(&mut self) -> Arc<Answer> {
+        let Self { method, target, path, operation, .. } = self;
+        let make = || {
+            let host = target.host();
+            let path: String = shown_path(path).chars().take(LONGEST_PATH).collect();
+            let call = format!("{method} {host}{path}");
+            // A plain operation is its method and path.
+            let asked = match operation.strip_prefix(method.as_str()) {
+                Some(rest) if rest.starts_with(' ') => call,
+                _ => format!("{operation} ({call})"),
+            };
+            Arc::new(Answer {
+                host: host.shared().clone(),
+                asked: Arc::from(asked),
+                request_id: self.request_id.clone(),
+                at: keeper::now(),
+            })
+        };
+        self.answer.get_or_insert_with(make).clone()
+    }
+}
+
+/// Whether an answer is of a kind that people write secrets in.
+fn may_hold(headers: &HeaderMap) -> bool {
+    let Ok(kind) = single(headers, &header::CONTENT_TYPE) else { return true };
+    let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let kind = kind.to_ascii_lowercase();
+    if kind.is_empty() || kind == "application/octet-stream" {
+        let length = single(headers, &header::CONTENT_LENGTH).ok().flatten();
+        return length.is_none_or(|length| length.parse().is_ok_and(|n: u64| n <= LONGEST_UNKNOWN));
+    }
+    const PARTS: &[&str] =
+        &["json", "xml", "yaml", "toml", "javascript", "x-sh", "urlencoded", "ini", "x-pem", "env"];
+    kind != EVENTS
+        && (kind.starts_with("text/") || PARTS.iter().any(|part| kind.contains(part)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_hold_secrets_is_read() {
+        for (kind, length, read) in [
+            (Some("application/json"), None, true),
+            (Some("text/plain; charset=utf-8"), Some("9999999"), true),
+            (Some("Application/YAML"), None, true),
+            (Some("text/html"), None, true),
+            (None, Some("100"), true),
+            (None, None, true),
+            (Some("application/octet-stream"), Some("100"), true),
+            (Some("application/octet-stream"), Some("9999999"), false),
+            (Some("text/event-stream"), None, false),
+            (Some("image/png"), Some("100"), false),
+            (Some("application/gzip"), None, false),
+            (Some("video/mp4"), None, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(kind) = kind {
+                headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+            }
+            if let Some(length) = length {
+                headers.insert(header::CONTENT_LENGTH, length.parse().unwrap());
+            }
+            assert_eq!(may_hold(&headers), read, "{kind:?} {length:?}");
+        }
+    }
+}
