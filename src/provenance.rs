@@ -202,10 +202,16 @@ mod tests {
         let one = [handed(key.fingerprint(b"secret-0123456789"))];
         assert_eq!(sightings.note(&one, &answer("a.test", 1_000)).len(), 1);
         assert_eq!(sightings.note(&one, &answer("b.test", 2_000)).len(), 0);
-        for value in ["secret-0123456789", "Bearer secret-0123456789", "Basic dTpzZWNyZXQtMDEyMzQ1Njc4OQ=="] {
+        for value in
+            ["secret-0123456789", "Bearer secret-0123456789", "Basic dTpzZWNyZXQtMDEyMzQ1Njc4OQ=="]
+        {
             let head = head("GET", "https://c.test/", &[("authorization", value)]).unwrap();
             let seen = sightings.first(&presented(&head, &key)[0], 7_000).unwrap();
-            assert_eq!(seen.told(), "first seen 6 s ago in the answer to `GET a.test/x`", "{value}");
+            assert_eq!(
+                seen.told(),
+                "first seen 6 s ago in the answer to `GET a.test/x`",
+                "{value}"
+            );
         }
         let head = head("GET", "https://c.test/", &[("authorization", "another")]).unwrap();
         assert_eq!(sightings.first(&presented(&head, &key)[0], 7_000), None);

@@ -100,11 +100,8 @@ impl Exchange {
         }
         entry.operations = ruling.operations.iter().map(|o| Text::from(&o.name)).collect();
         entry.targets = ruling.targets.iter().map(target).collect();
-        entry.credentials = ruling
-            .credentials
-            .iter()
-            .map(|used| credential(used, policy))
-            .collect();
+        entry.credentials =
+            ruling.credentials.iter().map(|used| credential(used, policy)).collect();
         entry.findings = ruling.findings.iter().map(finding).collect();
         entry.verdict = Some(Text::from(word(ruling.word)));
         entry.reason = ruling.reason.map(|reason| Text::from(reason.as_str()));

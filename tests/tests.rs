@@ -36,6 +36,7 @@ mod limits;
 mod lookups;
 mod mcp;
 mod normalization;
+mod provenance;
 mod reload;
 mod run;
 mod tls;

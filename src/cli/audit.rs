@@ -2,11 +2,13 @@
 
 use super::{Unusable, print, runtime};
 use crate::audit::{self, PublicKey, Query};
+use crate::inventory;
 use crate::load::{self, Origin};
 use crate::store::Store;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
@@ -121,6 +123,19 @@ fn verify(
     }
 }
 
+/// Where what was used was first seen.
+fn seen(record: &Value) -> String {
+    let seen = |used: &Value| {
+        let seen = used.get("first_seen")?;
+        let ago = Duration::from_secs(seen.get("seconds_ago")?.as_u64()?);
+        let ago = inventory::told(ago);
+        let asked = seen.get("answer_to")?.as_str()?;
+        Some(format!("first seen {ago} ago in the answer to `{asked}`"))
+    };
+    let used = record.get("credentials").and_then(Value::as_array);
+    used.into_iter().flatten().find_map(seen).unwrap_or_default()
+}
+
 fn line(record: &Value, json: bool) -> String {
     if json {
         return format!("{record}\n");
@@ -142,7 +157,7 @@ fn line(record: &Value, json: bool) -> String {
         text("verdict"),
         text("reason"),
         what.trim(),
-        text("detail")
+        [text("detail"), &seen(record)].join(" ").trim()
     )
     .replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }

@@ -110,7 +110,8 @@ impl Sought {
         self.told = true;
         let stage = Stage::SecretHandedOut;
         let (proxy, state) = (self.proxy.clone(), self.state.clone());
-        let changes = state.showed(stage, &self.operation, &self.snapshot.policy, proxy.clock.now());
+        let changes =
+            state.showed(stage, &self.operation, &self.snapshot.policy, proxy.clock.now());
         if changes.is_empty() {
             return;
         }
@@ -159,8 +160,7 @@ fn may_hold(headers: &HeaderMap) -> bool {
     }
     const PARTS: &[&str] =
         &["json", "xml", "yaml", "toml", "javascript", "x-sh", "urlencoded", "ini", "x-pem", "env"];
-    kind != EVENTS
-        && (kind.starts_with("text/") || PARTS.iter().any(|part| kind.contains(part)))
+    kind != EVENTS && (kind.starts_with("text/") || PARTS.iter().any(|part| kind.contains(part)))
 }
 
 #[cfg(test)]

@@ -11,10 +11,7 @@ use std::sync::Arc;
 
 impl Store {
     /// Adds the sightings of every agent to what is remembered of it.
-    pub(super) async fn sightings(
-        &self,
-        all: &mut HashMap<String, Standing>,
-    ) -> Result<(), Error> {
+    pub(super) async fn sightings(&self, all: &mut HashMap<String, Standing>) -> Result<(), Error> {
         let rows = sqlx::query(
             "SELECT agent, fingerprint, length, sure, host, asked, request_id, at FROM sightings ORDER BY at, rowid",
         );

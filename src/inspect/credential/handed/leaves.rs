@@ -48,7 +48,8 @@ fn walk(value: &Value, place: Place<'_>, found: &mut Found<'_>) {
             let said = ["name", "key", "variable"].iter().find_map(|of| map.get(*of)?.as_str());
             let beside = said.and_then(names_one);
             for (name, value) in map {
-                let own = if name == "value" { names_one(name).or(beside) } else { names_one(name) };
+                let own =
+                    if name == "value" { names_one(name).or(beside) } else { names_one(name) };
                 walk(value, Place { name, named: own.or(place.named), ..place }, found);
             }
         }

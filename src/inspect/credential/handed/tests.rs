@@ -13,7 +13,10 @@ fn key() -> FingerprintKey {
 fn handed(body: &str, reveals: bool, secret: &str) -> Option<bool> {
     let key = key();
     let print = key.fingerprint(secret.as_bytes());
-    in_body(body.as_bytes(), reveals, &key).iter().find(|one| one.print == print).map(|one| one.sure)
+    in_body(body.as_bytes(), reveals, &key)
+        .iter()
+        .find(|one| one.print == print)
+        .map(|one| one.sure)
 }
 
 #[test]

@@ -56,7 +56,8 @@ fn line(line: &[u8], found: &mut Found<'_>) {
     let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
     while let Some(word) = words.next() {
         if memmem::find(word, b"://").is_some() {
-            for part in word.split(|byte| matches!(byte, b'"' | b'\'' | b'`' | b'<' | b'>' | b',')) {
+            for part in word.split(|byte| matches!(byte, b'"' | b'\'' | b'`' | b'<' | b'>' | b','))
+            {
                 found.users(part);
             }
         }
@@ -81,7 +82,8 @@ const fn is_of_form(byte: u8) -> bool {
 
 /// The name that stands before a sign, whatever closes it.
 fn name_before(before: &[u8]) -> Option<&str> {
-    let closing = |byte: &u8| matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b'`' | b']' | b'?' | b'\\');
+    let closing =
+        |byte: &u8| matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b'`' | b']' | b'?' | b'\\');
     let end = before.iter().rposition(|byte| !closing(byte))? + 1;
     let before = before.get(..end)?;
     let of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
