@@ -17,6 +17,7 @@ pub mod operation;
 pub mod overriding;
 pub mod rest;
 pub mod secret;
+pub mod serialized;
 pub mod websocket;
 
 pub use credential::{Presented, shown_path, shown_query};
