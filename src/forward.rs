@@ -13,7 +13,7 @@ mod pool;
 mod resolve;
 mod send;
 
-pub use body::{Cut, RequestBody, ResponseBody, Watch};
+pub use body::{Cut, RequestBody, ResponseBody, Source, Watch};
 pub use clean::Clean;
 pub use coming::{Broken, Coming};
 pub use dial::{Reach, is_public};

@@ -17,7 +17,7 @@ mod schema;
 mod when;
 
 pub use compile::{Secrets, compile, state_folder};
-pub use file::{Case, Holds, Limits, Port, Source, Then, UnknownTargets, Word};
+pub use file::{Case, Holds, Limits, Port, SerializedObjects, Source, Then, UnknownTargets, Word};
 pub use node::{Place, Problem};
 pub use report::Report;
 pub use schema::schema;
@@ -211,6 +211,8 @@ pub struct Resource {
     pub cleartext: bool,
     /// Whether `%2F` may stand in a path segment.
     pub encoded_slash: bool,
+    /// What happens to serialised objects in its answers.
+    pub serialized_objects: SerializedObjects,
     /// Whether a condition asks for something in a body.
     pub reads_body: bool,
 }

@@ -12,6 +12,7 @@ mod learn;
 mod lookup;
 mod relay;
 mod revoke;
+mod serialized;
 mod tools;
 
 pub use answer::AnswerBody;
@@ -28,7 +29,7 @@ use crate::inspect;
 use crate::inventory::keeper::{self, Keeper};
 use crate::listen::Slot;
 use crate::message::{Body, Target};
-use crate::policy::{Agent, Policy, Proof};
+use crate::policy::{Agent, Policy, Proof, SerializedObjects};
 use crate::record::Exchange;
 use crate::respond::{self, Refusal};
 use crate::session::{AgentState, Agents, Changes, Place};
@@ -262,7 +263,9 @@ impl Proxy {
         self.metrics.allowed(permit.ruling());
         let touching = self.touching(permit.ruling(), caller, policy).await;
         let lesson = self.asked(&permit, caller, policy, exchange);
-        let sought = self.sought(&permit, caller, snapshot, exchange);
+        let serialized = Self::serialized_objects(policy, caller);
+        let notes_objects = serialized == SerializedObjects::Note;
+        let sought = self.sought(&permit, caller, snapshot, exchange, notes_objects);
         let asked = permit.allows_websocket().then(|| Box::new(permit.head().clone()));
         let operation = permit.ruling().operation().cloned();
         let reveals = permit.ruling().operations.iter().any(|it| it.has(Effect::Credential));
@@ -315,6 +318,19 @@ impl Proxy {
         let (address, attempts) = (sent.address, sent.attempts);
         let mut outcome =
             exchange.clone().answered(status.as_u16(), address, attempts, intent, sent.lease);
+        let wanted = if may_follow { serialized } else { SerializedObjects::Note };
+        let cleared = serialized::cleared(response, wanted, caller, policy);
+        let response = match Box::pin(cleared).await {
+            Ok((response, found)) => {
+                found.into_iter().for_each(|found| outcome.found(found));
+                response
+            }
+            Err(withheld) => {
+                let refusal = manner.refusal(withheld.ruling());
+                outcome.withheld(withheld.finding, withheld.why).await;
+                return Err(refusal);
+            }
+        };
         if !may_follow || response.body().is_end_stream() {
             // The head is the whole answer, so its record comes before it.
             if let Err(error) = Box::pin(outcome.recorded()).await {

@@ -212,6 +212,7 @@ impl Exchange {
             intent,
             lease: Some(lease),
             bytes: 0,
+            findings: Vec::new(),
             told: None,
         }
     }
@@ -342,11 +343,26 @@ pub struct Outcome {
     intent: Option<Ticket>,
     lease: Option<Lease>,
     bytes: u64,
+    /// What was found in the answer.
+    findings: Vec<crate::decide::Finding>,
     /// The record of the end, once there is one.
     told: Option<Result<Ticket, NotRecorded>>,
 }
 
 impl Outcome {
+    /// Notes what was found in the answer, for the record of its end.
+    pub fn found(&mut self, finding: crate::decide::Finding) {
+        tracing::warn!(
+            request_id = %self.exchange.request_id,
+            reason = finding.reason.as_str(),
+            evidence = finding.evidence.as_deref().unwrap_or_default(),
+            "an answer is noted"
+        );
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
     /// Records the end, once.
     fn record(&mut self, detail: Option<&'static str>) {
         if self.told.is_some() {
@@ -354,6 +370,7 @@ impl Outcome {
         }
         let mut entry = self.exchange.outcome(self.status, self.bytes);
         entry.address = self.address.map(|address| Text::from(address.to_string()));
+        entry.findings = self.findings.iter().map(finding).collect();
         entry.detail = match (detail, self.attempts) {
             (Some(detail), _) => Some(Text::from(detail)),
             (None, 1) => None,
@@ -362,6 +379,16 @@ impl Outcome {
             }
         };
         self.told = Some(self.exchange.hand_over(entry));
+    }
+
+    /// Records that nothing of the answer passes, and waits until that is written. The refusal stands
+    /// whether or not it can be.
+    pub async fn withheld(mut self, finding: crate::decide::Finding, why: &'static str) {
+        self.found(finding);
+        self.record(Some(why));
+        if let Err(error) = self.recorded().await {
+            tracing::error!(request_id = %self.exchange.request_id, %error, "a withheld answer could not be recorded");
+        }
     }
 
     /// Records that an answer without a body is complete, and waits until that is written.

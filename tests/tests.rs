@@ -39,6 +39,7 @@ mod normalization;
 mod provenance;
 mod reload;
 mod run;
+mod serialized;
 mod tls;
 mod transfer;
 mod websocket;

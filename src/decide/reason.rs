@@ -56,6 +56,8 @@ pub enum Reason {
     NotRecorded,
     /// A limit is reached.
     OverLimit,
+    /// The answer carries an object that its reader would revive, or may.
+    SerializedObject,
 }
 
 impl Reason {
@@ -86,6 +88,7 @@ impl Reason {
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::NotRecorded => "not_recorded",
             Self::OverLimit => "over_limit",
+            Self::SerializedObject => "serialized_object",
         }
     }
 
@@ -96,7 +99,10 @@ impl Reason {
             Self::NotIdentified => 407,
             Self::HostMismatch => 421,
             Self::OverLimit => 429,
-            Self::PrivateAddress | Self::UpstreamUnverified | Self::UpstreamUnreachable => 502,
+            Self::PrivateAddress
+            | Self::UpstreamUnverified
+            | Self::UpstreamUnreachable
+            | Self::SerializedObject => 502,
             _ => 403,
         }
     }
@@ -128,6 +134,7 @@ impl Reason {
             Self::UpstreamUnreachable => "The upstream cannot be reached",
             Self::NotRecorded => "The call could not be recorded",
             Self::OverLimit => "A limit is reached",
+            Self::SerializedObject => "The answer carries a serialised object",
         }
     }
 
@@ -159,6 +166,7 @@ impl Reason {
             | Self::UnknownTarget
             | Self::PrivateAddress
             | Self::UpstreamUnverified
+            | Self::SerializedObject
             | Self::HostMismatch => Severity::High,
             Self::UpstreamUnreachable | Self::OverLimit | Self::ApprovalRequired => Severity::Low,
             _ => Severity::Medium,

@@ -14,6 +14,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The body of a request as it is sent.
 #[derive(Debug)]
@@ -109,10 +110,50 @@ pub trait Watch: Send + Unpin {
     fn cut(&mut self, why: &'static str);
 }
 
+/// Where the body of a response comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// The upstream, as it sends it.
+    Coming(Clean),
+    /// Memory, where it was read whole before any of it passed; with the room that it takes.
+    Whole(Option<Bytes>, Option<OwnedSemaphorePermit>),
+}
+
+impl HttpBody for Source {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Coming(incoming) => Pin::new(incoming).poll_frame(cx),
+            Self::Whole(bytes, _) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Coming(incoming) => incoming.is_end_stream(),
+            Self::Whole(bytes, _) => bytes.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Coming(incoming) => incoming.size_hint(),
+            Self::Whole(bytes, _) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+        }
+    }
+}
+
 /// The body of an upstream's response, with its watcher.
 #[derive(Debug)]
 pub struct ResponseBody<W> {
-    incoming: Clean,
+    source: Source,
     watch: W,
     state: State,
 }
@@ -128,13 +169,13 @@ enum State {
 impl<W: Watch> ResponseBody<W> {
     /// A body with its watcher. Where no body may follow the head (RFC 9110 section 6.4.1) none
     /// does, whatever the upstream sends: HTTP/2 frames would carry it on.
-    pub fn new(incoming: Clean, mut watch: W, may_follow: bool) -> Self {
+    pub fn new(source: Source, mut watch: W, may_follow: bool) -> Self {
         let mut state = State::Flowing;
-        if !may_follow || incoming.is_end_stream() {
+        if !may_follow || source.is_end_stream() {
             watch.ended();
             state = State::Over;
         }
-        Self { incoming, watch, state }
+        Self { source, watch, state }
     }
 
     /// Ends it here: nothing more of it passes.
@@ -155,12 +196,12 @@ impl<W: Watch> HttpBody for ResponseBody<W> {
         let this = self.get_mut();
         loop {
             match &mut this.state {
-                State::Flowing => match ready!(Pin::new(&mut this.incoming).poll_frame(cx)) {
+                State::Flowing => match ready!(Pin::new(&mut this.source).poll_frame(cx)) {
                     Some(Ok(frame)) => match frame.into_data() {
                         Ok(bytes) => {
                             this.watch.passed(&bytes);
                             let frame = Frame::data(bytes);
-                            if !this.incoming.is_end_stream() {
+                            if !this.source.is_end_stream() {
                                 return Poll::Ready(Some(Ok(frame)));
                             }
                             this.state = State::Last(Some(frame));
@@ -200,7 +241,7 @@ impl<W: Watch> HttpBody for ResponseBody<W> {
             State::Last(Some(frame)) => {
                 SizeHint::with_exact(frame.data_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            _ => self.incoming.size_hint(),
+            _ => self.source.size_hint(),
         }
     }
 }

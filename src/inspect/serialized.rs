@@ -65,6 +65,9 @@ pub enum TooMuch {
     /// It takes more work than is done, or is nested or escaped more often than is read.
     #[error("it is nested or escaped more often than is read")]
     Work,
+    /// It is written in units of more than one byte.
+    #[error("it is written in units of more than one byte, which are not read")]
+    Wide,
     /// What is left would be no JSON any more, though the whole was.
     #[error("it is not JSON any more once the objects are taken out")]
     Broken,
@@ -72,6 +75,9 @@ pub enum TooMuch {
 
 /// The objects in a text, in their order.
 pub fn objects(text: &[u8]) -> Result<Vec<Object>, TooMuch> {
+    if is_wide(text) {
+        return Err(TooMuch::Wide);
+    }
     if !may_hold(text) {
         return Ok(Vec::new());
     }
@@ -112,6 +118,17 @@ pub fn stripped(text: &[u8], objects: &[Object], shape: Shape) -> Result<Vec<u8>
         return Err(TooMuch::Broken);
     }
     Ok(left)
+}
+
+/// Whether a text is in UTF-16 or UTF-32, which parsers know by its first bytes (RFC 4627 section 3),
+/// and may hold the name.
+fn is_wide(text: &[u8]) -> bool {
+    let first = text.get(..4).unwrap_or(text);
+    let marked = first.starts_with(b"\xff\xfe") || first.starts_with(b"\xfe\xff");
+    (marked || first.contains(&0))
+        && [&b"l\0c"[..], b"l\0\0\0c", b"\\\0"]
+            .iter()
+            .any(|hint| memmem::find(text, hint).is_some())
 }
 
 /// Whether the name `lc` may stand in a text, in quotation marks or escaped.

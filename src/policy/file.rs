@@ -8,7 +8,9 @@ mod resource;
 use super::form::duration;
 pub use super::form::parse_duration;
 use super::node::{Node, Problem, Spanned};
-pub use resource::{Credentials, Listed, Port, Resource, Rule, UnknownTargets, Word};
+pub use resource::{
+    Credentials, Listed, Port, Resource, Rule, SerializedObjects, UnknownTargets, Word,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;

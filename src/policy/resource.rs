@@ -70,6 +70,7 @@ impl Compiler<'_> {
                 covered_by,
                 cleartext: entry.cleartext,
                 encoded_slash: entry.encoded_slash,
+                serialized_objects: entry.serialized_objects,
                 reads_body,
             });
         }

@@ -1,17 +1,18 @@
-//! Answers as evidence: the secrets that they hand out, and which answer did first.
+//! Answers as evidence: the secrets that they hand out, and the serialised objects that they carry.
 //!
 //! Takes permits and the answers to them; notes fingerprints of what may be a secret among the agent's
-//! sightings, before the end of the answer is told: the client's next call finds them known. Looks at
-//! answers in text that went well, whatever host they are of; not at the talk of a model. Changes no
-//! byte, and keeps no value.
+//! sightings, before the end of the answer is told: the client's next call finds them known. For
+//! secrets it looks at answers in text that went well, whatever host they are of, and not at the talk
+//! of a model; for objects at any text. Changes no byte, and keeps no value.
 
 use super::learn::{EVENTS, single};
+use super::serialized::{finding, finding_of};
 use super::{Caller, Proxy, Snapshot};
 use crate::catalog::{Effect, Kind};
-use crate::decide::Permit;
+use crate::decide::{Finding, Permit};
 use crate::forward::Coming;
 use crate::inspect::credential::handed::{Handed, in_body, in_head};
-use crate::inspect::shown_path;
+use crate::inspect::{serialized, shown_path};
 use crate::inventory::keeper;
 use crate::message::Target;
 use crate::provenance::Answer;
@@ -42,6 +43,11 @@ pub(super) struct Sought {
     reveals: bool,
     /// Whether the stage is noted.
     told: bool,
+    /// Whether it is looked at for secrets, and for objects.
+    secrets: bool,
+    objects: bool,
+    /// What was found of objects.
+    findings: Vec<Finding>,
     answer: Option<Arc<Answer>>,
 }
 
@@ -53,11 +59,10 @@ impl Proxy {
         caller: &Caller,
         snapshot: &Arc<Snapshot>,
         exchange: &Exchange,
+        objects: bool,
     ) -> Option<Sought> {
         let catalog = Self::catalog(&snapshot.policy, &caller.state.name, &caller.target);
-        if catalog.is_some_and(|catalog| catalog.kind == Kind::Conversation) {
-            return None;
-        }
+        let talks = catalog.is_some_and(|catalog| catalog.kind == Kind::Conversation);
         let ruling = permit.ruling();
         let reveals = ruling.operations.iter().any(|one| one.has(Effect::Credential));
         Some(Sought {
@@ -71,6 +76,9 @@ impl Proxy {
             request_id: exchange.request_id.clone(),
             reveals,
             told: reveals,
+            secrets: !talks,
+            objects,
+            findings: Vec::new(),
             answer: None,
         })
     }
@@ -79,17 +87,34 @@ impl Proxy {
 impl Sought {
     /// The answer has begun: notes what its head hands out; whether its body is to be looked at.
     pub(super) fn answered<B>(mut self, response: &Response<B>) -> Option<Self> {
-        if !response.status().is_success() && !response.status().is_redirection() {
-            return None;
+        let (status, headers) = (response.status(), response.headers());
+        if self.secrets && (status.is_success() || status.is_redirection()) {
+            let handed = in_head(headers, &self.snapshot.policy.fingerprints);
+            self.note(handed);
         }
-        let handed = in_head(response.headers(), &self.snapshot.policy.fingerprints);
-        self.note(handed);
-        Some(self).filter(|_| response.status().is_success() && may_hold(response.headers()))
+        let is_text = may_hold(headers);
+        self.secrets &= status.is_success() && is_text;
+        self.objects &= is_text || is_stream(headers);
+        Some(self).filter(|sought| sought.secrets || sought.objects)
     }
 
-    /// Notes what the body hands out, or a piece of it.
+    /// Notes what is in the body, or in a piece of it.
     pub(super) fn read(&mut self, body: &[u8]) {
-        self.note(in_body(body, self.reveals, &self.snapshot.policy.fingerprints));
+        if self.secrets {
+            self.note(in_body(body, self.reveals, &self.snapshot.policy.fingerprints));
+        }
+        if self.objects {
+            let found = match serialized::objects(body) {
+                Ok(found) => finding(&found),
+                Err(too_much) => Some(finding_of(too_much.to_string())),
+            };
+            self.findings.extend(found);
+        }
+    }
+
+    /// What was found of objects.
+    pub(super) fn into_findings(self) -> Vec<Finding> {
+        self.findings
     }
 
     fn note(&mut self, mut handed: Vec<Handed>) {
@@ -161,6 +186,12 @@ fn may_hold(headers: &HeaderMap) -> bool {
     const PARTS: &[&str] =
         &["json", "xml", "yaml", "toml", "javascript", "x-sh", "urlencoded", "ini", "x-pem", "env"];
     kind != EVENTS && (kind.starts_with("text/") || PARTS.iter().any(|part| kind.contains(part)))
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    let kind = single(headers, &header::CONTENT_TYPE).ok().flatten().unwrap_or_default();
+    let media = kind.split(';').next().unwrap_or_default().trim();
+    media.eq_ignore_ascii_case(EVENTS)
 }
 
 #[cfg(test)]

@@ -217,7 +217,7 @@ fn unreadable(broken: &Broken) -> Objection {
 }
 
 /// What was read of a body.
-enum Read {
+pub(super) enum Read {
     All(Bytes),
     /// More than the limit, and more is to come.
     Part(Bytes),
@@ -228,17 +228,22 @@ async fn up_to(body: &mut Coming, most: usize, limits: &Limits) -> Result<Read, 
     if body.size_hint().lower() > most as u64 {
         return Ok(Read::Part(Bytes::new()));
     }
-    tokio::time::timeout(limits.body, collect(body, most))
-        .await
-        .unwrap_or(Err(Unreadable::Truncated.into()))
+    match tokio::time::timeout(limits.body, collect(body, most)).await {
+        Ok(read) => read.map_err(|broken| unreadable(&broken)),
+        Err(_elapsed) => Err(Unreadable::Truncated.into()),
+    }
 }
 
-async fn collect(body: &mut Coming, most: usize) -> Result<Read, Objection> {
+/// Reads a body up to a limit.
+pub(super) async fn collect<B>(body: &mut B, most: usize) -> Result<Read, B::Error>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     let mut all = true;
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|broken| unreadable(&broken))?.into_data() else { continue };
+        let Ok(data) = frame?.into_data() else { continue };
         // Most bodies come in one piece, which is then not copied.
         if first.is_empty() {
             first = data;

@@ -9,7 +9,7 @@ use super::evidence::Sought;
 use super::{Caller, Proxy};
 use crate::audit::{Entry, Kind, NotRecorded, Text};
 use crate::catalog::{self, Effect};
-use crate::decide::{Permit, Ruling};
+use crate::decide::{Finding, Permit, Ruling};
 use crate::forward::{Coming, Watch};
 use crate::inspect::graphql::Expected;
 use crate::inspect::{Identity, annotations, answer};
@@ -31,6 +31,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const LONGEST: usize = 1 << 20;
 /// Room is taken in pieces of so many KiB.
 const PIECE_KIB: u32 = 64;
+/// A stream of events that teaches nothing is looked at as it goes on, in pieces of this.
+const PIECE_OF_STREAM: usize = 64 << 10;
 /// What the pieces share of an answer that is looked at piece by piece.
 const SHARED: usize = 8 << 10;
 
@@ -59,11 +61,12 @@ enum Of {
 
 /// An answer that is read while it passes.
 struct Reader {
-    /// Who learns of it, with whether it is a stream.
-    asked: Option<(Asked, bool)>,
+    /// Who learns of it.
+    asked: Option<Asked>,
     /// Who looks for evidence in it.
     sought: Option<Sought>,
     state: Arc<AgentState>,
+    is_stream: bool,
     codings: Option<String>,
     bytes: Vec<u8>,
     room: Option<OwnedSemaphorePermit>,
@@ -170,12 +173,11 @@ impl Drop for Touching {
 }
 
 impl Asked {
-    /// The answer has begun; whether it may teach anything, and whether it is a stream.
-    fn answered<B>(self, response: &Response<B>) -> Option<(Self, bool)> {
+    /// The answer has begun; whether it may teach anything.
+    fn may_learn_of<B>(&self, response: &Response<B>) -> bool {
         let headers = response.headers();
         let is_stream = matches!(self.of, Of::Tools) && is(headers, &[EVENTS]);
-        let teaches = response.status() == StatusCode::OK && (is_stream || is(headers, JSON));
-        Some((self, is_stream)).filter(|_| teaches)
+        response.status() == StatusCode::OK && (is_stream || is(headers, JSON))
     }
 }
 
@@ -187,7 +189,7 @@ impl Reader {
         state: &Arc<AgentState>,
         response: &Response<B>,
     ) -> Option<Box<Self>> {
-        let asked = asked.and_then(|asked| asked.answered(response));
+        let asked = asked.filter(|asked| asked.may_learn_of(response));
         let sought = sought.and_then(|sought| sought.answered(response));
         if asked.is_none() && sought.is_none() {
             return None;
@@ -196,14 +198,16 @@ impl Reader {
             Ok(codings) => codings.map(str::to_owned),
             Err(Ambiguous) => return None,
         };
+        let is_stream = is(response.headers(), &[EVENTS]);
         let (state, bytes) = (state.clone(), Vec::new());
-        Some(Box::new(Self { asked, sought, state, codings, bytes, room: None }))
+        Some(Box::new(Self { asked, sought, state, is_stream, codings, bytes, room: None }))
     }
 
     /// Keeps bytes that pass; whether there was room for them.
     fn keep(&mut self, bytes: &Bytes) -> bool {
         let needed = self.bytes.len().saturating_add(bytes.len());
-        if needed > LONGEST {
+        let most = if self.asked.is_none() && self.is_stream { PIECE_OF_STREAM } else { LONGEST };
+        if needed > most {
             return self.look_at_piece(bytes);
         }
         let held = self.room.as_ref().map_or(0, |room| room.num_permits() << 10);
@@ -243,20 +247,20 @@ impl Reader {
         true
     }
 
-    /// No more of it comes than is there.
-    fn end(self, is_whole: bool) {
+    /// No more of it comes than is there; what is found in it.
+    fn end(self, is_whole: bool) -> Vec<Finding> {
         let body = Bytes::from(self.bytes);
         let body = match &self.codings {
             None => Ok(body),
             Some(codings) => coding::decode(codings, &body, LONGEST),
         };
-        let Ok(body) = body else { return };
-        if let Some(mut sought) = self.sought {
-            sought.read(&body);
+        let Ok(body) = body else { return Vec::new() };
+        if let Some(asked) = self.asked.filter(|_| is_whole) {
+            asked.learn(&body, self.is_stream);
         }
-        if let Some((asked, is_stream)) = self.asked.filter(|_| is_whole) {
-            asked.learn(&body, is_stream);
-        }
+        let Some(mut sought) = self.sought else { return Vec::new() };
+        sought.read(&body);
+        sought.into_findings()
     }
 }
 
@@ -305,7 +309,7 @@ impl Watch for Attentive {
 
     fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>> {
         if let Some(reader) = self.reader.take() {
-            reader.end(true);
+            reader.end(true).into_iter().for_each(|found| self.outcome.found(found));
         }
         self.outcome.poll_may_end(cx)
     }
@@ -324,7 +328,7 @@ impl Attentive {
     /// Some of the answer has passed, and no more will: what that handed out is known to the client.
     fn part(&mut self) {
         if let Some(reader) = self.reader.take() {
-            reader.end(false);
+            reader.end(false).into_iter().for_each(|found| self.outcome.found(found));
         }
     }
 }

@@ -113,6 +113,23 @@ fn objects_are_found_in_texts_within_texts() {
 }
 
 #[test]
+fn what_is_written_otherwise_is_told() {
+    let wide = |marked: bool, unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        let mark = marked.then_some(0xfeff);
+        mark.into_iter().chain(SECRET.encode_utf16()).flat_map(unit).collect()
+    };
+    for marked in [true, false] {
+        for unit in [u16::to_le_bytes as fn(u16) -> [u8; 2], u16::to_be_bytes] {
+            assert_eq!(objects(&wide(marked, unit)), Err(TooMuch::Wide), "{marked}");
+        }
+    }
+    let wider: Vec<u8> = SECRET.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+    assert_eq!(objects(&wider), Err(TooMuch::Wide));
+    // Data of other kinds is neither.
+    assert_eq!(objects(b"\0asm\x01\0\0\0 no such name"), Ok(Vec::new()));
+}
+
+#[test]
 fn what_takes_too_much_is_told() {
     let hint = "\"lc\"";
     for text in [

@@ -37,6 +37,8 @@ pub struct Resource {
     pub cleartext: bool,
     /// Whether `%2F` may stand in a path segment, as npm's scoped packages have it.
     pub encoded_slash: bool,
+    /// What happens to serialised objects in its answers.
+    pub serialized_objects: SerializedObjects,
     /// What passes, waits or is refused, by method and path.
     pub rules: Option<Vec<Spanned<Rule>>>,
 }
@@ -76,6 +78,19 @@ impl Default for UnknownTargets {
     fn default() -> Self {
         Self { read: Word::Allow, other: Word::Hold }
     }
+}
+
+/// `serialized_objects:`, from the mildest on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SerializedObjects {
+    /// They are recorded, and pass.
+    #[default]
+    Note,
+    /// Those that hand out secrets are replaced by `null`.
+    Strip,
+    /// An answer with one that hands out secrets is withheld.
+    Deny,
 }
 
 /// `allow`, `hold` or `deny`.
