@@ -259,7 +259,7 @@ fn escapes(text: &Text<'_>, mark: u8, encoding: Encoding, tell: &mut impl FnMut(
 
 /// Whether an escape can stand within a secret. Those of line ends cannot: they stand around it.
 const fn hides(second: Option<&u8>, mark: u8) -> bool {
-    mark == b'%' || !matches!(second, Some(b'n' | b'r' | b't' | b'b' | b'f' | b'"'))
+    mark == b'%' || !matches!(second, Some(b'n' | b'r' | b't' | b'b' | b'f'))
 }
 
 /// The words in which the first and the last escape stand.
