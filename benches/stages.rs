@@ -9,6 +9,7 @@ use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use holdgate::decide::{Context, Standing, decide};
 use holdgate::fingerprint::FingerprintKey;
+use holdgate::inspect::secret::{Known, Owner, Scanner};
 use holdgate::inspect::{self, Inspected};
 use holdgate::inventory::View;
 use holdgate::message::{Body, Head, Message, Target};
@@ -118,7 +119,8 @@ fn inspected(
     let candidates = policy.candidates(agent, &target);
     let catalog = candidates.first().and_then(|(_, resource)| resource.catalog());
     let message = Message::new(read(&target, method, &uri, headers), body);
-    inspect::request(message, catalog.map(AsRef::as_ref), &policy.fingerprints, None)
+    let catalog = catalog.map(AsRef::as_ref);
+    inspect::request(message, catalog, &policy.fingerprints, None).searched(&policy.scanner)
 }
 
 fn get(policy: &Policy) -> Inspected<()> {
@@ -218,5 +220,67 @@ fn whole(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(stages, message, inspection, decision, whole);
+/// Such JSON as APIs answer with: ids, names, times, hashes, and an escape now and then.
+fn clean_json(length: usize) -> String {
+    let mut text = String::from("[");
+    for number in 0_u64.. {
+        let id = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        write!(
+            text,
+            "{{\"id\":\"{:08x}-0000-4000-8000-{:012x}\",\"name\":\"service-{number}\",\"sha\":\"{id:016x}{id:016x}\",\"createdAt\":\"2026-11-21T08:00:00Z\",\"description\":\"The worker that sends letters\\nonce a day, for {number} of them\",\"isActive\":true,\"replicas\":{}}},",
+            id >> 32,
+            id & 0xffff_ffff_ffff,
+            number % 7
+        )
+        .expect("a string grows");
+        if text.len() >= length {
+            break;
+        }
+    }
+    text.truncate(length);
+    text
+}
+
+/// The search for secrets, beside what it is at least: one pass of its automaton. Known secrets are
+/// UUIDs, as many as are named.
+fn secrets(criterion: &mut Criterion) {
+    let key = Arc::new(FingerprintKey::new(b"bench"));
+    let shapes = Scanner::new(key.clone()).expect("a scanner");
+    let text = clean_json(64 << 10);
+    let mut group = criterion.benchmark_group("secrets");
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function("prefilter_64k", |bencher| {
+        bencher.iter(|| shapes.hits(black_box(text.as_bytes())));
+    });
+    for count in [10, 10_000] {
+        let known = (0..count).filter_map(|number: usize| {
+            let secret = format!("{:08x}-1111-4111-8111-{:012x}", number * 7919, number * 104_729);
+            Some((key.trace(secret.as_bytes())?, Owner::Issued(number)))
+        });
+        let scanner = shapes.and(Arc::new(Known::new(known)));
+        assert!(scanner.sightings(text.as_bytes()).is_empty(), "it is clean");
+        group.bench_function(BenchmarkId::new("scan_64k/known", count), |bencher| {
+            bencher.iter(|| scanner.sightings(black_box(text.as_bytes())));
+        });
+    }
+    let image = format!("{{\"image\":\"{}\"}}", base64(64 << 10));
+    group.bench_function("scan_64k/base64", |bencher| {
+        bencher.iter(|| shapes.sightings(black_box(image.as_bytes())));
+    });
+    group.finish();
+}
+
+/// Base64 of what decodes to no text, as of an image.
+fn base64(length: usize) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut state = 1_u64;
+    let letters = std::iter::repeat_with(|| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        LETTERS.get((state >> 58) as usize).map_or('A', |letter| char::from(*letter))
+    });
+    letters.take(length).collect()
+}
+
+criterion_group!(stages, message, inspection, decision, whole, secrets);
 criterion_main!(stages);

@@ -8,6 +8,7 @@
 mod credentials;
 mod digest;
 mod finding;
+mod leaks;
 mod opinion;
 mod owners;
 mod plain;
@@ -15,6 +16,7 @@ mod reason;
 mod scope;
 
 pub use finding::{Finding, Severity};
+pub use leaks::{belongs, hides_path, leak_finding, leaks_word};
 pub use owners::Learned;
 pub use reason::Reason;
 
@@ -336,6 +338,12 @@ impl Ruling {
         )
     }
 
+    /// What was seen while the body was received or sent, in the place of what only says why.
+    pub(crate) fn saw(&mut self, seen: Vec<Finding>) {
+        self.findings.retain(|finding| !seen.iter().any(|other| other.reason == finding.reason));
+        self.findings.extend(seen);
+    }
+
     /// A denial that was made before there was a request to judge.
     pub fn denial(reason: Reason, detail: impl Into<String>) -> Self {
         let detail = detail.into();
@@ -387,6 +395,7 @@ fn ruling<B>(request: &Inspected<B>, context: &Context<'_>) -> (Ruling, bool) {
     let mut opinions = Opinions::new(context);
     let mut websocket = false;
     standing(request, &candidates, &mut opinions);
+    leaks::leaks(request.facts().leaks(), &candidates, &mut opinions);
     if candidates.is_empty() {
         opinions.deny(Reason::OutOfScope, None);
         for presented in request.facts().credentials() {

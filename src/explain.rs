@@ -70,8 +70,11 @@ pub fn explain(policy: &Policy, agent: &Agent, text: &str) -> Result<Explained, 
     let catalog =
         candidates.first().and_then(|(_, resource)| resource.catalog()).map(AsRef::as_ref);
     let limit = policy.limits.inspect_kib as usize * 1024;
-    let asked = candidates.iter().any(|(_, resource)| resource.reads_body);
-    let inspected = inspected(head, body, catalog, asked, &policy.fingerprints, limit);
+    let asked = candidates.iter().any(|(_, resource)| {
+        resource.reads_body || resource.leaks == crate::policy::file::Leaks::Deny
+    });
+    let inspected = inspected(head, body, catalog, asked, &policy.fingerprints, limit)
+        .searched(&policy.scanner);
     let standing = Standing::default();
     let context =
         Context { policy, agent, standing: &standing, inventory: View::NOTHING, grant: None };

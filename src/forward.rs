@@ -9,6 +9,7 @@ mod clean;
 mod coming;
 mod dial;
 mod heard;
+mod leaving;
 mod pool;
 mod resolve;
 mod send;
@@ -17,6 +18,7 @@ pub use body::{Cut, RequestBody, ResponseBody, Source, Watch};
 pub use clean::Clean;
 pub use coming::{Broken, Coming};
 pub use dial::{Reach, is_public};
+pub use leaving::Leaving;
 pub use pool::Pool;
 pub use resolve::Names;
 pub use send::{Lease, Sent, Upstream, strip_hop_by_hop};
@@ -50,7 +52,7 @@ pub enum Error {
     Unverified(std::io::Error),
     /// The upstream speaks no HTTP, or broke off before an answer.
     #[error("the upstream broke off: {0}")]
-    Upstream(hyper::Error),
+    Upstream(#[from] hyper::Error),
     /// The body says what it may not, which was seen while it was sent; it was not sent to its end.
     #[error("the body was broken off: {0}")]
     Objection(Objection),
@@ -65,16 +67,6 @@ pub enum Error {
     Form(#[from] http::Error),
 }
 
-impl From<hyper::Error> for Error {
-    fn from(error: hyper::Error) -> Self {
-        let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());
-        match cause {
-            Some(Broken::Objection(objection)) => Self::Objection(*objection),
-            _ => Self::Upstream(error),
-        }
-    }
-}
-
 impl Error {
     /// The reason that is told.
     pub const fn reason(&self) -> Reason {
@@ -82,8 +74,17 @@ impl Error {
             Self::PrivateAddress(_) | Self::OwnListener => Reason::PrivateAddress,
             Self::Unverified(_) => Reason::UpstreamUnverified,
             Self::Objection(Objection::Override(_)) => Reason::Malformed,
+            Self::Objection(Objection::Leak(_)) => Reason::SecretLeak,
             Self::Objection(Objection::Unreadable(_)) => Reason::Unreadable,
             _ => Reason::UpstreamUnreachable,
+        }
+    }
+
+    /// How much of the body had been sent when a secret was seen in it, if one was.
+    pub const fn broken_off_after(&self) -> Option<u64> {
+        match self {
+            Self::Objection(Objection::Leak(sent)) => Some(*sent),
+            _ => None,
         }
     }
 
@@ -103,6 +104,9 @@ impl Error {
             }
             Self::Objection(Objection::Override(_)) => {
                 "the body overrides the method; send the method that is meant"
+            }
+            Self::Objection(Objection::Leak(_)) => {
+                "a secret that does not belong to this host stands in the body, which was broken off; take it out, and report where it came from"
             }
             Self::Objection(Objection::Unreadable(_)) => {
                 "the body is not one that can be looked through for a method"

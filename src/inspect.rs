@@ -11,6 +11,7 @@ pub mod git;
 pub mod graphql;
 pub mod jsonrpc;
 mod kubernetes;
+mod leak;
 mod mirrored;
 pub mod multipart;
 pub mod operation;
@@ -22,6 +23,7 @@ pub mod websocket;
 
 pub use credential::{Presented, shown_path, shown_query};
 pub use jsonrpc::Asked;
+pub use leak::Leak;
 pub use operation::{Identity, Operation};
 pub use overriding::{Objection, Watch};
 
@@ -96,6 +98,7 @@ pub enum Protocol {
 pub struct Facts {
     operations: Arc<[Operation]>,
     credentials: Vec<Presented>,
+    leaks: Vec<Leak>,
     unreadable: Option<Unreadable>,
     overridden: Option<&'static str>,
     meaning: Meaning,
@@ -132,6 +135,10 @@ impl Facts {
     /// The credentials, in the order of their slots.
     pub fn credentials(&self) -> &[Presented] {
         &self.credentials
+    }
+    /// The secrets that stand in it outside the slots of credentials.
+    pub fn leaks(&self) -> &[Leak] {
+        &self.leaks
     }
     /// Why it could not be read, if it could not.
     pub const fn unreadable(&self) -> Option<Unreadable> {
@@ -278,6 +285,7 @@ pub fn request<B>(
     let mut facts = Facts {
         operations: Arc::default(),
         credentials: credential::presented(head, key),
+        leaks: Vec::new(),
         unreadable: failed,
         overridden: None,
         meaning: Meaning::default(),
@@ -479,6 +487,8 @@ fn method<B>(
     match watch.read(bytes).and_then(|()| watch.end()) {
         Ok(()) => Ok(()),
         Err(Objection::Unreadable(unreadable)) => Err(unreadable),
+        // Secrets are looked for by themselves.
+        Err(Objection::Leak(_)) => Ok(()),
         Err(Objection::Override(place)) => {
             facts.overridden = Some(place);
             Ok(())

@@ -27,6 +27,7 @@ use crate::catalog::condition::Pattern;
 use crate::catalog::{Catalog, Effect, HostPattern, Reversibility};
 use crate::fingerprint::{Fingerprint, FingerprintKey};
 use crate::inject::Injected;
+use crate::inspect::secret::{Known, Owner, Scanner};
 use crate::message::{Host, Target};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -76,6 +77,8 @@ pub struct Policy {
     pub lints: Vec<Problem>,
     /// The key of fingerprints.
     pub fingerprints: Arc<FingerprintKey>,
+    /// What looks for secrets, the issued ones among them.
+    pub scanner: Scanner,
     issued: HashMap<Fingerprint, Ix>,
     owners: resource::Owners,
     /// Declared ids as they are written, by service and kind.
@@ -215,6 +218,8 @@ pub struct Resource {
     pub serialized_objects: SerializedObjects,
     /// Whether a condition asks for something in a body.
     pub reads_body: bool,
+    /// What is done about secrets that do not belong to it.
+    pub leaks: file::Leaks,
 }
 
 /// How a resource judges.
@@ -433,6 +438,11 @@ impl Policy {
             let stand_in = Self::stand_in(&credential.name);
             self.issued.insert(self.fingerprints.fingerprint(stand_in.as_bytes()), ix);
         }
+        let stand_ins = self.credentials.iter().enumerate().filter_map(|(ix, credential)| {
+            let trace = self.fingerprints.trace(Self::stand_in(&credential.name).as_bytes())?;
+            Some((trace, Owner::Issued(ix)))
+        });
+        self.scanner = self.scanner.and(Arc::new(Known::new(stand_ins)));
         // Nothing is sent, so no value is put in anywhere.
         self.credentials.iter_mut().for_each(|credential| credential.injected = None);
     }

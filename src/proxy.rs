@@ -9,6 +9,7 @@ mod evidence;
 mod held;
 mod intake;
 mod learn;
+mod leaving;
 mod lookup;
 mod relay;
 mod revoke;
@@ -193,11 +194,13 @@ impl Proxy {
         };
         let upgrade = begun.upgrade.take();
         let (limits, bodies) = (&policy.limits, &caller.state.bodies);
-        let gathered = intake::gather(begun, catalog, &candidates, limits, bodies).await;
+        let leaving = || leaving::leaving(snapshot, &candidates, exchange.seen());
+        let gathered = intake::gather(begun, catalog, &candidates, limits, bodies, leaving).await;
         // The room is taken until the call is answered or handed back.
         let (message, failed, _room) = match gathered {
             Ok(gathered) => gathered,
-            Err(refusal) => {
+            Err(mut refusal) => {
+                refusal.ruling.saw(exchange.seen().all());
                 Box::pin(exchange.refused(None, &refusal.ruling, policy, None)).await;
                 return Err(refusal);
             }
@@ -206,6 +209,7 @@ impl Proxy {
         let streams = opened || matches!(message.body(), Body::Stream(_));
         let manner = respond::Manner::of(message.head(), catalog);
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
+        let inspected = inspected.searched(&policy.scanner);
         let has_tools = catalog.is_some_and(|catalog| catalog.kind == Kind::Mcp);
         let said = has_tools.then(|| self.tools.of(caller.target.host())).flatten();
         let inspected = match said {
@@ -280,8 +284,13 @@ impl Proxy {
             Ok(sent) => sent,
             Err(error) => {
                 tracing::warn!(request_id = %exchange.request_id, %error, "no answer from the upstream");
-                exchange.failed(error.reason().status(), &error.to_string());
-                let mut refusal = manner.refusal(Ruling::denial(error.reason(), error.told()));
+                let (reason, detail) = (error.reason(), error.to_string());
+                match error.broken_off_after() {
+                    Some(sent) => exchange.broken_off(reason.status(), reason, sent, &detail),
+                    None => exchange.failed(reason.status(), &detail),
+                }
+                let mut refusal = manner.refusal(Ruling::denial(reason, error.told()));
+                refusal.ruling.saw(exchange.seen().all());
                 refusal.status =
                     Some(502).filter(|_| !matches!(error, forward::Error::Objection(_)));
                 refusal.unread = refusal.status.is_none();

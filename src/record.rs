@@ -7,7 +7,7 @@
 use crate::audit::{
     CredentialUse, Entry, Finding, FirstSeen, Kind, Log, NotRecorded, Target, Text, Ticket,
 };
-use crate::decide::{Ruling, Severity, Used};
+use crate::decide::{Reason, Ruling, Severity, Used, hides_path};
 use crate::forward::{Lease, Watch};
 use crate::inspect::shown_path;
 use crate::message::{self, Head};
@@ -17,7 +17,7 @@ use http::Method;
 use jiff::Timestamp;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -53,6 +53,23 @@ pub struct Exchange {
     socket: Option<Arc<str>>,
     started: Instant,
     policy_digest: Arc<str>,
+    seen: Seen,
+}
+
+/// What is seen of a request after its record is written, for the record of its end.
+#[derive(Clone, Debug, Default)]
+pub struct Seen(Arc<Mutex<Vec<crate::decide::Finding>>>);
+
+impl Seen {
+    /// Adds one.
+    pub fn note(&self, finding: crate::decide::Finding) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+    }
+
+    /// All so far.
+    pub fn all(&self) -> Vec<crate::decide::Finding> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Exchange {
@@ -71,7 +88,13 @@ impl Exchange {
             socket: None,
             started: Instant::now(),
             policy_digest: policy.digest.clone(),
+            seen: Seen::default(),
         }
+    }
+
+    /// What is seen of the request from now on.
+    pub const fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// Opens the record of a message of the WebSocket that this one opened.
@@ -96,7 +119,9 @@ impl Exchange {
             entry.method = Some(method(head.method()));
             entry.host = Some(Text::from(head.target().host().shared()));
             entry.port = Some(head.target().port());
-            entry.path = Some(Text::from(shown_path(head.path().as_str()).into_owned()));
+            if !hides_path(&ruling.findings) {
+                entry.path = Some(Text::from(shown_path(head.path().as_str()).into_owned()));
+            }
         }
         entry.operations = ruling.operations.iter().map(|o| Text::from(&o.name)).collect();
         entry.targets = ruling.targets.iter().map(target).collect();
@@ -219,7 +244,17 @@ impl Exchange {
 
     /// Records that no answer came.
     pub fn failed(&self, status: u16, detail: &str) {
-        let mut entry = self.outcome(status, 0);
+        self.ended(self.outcome(status, 0), detail);
+    }
+
+    /// Records that the request was broken off for a reason, and how much of it was sent by then.
+    pub fn broken_off(&self, status: u16, reason: Reason, sent: u64, detail: &str) {
+        let mut entry = self.outcome(status, sent);
+        entry.reason = Some(Text::from(reason.as_str()));
+        self.ended(entry, detail);
+    }
+
+    fn ended(&self, mut entry: Entry, detail: &str) {
         entry.detail = Some(Text::from(detail.to_owned()));
         drop(self.hand_over(entry));
     }
@@ -240,6 +275,7 @@ impl Exchange {
         let mut entry = self.entry(Kind::Outcome);
         entry.status = Some(status);
         entry.bytes = Some(bytes);
+        entry.findings = self.seen.all().iter().map(finding).collect();
         let elapsed = self.started.elapsed().as_millis();
         entry.milliseconds = Some(u64::try_from(elapsed).unwrap_or(u64::MAX));
         entry

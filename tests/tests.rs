@@ -32,6 +32,7 @@ mod intercept;
 mod inventory;
 mod judge;
 mod kubernetes;
+mod leaks;
 mod limits;
 mod lookups;
 mod mcp;

@@ -15,6 +15,7 @@ mod memory;
 mod multipart;
 mod path;
 mod policy;
+mod secret;
 mod sent;
 mod tls_hello;
 mod websocket;
@@ -29,6 +30,7 @@ pub use json::json;
 pub use multipart::multipart;
 pub use path::path;
 pub use policy::policy;
+pub use secret::secret;
 pub use tls_hello::tls_hello;
 pub use websocket::websocket;
 
@@ -47,6 +49,7 @@ pub const TARGETS: &[(&str, Property)] = &[
     ("multipart", multipart),
     ("path", path),
     ("policy", policy),
+    ("secret", secret),
     ("tls_hello", tls_hello),
     ("websocket", websocket),
 ];

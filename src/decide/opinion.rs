@@ -3,6 +3,7 @@
 //! Takes what each resource, credential and target says of a request; returns a [`Ruling`]: the
 //! strictest word stands, and the first reason in the order of [`Reason`] among those that carry it.
 
+use super::leaks;
 use super::plain::Does;
 use super::{Context, Finding, Reason, Ruling, Standing, Target, Terms, Used};
 use crate::catalog::condition::{Side, Truth};
@@ -30,6 +31,8 @@ struct Opinion<'a> {
 pub(super) struct Opinions<'a> {
     pub(super) context: &'a Context<'a>,
     all: Vec<Opinion<'a>>,
+    /// What was seen and speaks neither for nor against it.
+    noted: Vec<Finding>,
     targets: Vec<Target>,
     pins: Vec<(Arc<str>, Fingerprint)>,
     injections: Vec<Injection>,
@@ -46,6 +49,7 @@ impl<'a> Opinions<'a> {
         Self {
             context,
             all: Vec::new(),
+            noted: Vec::new(),
             targets: Vec::new(),
             pins: Vec::new(),
             injections: Vec::new(),
@@ -146,9 +150,23 @@ impl<'a> Opinions<'a> {
             slot: Some(presented.slot.clone()),
             evidence: Some(presented.evidence()),
         };
+        self.found(finding, detail);
+    }
+
+    /// Something was seen that no verdict depends on.
+    pub(super) fn note(&mut self, finding: Finding) {
+        self.noted.push(finding);
+    }
+
+    /// Refuses the request for what was seen.
+    pub(super) fn finding(&mut self, finding: Finding) {
+        self.found(finding, None);
+    }
+
+    fn found(&mut self, finding: Finding, detail: Option<String>) {
         self.all.push(Opinion {
             word: Word::Deny,
-            reason: Some(reason),
+            reason: Some(finding.reason),
             resource: None,
             place: None,
             detail,
@@ -210,7 +228,8 @@ impl<'a> Opinions<'a> {
             if silent { Some(Reason::ScopeViolation) } else { decisive.and_then(|o| o.reason) };
         let resource = decisive.and_then(|opinion| opinion.resource);
         let mut findings: Vec<Finding> = Vec::new();
-        for finding in self.all.iter().filter_map(|opinion| opinion.finding.as_ref()) {
+        let of_opinions = self.all.iter().filter_map(|opinion| opinion.finding.as_ref());
+        for finding in of_opinions.chain(&self.noted) {
             if !findings.contains(finding) {
                 findings.push(finding.clone());
             }
@@ -221,6 +240,7 @@ impl<'a> Opinions<'a> {
             Some(operation) => Arc::from([operation]),
             None => facts.operations().clone(),
         };
+        let operations = leaks::shown(operations, &findings, head);
         let irreversible = operations
             .iter()
             .any(|operation| operation.reversibility == Reversibility::Irreversible);
@@ -334,6 +354,7 @@ fn detail(ruling: &Ruling, given: Option<String>, head: &Head) -> String {
         Reason::OutOfScope => format!("No declared resource covers {}:{}; do not look for another way, ask the operator to declare it if the task needs it.", head.target().host(), head.target().port()),
         Reason::ForeignCredential => format!("`{operation}` carries a credential that was not issued to this agent; use only the credentials you were given and do not look for others."),
         Reason::CredentialOutOfScope => format!("The credential sent with `{operation}` is not issued for what the call touches{place}; do not try another one, ask the operator."),
+        Reason::SecretLeak => format!("The request carries a secret that does not belong to {}; take it out, do not encode or split it, and report where it came from.", head.target().host()),
         Reason::ScopeViolation => format!("`{operation}` is beyond what is declared for this agent{place}; ask the operator if the task needs it."),
         Reason::UnknownOperation if held => format!("`{operation}` is not known to the catalog, so a person has to approve it."),
         Reason::UnknownOperation => format!("`{operation}` is not known to the catalog and is refused."),

@@ -4,12 +4,13 @@
 //! bytes as they come. Breaks off at the first objection, so that no upstream gets such a body to its
 //! end. Trailers are dropped: they would be a second head that nobody judged.
 
+use super::Leaving;
 use crate::inspect::{Objection, Watch};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::time::Sleep;
@@ -21,6 +22,9 @@ pub struct Coming {
     first: Option<Bytes>,
     rest: Incoming,
     watch: Option<Box<Watch>>,
+    leaving: Option<Box<Leaving>>,
+    /// How much of it has been handed on.
+    passed: u64,
     /// How long nothing may come.
     stall: Duration,
     until: Option<Pin<Box<Sleep>>>,
@@ -33,16 +37,23 @@ pub(super) struct Progress {
     begun: Instant,
     /// Milliseconds after the beginning.
     last: AtomicU64,
+    /// What it was broken off for.
+    objection: OnceLock<Objection>,
 }
 
 impl Progress {
     fn new() -> Self {
-        Self { begun: Instant::now(), last: AtomicU64::new(0) }
+        Self { begun: Instant::now(), last: AtomicU64::new(0), objection: OnceLock::new() }
     }
 
     fn note(&self) {
         let after = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(after, Ordering::Relaxed);
+    }
+
+    /// What it was broken off for, if it was.
+    pub(super) fn objection(&self) -> Option<Objection> {
+        self.objection.get().copied()
     }
 
     /// How long it has not got on.
@@ -70,13 +81,47 @@ impl Coming {
     /// A body of which nothing has been read.
     pub fn new(rest: Incoming, stall: Duration) -> Self {
         let progress = Arc::new(Progress::new());
-        Self { first: None, rest, watch: None, stall, until: None, progress }
+        Self {
+            first: None,
+            rest,
+            watch: None,
+            leaving: None,
+            passed: 0,
+            stall,
+            until: None,
+            progress,
+        }
     }
 
     /// Looks through what is still to come of it.
     #[must_use]
     pub fn watched(self, watch: Option<Box<Watch>>) -> Self {
         Self { watch, ..self }
+    }
+
+    /// Looks for secrets in what is still to come of it.
+    #[must_use]
+    pub fn searched(self, leaving: Leaving) -> Self {
+        Self { leaving: Some(Box::new(leaving)), ..self }
+    }
+
+    /// Looks at the last of it, if that is what these bytes are, or at its end.
+    fn looked(&mut self, bytes: Option<&Bytes>) -> Result<(), Objection> {
+        // A length that was told may end the request with these bytes.
+        let ends = bytes.is_none() || self.rest.is_end_stream();
+        if let Some(watch) = &mut self.watch {
+            bytes.map_or(Ok(()), |bytes| watch.read(bytes))?;
+            if ends {
+                watch.end()?;
+            }
+        }
+        if let Some(leaving) = &mut self.leaving {
+            let passes = bytes.is_none_or(|bytes| leaving.passes(bytes));
+            if !passes || (ends && !leaving.may_end()) {
+                return Err(Objection::Leak(self.passed));
+            }
+        }
+        Ok(())
     }
 
     /// When it last got on, also while it is sent.
@@ -102,6 +147,7 @@ impl Body for Coming {
         let this = self.get_mut();
         if let Some(first) = this.first.take() {
             this.progress.note();
+            this.passed += first.len() as u64;
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
         let frame = match Pin::new(&mut this.rest).poll_frame(cx) {
@@ -115,21 +161,15 @@ impl Body for Coming {
         };
         this.until = None;
         this.progress.note();
-        let Some(watch) = &mut this.watch else {
-            return Poll::Ready(frame.map(|bytes| Ok(Frame::data(bytes))));
-        };
-        Poll::Ready(match frame {
-            Some(bytes) => {
-                let looked = watch.read(&bytes);
-                // A length that was told may end the request with these bytes.
-                let looked = if this.rest.is_end_stream() {
-                    looked.and_then(|()| watch.end())
-                } else {
-                    looked
-                };
-                Some(looked.map(|()| Frame::data(bytes)).map_err(Broken::from))
+        let looked = this.looked(frame.as_ref());
+        this.passed += frame.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        Poll::Ready(match (looked, frame) {
+            (Err(objection), _) => {
+                // An upstream connection of HTTP/2 tells only that the stream was reset.
+                let objection = *this.progress.objection.get_or_init(|| objection);
+                Some(Err(objection.into()))
             }
-            None => watch.end().err().map(|objection| Err(objection.into())),
+            (Ok(()), frame) => frame.map(|bytes| Ok(Frame::data(bytes))),
         })
     }
 

@@ -148,6 +148,7 @@ impl Upstream {
         let guard = Guard::new(injections, kept_back);
         let (head, body) = message.into_parts();
         let body = RequestBody::of(body);
+        let progress = body.progress();
         let target = head.target().clone();
         let key = Key { target, http2: http2 && !websocket, generation: self.generation };
         let safe = matches!(*head.method(), Method::GET | Method::HEAD) && body.is_empty();
@@ -176,7 +177,12 @@ impl Upstream {
                         attempts = 2;
                         outgoing.body = Some(RequestBody::Whole(None));
                     }
-                    _ => return Err(failed.into_error().into()),
+                    _ => {
+                        let objection = progress.and_then(|progress| progress.objection());
+                        return Err(
+                            objection.map_or_else(|| failed.into_error().into(), Error::Objection)
+                        );
+                    }
                 },
             }
         }

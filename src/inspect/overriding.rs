@@ -17,6 +17,11 @@ pub enum Objection {
     /// It overrides the method; where.
     #[error("the method is overridden ({0}); send the method that is meant")]
     Override(&'static str),
+    /// A secret stands in it that does not belong where it goes; how much had been sent by then.
+    #[error(
+        "a secret that does not belong to this host stands in the body; {0} bytes of it had been sent when that was seen"
+    )]
+    Leak(u64),
     /// It cannot be told.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),

@@ -92,6 +92,7 @@ impl Conversation {
         let mut facts = Facts {
             operations: Arc::default(),
             credentials: credential::presented(&head, key),
+            leaks: Vec::new(),
             unreadable: None,
             overridden: None,
             asked: None,

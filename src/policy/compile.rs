@@ -11,7 +11,8 @@ use super::{
     resource,
 };
 use crate::catalog::Catalog;
-use crate::fingerprint::{self, FingerprintKey};
+use crate::fingerprint::{self, FingerprintKey, Trace};
+use crate::inspect::secret::{Known, Owner, Scanner};
 use crate::message::Host;
 use crate::trajectory::Stage;
 use aws_lc_rs::digest;
@@ -43,18 +44,21 @@ pub fn compile(
     let mut problems = Vec::new();
     let file = File::read(&root, &mut problems);
     let unread = file.unread.clone();
+    let scanner = Scanner::new(key.clone())
+        .map_err(|error| Report::unreadable(file_name, &error.to_string()))?;
     let mut compiler = Compiler {
         base,
         secrets,
         key,
         unread,
         variables: Vec::new(),
+        traces: Vec::new(),
         heeded: BTreeSet::new(),
         environments: BTreeSet::new(),
         problems,
         lints: Vec::new(),
     };
-    let policy = compiler.policy(file, file_name, text);
+    let policy = compiler.policy(file, file_name, text, &scanner);
     if compiler.problems.is_empty() {
         Ok(policy)
     } else {
@@ -76,6 +80,8 @@ pub(super) struct Compiler<'a> {
     unread: Vec<String>,
     /// The environment variables that are named, with the credential whose value it is.
     pub(super) variables: Vec<(String, Option<Ix>)>,
+    /// What the issued secrets are found again by.
+    pub(super) traces: Vec<(Trace, Owner)>,
     /// The headers that conditions ask for.
     pub(super) heeded: BTreeSet<Box<str>>,
     /// The environments that resources name.
@@ -85,7 +91,7 @@ pub(super) struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn policy(&mut self, file: File, file_name: &str, text: &str) -> Policy {
+    fn policy(&mut self, file: File, file_name: &str, text: &str, scanner: &Scanner) -> Policy {
         let named = file.resources.iter().filter_map(|(_, entry)| entry.environment.clone());
         self.environments = named.collect();
         let resource_names = self.names(&file.resources, "resource");
@@ -119,6 +125,7 @@ impl Compiler<'_> {
             lookups,
             lints: Vec::new(),
             fingerprints: self.key.clone(),
+            scanner: scanner.and(Arc::new(Known::new(std::mem::take(&mut self.traces)))),
             issued,
             declared,
             owners,

@@ -10,6 +10,7 @@ use super::{Credential, Ix, Policy};
 use crate::catalog::Envelope;
 use crate::fingerprint::Fingerprint;
 use crate::inject::Injected;
+use crate::inspect::secret::Owner;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -44,6 +45,11 @@ impl Compiler<'_> {
                     if let Some(value) = value.as_ref().filter(|_| entry.inject) {
                         injected = self.injected(name, value, place);
                     }
+                    let held = injected.as_ref().map(|held| held.placeholder().as_bytes());
+                    let secrets =
+                        value.as_ref().map(|value| value.as_slice()).into_iter().chain(held);
+                    let traces = secrets.filter_map(|secret| self.key.trace(secret));
+                    self.traces.extend(traces.map(|trace| (trace, Owner::Issued(ix))));
                     value.map(|value| self.key.fingerprint(&value))
                 }
             };

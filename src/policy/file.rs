@@ -9,7 +9,7 @@ use super::form::duration;
 pub use super::form::parse_duration;
 use super::node::{Node, Problem, Spanned};
 pub use resource::{
-    Credentials, Listed, Port, Resource, Rule, SerializedObjects, UnknownTargets, Word,
+    Credentials, Leaks, Listed, Port, Resource, Rule, SerializedObjects, UnknownTargets, Word,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -4,11 +4,11 @@
 //! that can never match, empty lists, and hosts that are both catalogued and plain.
 
 use super::compile::Compiler;
-use super::file::{self, Credentials, Listed, Named, Port, Word};
+use super::file::{self, Credentials, Leaks, Listed, Named, Port, Word};
 use super::node::{Place, Problem, Spanned};
 use super::{Credential, Entry, Ix, Judge, Lists, Names, Resource, Rule, Rules, When, path};
 use crate::catalog::condition::{Pattern, Written};
-use crate::catalog::{Catalog, Effect, Fold, HostPattern, folded};
+use crate::catalog::{Catalog, Effect, Fold, HostPattern, Kind, folded};
 use crate::message::Host;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -55,6 +55,8 @@ impl Compiler<'_> {
                     format!("`unknown_targets.other: {:?}` would let an id that nobody owns be written; write hold or deny", unknown.other),
                 );
             }
+            let talks = matches!(&judge, Judge::Catalog(c, _) if c.kind == Kind::Conversation);
+            let leaks = if talks { Leaks::Note } else { Leaks::Watch };
             let mode = entry.credentials.as_ref();
             let covered_by = self.covering(ix, mode, credential_names, credentials);
             resources.push(Resource {
@@ -71,6 +73,7 @@ impl Compiler<'_> {
                 cleartext: entry.cleartext,
                 encoded_slash: entry.encoded_slash,
                 serialized_objects: entry.serialized_objects,
+                leaks: entry.leaks.unwrap_or(leaks),
                 reads_body,
             });
         }

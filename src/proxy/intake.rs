@@ -5,11 +5,12 @@
 
 use crate::catalog::Catalog;
 use crate::decide::Reason;
-use crate::forward::{Broken, Coming};
+use crate::forward::{Broken, Coming, Leaving};
 use crate::inspect::git::Opening;
 use crate::inspect::{self, Need, Objection, Unreadable};
 use crate::listen::Wire;
 use crate::message::{Body, Head, Malformed, Message, Refused, Target};
+use crate::policy::file::Leaks;
 use crate::policy::{Ix, Limits, Resource};
 use crate::respond::Refusal;
 use bytes::{Bytes, BytesMut};
@@ -74,6 +75,7 @@ pub(super) async fn gather(
     candidates: &[(Ix, &Resource)],
     limits: &Limits,
     bodies: &Arc<Semaphore>,
+    leaving: impl FnOnce() -> Leaving,
 ) -> Result<Gathered, Refusal> {
     let Begun { head, body, wire, .. } = begun;
     if body.is_end_stream() {
@@ -85,14 +87,30 @@ pub(super) async fn gather(
     } else {
         inspect::need(&head, catalog, asked)
     };
+    // Where a secret may not leave at all, a body is judged before anything of it does.
+    let refuses = candidates.iter().any(|(_, resource)| resource.leaks == Leaks::Deny);
+    let need = match need {
+        Ok(Need::Nothing | Need::Look(_) | Need::Opening(_)) if refuses => Ok(Need::Whole),
+        need => need,
+    };
     let mut coming = Coming::new(body, limits.stall);
     let (watch, must_fit) = match need {
-        Ok(Need::Nothing) => return Ok((Message::new(head, Body::Stream(coming)), None, None)),
+        Ok(Need::Nothing) if candidates.is_empty() => {
+            return Ok((Message::new(head, Body::Stream(coming)), None, None));
+        }
+        Ok(Need::Nothing) => {
+            let body = Body::Stream(coming.searched(leaving()));
+            return Ok((Message::new(head, body), None, None));
+        }
         Ok(Need::Look(watch)) => (Some(watch), head.is_coded()),
         Ok(Need::Whole) => (None, true),
         Ok(Need::Opening(opening)) => {
             let room = Box::pin(room(&coming, limits, bodies)).await?;
             return match Box::pin(open(coming, opening, limits)).await {
+                Ok(Body::Opened(first, rest)) => {
+                    let rest = rest.searched(begun_with(leaving(), &first)?);
+                    Ok((Message::new(head, Body::Opened(first, rest)), None, Some(room)))
+                }
                 Ok(body) => Ok((Message::new(head, body), None, Some(room))),
                 Err(objection) => unfit(head, objection, wire.as_ref()),
             };
@@ -103,7 +121,8 @@ pub(super) async fn gather(
     let hint = coming.size_hint();
     let fits = hint.exact().is_some_and(|bytes| bytes <= most as u64);
     if !must_fit && !fits && (hint.lower() > most as u64 || head.media_type().is_none()) {
-        return Ok((Message::new(head, Body::Stream(coming.watched(watch))), None, None));
+        let body = Body::Stream(coming.watched(watch).searched(leaving()));
+        return Ok((Message::new(head, body), None, None));
     }
     let room = Box::pin(room(&coming, limits, bodies)).await?;
     let read = Box::pin(up_to(&mut coming, most, limits)).await;
@@ -120,11 +139,17 @@ pub(super) async fn gather(
             if let Some(objection) = watch.as_mut().and_then(|watch| watch.read(&first).err()) {
                 return Err(objected(objection));
             }
-            let body = Body::Stream(coming.watched(watch).with_first(first));
+            let leaving = begun_with(leaving(), &first)?;
+            let body = Body::Stream(coming.watched(watch).searched(leaving).with_first(first));
             (Message::new(head, body), None, Some(room))
         }
         Err(objection) => return unfit(head, objection, wire.as_ref()),
     })
+}
+
+/// The search of a body that begins with these bytes, unless they may not leave themselves.
+fn begun_with(mut leaving: Leaving, first: &[u8]) -> Result<Leaving, Refusal> {
+    if leaving.passes(first) { Ok(leaving) } else { Err(objected(Objection::Leak(0))) }
 }
 
 /// A message whose body was not read, or its refusal.
@@ -144,6 +169,7 @@ fn unfit(head: Box<Head>, objection: Objection, wire: Option<&Wire>) -> Result<G
 pub(super) fn objected(objection: Objection) -> Refusal {
     let reason = match objection {
         Objection::Override(_) => Reason::Malformed,
+        Objection::Leak(_) => Reason::SecretLeak,
         Objection::Unreadable(_) => Reason::Unreadable,
     };
     let mut refusal = Refusal::because(reason, format!("The request is refused: {objection}."));

@@ -34,6 +34,7 @@ pub(super) fn each(text: &Text<'_>, tell: &mut impl FnMut(&Decoded<'_>)) {
 }
 
 /// What a letter of base64 stands for, in either alphabet; 64 for every other byte.
+#[expect(clippy::indexing_slicing, reason = "it is computed when this is compiled")]
 const SEXTETS: [u8; 256] = {
     let mut table = [64; 256];
     let mut byte = 0;

@@ -32,7 +32,7 @@ pub(super) enum Form {
     Assigned { letters: Letters, length: usize },
     /// Azure's: a digit and three letters before the mark.
     Azure,
-    /// OpenAI's, with the mark in the middle.
+    /// `OpenAI`'s, with the mark in the middle.
     Openai,
     /// Terraform Cloud's: an id before the mark.
     Terraform,

@@ -141,7 +141,7 @@ pub(super) fn shaped() -> Vec<(&'static str, String)> {
 
 /// What a text says when each byte is written by itself.
 fn each(secret: &str, write: impl Fn(u8) -> String) -> String {
-    secret.bytes().map(write).collect()
+    secret.bytes().map(write).collect::<Vec<_>>().concat()
 }
 
 fn hex(secret: &str) -> String {

@@ -4,7 +4,9 @@
 //! what it begins with, and what follows. What is public by design (publishable keys, ids of keys for
 //! tests) has no row here; neither has a bare UUID, which is a secret only where one was issued.
 
-use super::shape::{Form, Letters::*, Rule::*, Shape};
+use super::shape::Letters::{Alnum, Base32, Base36, Base64, Dotted, Hex, Hexes, Word};
+use super::shape::Rule::{Checksum, Coded, Mixed, Random, Slack};
+use super::shape::{Form, Letters, Rule, Shape};
 
 const fn shape(
     word: &'static str,
@@ -16,12 +18,7 @@ const fn shape(
 }
 
 /// So many of these letters follow.
-const fn of(
-    letters: super::shape::Letters,
-    least: usize,
-    most: usize,
-    rule: super::shape::Rule,
-) -> Form {
+const fn of(letters: Letters, least: usize, most: usize, rule: Rule) -> Form {
     Form::Letters { letters, least, most, rule }
 }
 

@@ -39,6 +39,8 @@ pub struct Resource {
     pub encoded_slash: bool,
     /// What happens to serialised objects in its answers.
     pub serialized_objects: SerializedObjects,
+    /// What is done about secrets in its requests that do not belong to it.
+    pub leaks: Option<Leaks>,
     /// What passes, waits or is refused, by method and path.
     pub rules: Option<Vec<Spanned<Rule>>>,
 }
@@ -103,6 +105,18 @@ pub enum Word {
     Hold,
     /// It is refused.
     Deny,
+}
+
+/// `leaks:` of a resource. The order is that of strictness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Leaks {
+    /// The request is refused; bodies are received whole for it, or refused.
+    Deny,
+    /// The same where a body is received anyway; one that streams is broken off when a secret is seen.
+    Watch,
+    /// It is noted in the record.
+    Note,
 }
 
 /// `credentials:` of a resource.

@@ -85,14 +85,14 @@ pub(super) fn benign() -> Vec<(&'static str, String)> {
         &mut draw,
     );
     all.push(("a token of a session: everyday JWTs", format!("{{\"session\":\"{everyday}\"}}")));
-    let wrong: String = (0..50)
+    let wrong = (0..50)
         .map(|_| format!("ghp_{} npm_{}\n", draw.letters(ALNUM, 36), draw.letters(ALNUM, 36)))
-        .collect();
-    all.push(("tokens whose checksum is wrong: fixtures of tests", wrong));
-    let long: String = (0..400).map(|number| format!("/usr/local/lib/python3.{number}/site-packages/some_package/__init__.py\nhttps://example.com/a/b-c_d/{number}?utm_source=newsletter&utm_medium=email\n")).collect();
-    all.push(("paths and URLs: long runs of letters of base64", long));
-    let camel: String = (0..200).map(|number| format!("someRatherLongIdentifierInCamelCase{number}WithDigits, SCREAMING_SNAKE_CASE_{number}, kebab-case-sk-class-name-{number}-that-goes-on\n")).collect();
-    all.push(("long identifiers", camel));
+        .collect::<Vec<_>>();
+    all.push(("tokens whose checksum is wrong: fixtures of tests", wrong.concat()));
+    let long = (0..400).map(|number| format!("/usr/local/lib/python3.{number}/site-packages/some_package/__init__.py\nhttps://example.com/a/b-c_d/{number}?utm_source=newsletter&utm_medium=email\n")).collect::<Vec<_>>();
+    all.push(("paths and URLs: long runs of letters of base64", long.concat()));
+    let camel = (0..200).map(|number| format!("someRatherLongIdentifierInCamelCase{number}WithDigits, SCREAMING_SNAKE_CASE_{number}, kebab-case-sk-class-name-{number}-that-goes-on\n")).collect::<Vec<_>>();
+    all.push(("long identifiers", camel.concat()));
     let answers = (0..200).map(|number| format!(
         "{{\"node_id\":\"MDEwOlJlcG9zaXRvcnk{}\",\"etag\":\"W/\\\"{}\\\"\",\"cursor\":\"{}\",\"sha\":\"{}\",\"text\":\"a\\nb \\\"c\\\" \\u00e9 100%\"}},",
         draw.letters(ALNUM, 12), hex(&mut draw, 32), STANDARD.encode(format!("cursor:v2:{number}")), hex(&mut draw, 40)

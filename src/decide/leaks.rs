@@ -1,0 +1,94 @@
+//! Secrets on their way to a host that they do not belong to.
+//!
+//! Takes what was seen of secrets in a request and its candidates; adds an opinion on each. A secret
+//! belongs to the resources it is issued for; one of a vendor's shape to that vendor's service. What is
+//! done about one that does not belong says `leaks` of the resource, the strictest where there are more.
+
+use super::opinion::Opinions;
+use super::scope::Candidate;
+use super::{Finding, Reason};
+use crate::inspect::secret::{Owner, Sighting, What};
+use crate::inspect::{Leak, Operation, shown_path};
+use crate::message::Head;
+use crate::policy::file::Leaks;
+use crate::policy::{Policy, Resource};
+use std::sync::Arc;
+
+/// What is done about a secret that does not belong; the strictest of the candidates. `deny` where
+/// there are none.
+pub fn leaks_word<'a>(candidates: impl IntoIterator<Item = &'a Resource>) -> Leaks {
+    candidates.into_iter().map(|resource| resource.leaks).min().unwrap_or(Leaks::Deny)
+}
+
+/// Whether a secret belongs to one of these.
+pub fn belongs<'a>(
+    sighting: &Sighting,
+    candidates: impl IntoIterator<Item = &'a Resource>,
+) -> bool {
+    candidates.into_iter().any(|resource| match sighting.what {
+        What::Known(Owner::Issued(ix)) => resource.covered_by.contains(&ix),
+        What::Known(Owner::Seen(_)) => false,
+        What::Shape { service, .. } => service.is_some_and(|service| {
+            resource.catalog().is_some_and(|catalog| &*catalog.service == service)
+        }),
+    })
+}
+
+/// The evidence of a secret that does not belong: what it is, its length, its short fingerprint, and
+/// how it is encoded.
+pub fn leak_finding(slot: &str, sighting: &Sighting, policy: &Policy) -> Finding {
+    let name = match sighting.what {
+        What::Known(Owner::Issued(ix)) => policy
+            .credentials
+            .get(ix)
+            .map_or_else(|| "issued".to_owned(), |credential| credential.name.to_string()),
+        What::Known(Owner::Seen(_)) => "seen before".to_owned(),
+        What::Shape { word, .. } => word.to_owned(),
+    };
+    let trace = &sighting.trace;
+    let mut evidence = format!("{name}, {} bytes, {}", trace.length, trace.fingerprint.short());
+    if !sighting.encodings.is_plain() {
+        evidence = format!("{evidence}, in {}", sighting.encodings);
+    }
+    Finding { reason: Reason::SecretLeak, slot: Some(slot.to_owned()), evidence: Some(evidence) }
+}
+
+/// Adds an opinion on each secret that does not belong.
+pub(super) fn leaks<'a>(found: &[Leak], candidates: &[Candidate<'a>], opinions: &mut Opinions<'a>) {
+    let resources = || candidates.iter().map(|(_, resource)| *resource);
+    let notes = leaks_word(resources()) == Leaks::Note;
+    for leak in found.iter().filter(|leak| !belongs(&leak.sighting, resources())) {
+        let finding = leak_finding(&leak.slot, &leak.sighting, opinions.context.policy);
+        if notes {
+            opinions.note(finding);
+        } else {
+            opinions.finding(finding);
+        }
+    }
+}
+
+/// Whether a secret stands in the path, which is then shown nowhere.
+pub fn hides_path(findings: &[Finding]) -> bool {
+    let in_path = |finding: &Finding| {
+        finding.reason == Reason::SecretLeak && finding.slot.as_deref() == Some(Leak::PATH)
+    };
+    findings.iter().any(in_path)
+}
+
+/// The operations with the path left out of their names, where a secret stands in it.
+pub(super) fn shown(
+    operations: Arc<[Operation]>,
+    findings: &[Finding],
+    head: &Head,
+) -> Arc<[Operation]> {
+    if !hides_path(findings) {
+        return operations;
+    }
+    let path = head.path().as_str();
+    let written = shown_path(path);
+    let shown = |operation: &Operation| {
+        let name = operation.name.replace(path, "/[secret]").replace(&*written, "/[secret]");
+        Operation { name: Arc::from(name), ..operation.clone() }
+    };
+    operations.iter().map(shown).collect()
+}

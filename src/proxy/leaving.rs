@@ -1,0 +1,35 @@
+//! What is done about secrets in bodies that stream.
+//!
+//! Takes the law that a request pinned and its candidates; returns what looks at its body as it leaves.
+//! What does not belong where it goes is noted in the record; unless the resources only note it, the
+//! body is broken off.
+
+use super::Snapshot;
+use crate::decide::{belongs, leak_finding, leaks_word};
+use crate::forward::Leaving;
+use crate::inspect::Leak;
+use crate::inspect::secret::Stream;
+use crate::policy::file::Leaks;
+use crate::policy::{Ix, Resource};
+use crate::record::Seen;
+use std::sync::Arc;
+
+/// What looks at the body of a request to these candidates.
+pub(super) fn leaving(
+    snapshot: &Arc<Snapshot>,
+    candidates: &[(Ix, &Resource)],
+    seen: &Seen,
+) -> Leaving {
+    let notes = leaks_word(candidates.iter().map(|(_, resource)| *resource)) == Leaks::Note;
+    let ixs: Vec<Ix> = candidates.iter().map(|(ix, _)| *ix).collect();
+    let stream = Stream::new(snapshot.policy.scanner.clone());
+    let (snapshot, seen) = (snapshot.clone(), seen.clone());
+    Leaving::new(stream, move |sighting| {
+        let policy = &snapshot.policy;
+        if belongs(sighting, ixs.iter().filter_map(|ix| policy.resources.get(*ix))) {
+            return true;
+        }
+        seen.note(leak_finding(Leak::BODY, sighting, policy));
+        notes
+    })
+}
