@@ -485,10 +485,9 @@ fn method<B>(
         return Err(Unreadable::Coded);
     }
     match watch.read(bytes).and_then(|()| watch.end()) {
-        Ok(()) => Ok(()),
-        Err(Objection::Unreadable(unreadable)) => Err(unreadable),
         // Secrets are looked for by themselves.
-        Err(Objection::Leak(_)) => Ok(()),
+        Ok(()) | Err(Objection::Leak(_)) => Ok(()),
+        Err(Objection::Unreadable(unreadable)) => Err(unreadable),
         Err(Objection::Override(place)) => {
             facts.overridden = Some(place);
             Ok(())

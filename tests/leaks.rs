@@ -110,6 +110,7 @@ fn assert_refused(got: &Got, slot: &str, encoding: &str, secret: &str, what: &st
     }
 }
 
+/// K-16, K-19.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_known_secret_leaves_in_no_place_and_no_encoding() {
     let (origin, _) = origin().await;
@@ -141,6 +142,7 @@ async fn a_known_secret_leaves_in_no_place_and_no_encoding() {
     }
 }
 
+/// K-12, K-16.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_known_secret_leaves_in_no_body() {
     let (origin, complete) = origin().await;
@@ -194,7 +196,7 @@ async fn a_known_secret_leaves_in_no_body() {
     assert_eq!((got.status.as_u16(), got.reason().as_str()), (413, "unreadable"), "{got:?}");
 }
 
-/// A secret that nobody knows yet is told by its shape.
+/// K-15: a secret that nobody knows yet is told by its shape.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vendors_token_is_told_by_its_shape() {
     let (origin, _) = origin().await;
@@ -223,6 +225,7 @@ fn outcome(gate: &Gate) -> Value {
     })
 }
 
+/// K-18.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_with_a_secret_never_comes_to_its_end() {
     for (http2, form) in [
@@ -241,7 +244,8 @@ async fn a_stream_with_a_secret_never_comes_to_its_end() {
         let (left, right) = form.split_at(form.len() / 2);
         let pieces =
             ["a ".repeat(40_000), format!("b {left}"), format!("{right} c"), "d ".repeat(2_000)];
-        let call = tokio::spawn(async move { client.exchange(request).await });
+        let mut calls = tokio::task::JoinSet::new();
+        calls.spawn(async move { client.exchange(request).await });
         for (number, piece) in pieces.into_iter().enumerate() {
             // Who broke it off takes no more.
             drop(sender.send(Frame::data(Bytes::from(piece))).await);
@@ -251,7 +255,7 @@ async fn a_stream_with_a_secret_never_comes_to_its_end() {
             }
         }
         drop(sender);
-        let sent = call.await.unwrap();
+        let sent = calls.join_next().await.unwrap().unwrap();
         assert_eq!(
             (sent.status.as_u16(), sent.reason().as_str()),
             (403, "secret_leak"),

@@ -37,7 +37,12 @@ impl Leaving {
     }
 
     fn tell(&mut self, found: &[Sighting]) -> bool {
-        found.iter().fold(true, |passes, sighting| (self.may_go_on)(sighting) && passes)
+        let mut passes = true;
+        for sighting in found {
+            // Each is told, also behind one that ends the body.
+            passes &= (self.may_go_on)(sighting);
+        }
+        passes
     }
 }
 

@@ -193,18 +193,12 @@ pub(super) const CASES: &[(&str, &str, Option<&str>)] = &[
     ("K-07", "credentials in the query", None),
     ("K-09", "credentials in other fields", None),
     ("K-10", "fields meant for proxies", None),
-    ("K-12", "credentials in bodies", Some(BODY)),
+    ("K-12", "credentials in bodies", None),
     ("K-13", "request signatures", None),
-    ("K-15", "keys and tokens in bodies", Some(BODY)),
-    ("K-16", "encoded credentials", Some(BODY)),
-    ("K-18", "a credential split over buffers", Some(BODY)),
-    (
-        "K-19",
-        "credentials in names and odd places",
-        Some(
-            "Names of cookies and values that have a vendor's form are read in every field; the rest is not searched.",
-        ),
-    ),
+    ("K-15", "keys and tokens in bodies", None),
+    ("K-16", "encoded credentials", None),
+    ("K-18", "a credential split over buffers", None),
+    ("K-19", "credentials in names and odd places", None),
     ("K-21", "a placeholder sent elsewhere", None),
     ("K-22", "a placeholder's value with line ends", None),
     ("K-24", "minting a credential", None),
@@ -215,11 +209,7 @@ pub(super) const CASES: &[(&str, &str, Option<&str>)] = &[
             "Holdgate puts no secret into a request, so that none comes back that the agent did not have.",
         ),
     ),
-    (
-        "K-27",
-        "patterns that take for ever",
-        Some("Patterns are linear in their input, and are matched against single values."),
-    ),
+    ("K-27", "patterns that take for ever", None),
     ("K-28", "the known secrets themselves", None),
     ("K-30", "credentials in answers", Some("Answers are not searched.")),
     ("K-31", "no credential where one is expected", None),
@@ -324,5 +314,4 @@ pub(super) const CASES: &[(&str, &str, Option<&str>)] = &[
 ];
 
 const ADV: &str = "The proxy variables are advisory; what an agent may reach besides is for the network to bound.";
-const BODY: &str = "Bodies are not searched for credentials.";
 const REST: &str = "It remains; see below.";

@@ -183,6 +183,7 @@ fn streamed(scanner: &Scanner, text: &[u8], pieces: usize) -> Vec<Sighting> {
     found
 }
 
+/// K-15.
 #[test]
 fn every_shape_is_found_by_its_word_in_every_text() {
     let scanner = scanner();
@@ -227,6 +228,7 @@ fn a_private_key_is_the_same_however_its_lines_are_broken() {
     assert_eq!(scanner.sightings(public.as_bytes()), []);
 }
 
+/// K-16.
 #[test]
 fn every_encoding_is_undone() {
     for (word, secret) in shaped() {
@@ -267,6 +269,7 @@ fn a_sighting_is_told_once_and_shows_nothing() {
     assert!(parts.map(|part| std::str::from_utf8(part).unwrap()).all(|part| !shown.contains(part)));
 }
 
+/// K-27.
 #[test]
 fn hostile_texts_come_to_an_end() {
     // They end: the rounds are bounded, and so is what is told.
