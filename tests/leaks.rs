@@ -5,6 +5,7 @@ use crate::support::client::{Client, Got, empty, full, streamed};
 use crate::support::mock::{Options, STAGING_TOKEN};
 use crate::support::origin::{Identity, Origin, text};
 use crate::support::policy::Edit;
+use crate::support::socket::{Socket, echo};
 use crate::support::{Gate, until};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -15,6 +16,7 @@ use serde_json::Value;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio_tungstenite::tungstenite::Message;
 
 /// Hosts by what they do about secrets: refuse, watch (as it is left out), note, and where the agent's
 /// credential is issued for.
@@ -214,6 +216,24 @@ async fn a_vendors_token_is_told_by_its_shape() {
     assert_eq!(got.reason(), "foreign_credential", "{got:?}");
     assert_eq!(got.json()["findings"].as_array().unwrap().len(), 1, "{got:?}");
     assert!(!format!("{:?}", gate.records()).contains(&token()));
+}
+
+/// Each message of a WebSocket is searched like a body.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_a_websocket_takes_no_secret_along() {
+    let origin = Origin::raw(Identity::named(&[WATCHES]), echo).await;
+    let rules = "- { allow: GET /socket, websocket: true }";
+    let gate =
+        Gate::with(Options::default(), |policy| origin.declared(policy, WATCHES, rules)).await;
+    for (encoding, form) in forms(STAGING_TOKEN) {
+        let mut socket = Socket::open(&gate, WATCHES, "/socket", &[]).await;
+        socket.send(Message::text("hi")).await;
+        assert_eq!(socket.next().await, Message::text("hi"));
+        socket.send(Message::text(format!("{{\"say\":\"{form}\"}}"))).await;
+        assert_eq!(socket.closed().await, (1008, "secret_leak".to_owned()), "{encoding}");
+    }
+    let written = format!("{:?}", gate.records());
+    assert!(forms(STAGING_TOKEN).iter().all(|(_, form)| !written.contains(form)));
 }
 
 /// The outcome that tells of a secret.

@@ -5,6 +5,7 @@
 //! decodes to no text (images, hashes) costs little more than being passed over.
 
 use super::{Encoding, Text};
+use std::borrow::Cow;
 
 /// A shorter text is not told: no secret is shorter.
 const SHORTEST: usize = 12;
@@ -68,19 +69,42 @@ fn runs(text: &Text<'_>, tell: &mut impl FnMut(&Decoded<'_>)) {
             start += other + 1;
             continue;
         }
-        let rest = bytes.get(start..).unwrap_or_default();
-        let length = rest.iter().take_while(|byte| sextet(**byte) != 64).count();
+        let (letters, end) = unfolded(bytes, start);
         let run = Text {
-            bytes: rest.get(..length).unwrap_or_default(),
+            bytes: &letters,
             at: text.at + start,
             is_continued: text.is_continued && start == 0,
-            is_unfinished: text.is_unfinished && length == rest.len(),
+            is_unfinished: text.is_unfinished && end == bytes.len(),
             ..text.clone()
         };
         base64(&run, tell);
         hex(&run, tell);
-        start += length + 1;
+        start = end + 1;
     }
+}
+
+/// The letters from a place on, with those of the lines that follow where they are folded, as mail and
+/// `base64` fold them; and where they end.
+fn unfolded(bytes: &[u8], start: usize) -> (Cow<'_, [u8]>, usize) {
+    // No line of a fold is shorter, but the last.
+    const LINE: usize = 60;
+    let line = |from: usize| {
+        let rest = bytes.get(from..).unwrap_or_default();
+        let length = rest.iter().take_while(|byte| sextet(**byte) != 64).count();
+        rest.get(..length).unwrap_or_default()
+    };
+    let mut last = line(start);
+    let mut letters = Cow::Borrowed(last);
+    let mut end = start + last.len();
+    while last.len() >= LINE {
+        let rest = bytes.get(end..).unwrap_or_default();
+        let folds = [&b"\n"[..], b"\r\n", b"\\n", b"\\r\\n"];
+        let Some(fold) = folds.into_iter().find(|fold| rest.starts_with(fold)) else { break };
+        last = line(end + fold.len());
+        letters.to_mut().extend_from_slice(last);
+        end += fold.len() + last.len();
+    }
+    (letters, end)
 }
 
 /// What stands in a run of base64, wherever in it the encoding begins.

@@ -148,6 +148,14 @@ fn hex(secret: &str) -> String {
     each(secret, |byte| format!("{byte:02x}"))
 }
 
+/// A secret behind other text in base64, in lines of 76 letters.
+fn folded(secret: &str, fold: &str) -> String {
+    let coded = STANDARD.encode(format!("so many words that stand before: {secret}"));
+    let lines: Vec<&str> =
+        coded.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    lines.join(fold)
+}
+
 /// A secret in every form that is undone, each named.
 fn forms(secret: &str) -> Vec<(&'static str, String)> {
     let wide: Vec<u8> = secret.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -159,6 +167,9 @@ fn forms(secret: &str) -> Vec<(&'static str, String)> {
         ("base64", URL_SAFE.encode(format!("a {secret}>?~ \u{7f}"))),
         ("base64", format!("v1/{}", STANDARD.encode(secret))),
         ("base64", STANDARD.encode(wide)),
+        ("base64", folded(secret, "\n")),
+        ("base64", folded(secret, "\r\n")),
+        ("base64", folded(secret, "\\n")),
         ("hex", hex(secret)),
         ("hex", hex(secret).to_uppercase()),
         ("hex", format!("a{}", hex(secret))),
