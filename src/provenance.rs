@@ -4,9 +4,10 @@
 //! bounded memory, which hosts share fairly: one that hands out a new secret with each answer makes
 //! none of another's unknown. The first sighting counts; a later one never replaces it.
 
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, Trace};
 use crate::inspect::Presented;
 use crate::inspect::credential::handed::Handed;
+use crate::inspect::secret::{Known, Owner};
 use crate::inventory;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -38,6 +39,8 @@ pub struct Sighting {
     pub length: usize,
     /// Whether hardly anything but a secret looks like it.
     pub sure: bool,
+    /// What it is found again by in what leaves, where it is sure.
+    pub trace: Option<Trace>,
 }
 
 /// A sighting as it bears on a request.
@@ -70,6 +73,8 @@ pub enum Change {
 #[derive(Clone, Debug, Default)]
 pub struct Sightings {
     known: ByHost<Sighting>,
+    traces: Arc<Known>,
+    answers: Arc<[Arc<Answer>]>,
 }
 
 impl Sightings {
@@ -80,20 +85,42 @@ impl Sightings {
             if self.known.contains(&one.print) {
                 continue;
             }
-            let sighting = Sighting { answer: answer.clone(), length: one.length, sure: one.sure };
+            let Handed { length, sure, trace, .. } = *one;
+            let sighting = Sighting { answer: answer.clone(), length, sure, trace };
             self.known.keep(&answer.host, one.print, sighting.clone());
             changes.push(Change::Saw(one.print, sighting));
         }
         changes.extend(self.known.bounded(MOST).into_iter().map(Change::Forgot));
+        self.trace();
         changes
     }
 
-    /// Takes up what was kept of an earlier run, the oldest first.
-    pub fn again(&mut self, print: Fingerprint, sighting: Sighting) {
-        if !self.known.contains(&print) {
+    /// With what was kept of an earlier run, the oldest first.
+    pub fn again(kept: impl IntoIterator<Item = (Fingerprint, Sighting)>) -> Self {
+        let mut sightings = Self::default();
+        for (print, sighting) in kept {
             let host = sighting.answer.host.clone();
-            self.known.keep(&host, print, sighting);
+            sightings.known.keep(&host, print, sighting);
         }
+        sightings.trace();
+        sightings
+    }
+
+    /// What the sure ones are found again by in a text; whose each is, [`Self::handed_out_by`] says.
+    pub const fn traces(&self) -> &Arc<Known> {
+        &self.traces
+    }
+
+    /// The answer that handed out the secret of a number among the traces.
+    pub fn handed_out_by(&self, number: usize) -> Option<&Arc<Answer>> {
+        self.answers.get(number)
+    }
+
+    fn trace(&mut self) {
+        let sure = || self.all().filter_map(|(_, one)| Some((one.trace?, &one.answer)));
+        let traces = sure().enumerate().map(|(n, (trace, _))| (trace, Owner::Seen(n)));
+        let (traces, answers) = (Known::new(traces), sure().map(|(_, answer)| answer.clone()));
+        (self.answers, self.traces) = (answers.collect(), Arc::new(traces));
     }
 
     /// Whether a secret is among them.
@@ -183,7 +210,9 @@ impl<V> ByHost<V> {
 mod tests {
     use super::*;
     use crate::fingerprint::FingerprintKey;
+    use crate::inspect::credential::handed::in_body;
     use crate::inspect::credential::presented;
+    use crate::inspect::secret::{Scanner, What};
     use crate::message::tests::head;
 
     fn answer(host: &str, at: i64) -> Arc<Answer> {
@@ -192,7 +221,7 @@ mod tests {
     }
 
     fn handed(print: Fingerprint) -> Handed {
-        Handed { print, length: 36, sure: true }
+        Handed { print, length: 36, sure: true, trace: None }
     }
 
     #[test]
@@ -215,6 +244,32 @@ mod tests {
         }
         let head = head("GET", "https://c.test/", &[("authorization", "another")]).unwrap();
         assert_eq!(sightings.first(&presented(&head, &key)[0], 7_000), None);
+    }
+
+    #[test]
+    fn the_sure_ones_are_found_in_what_leaves() {
+        let key = Arc::new(FingerprintKey::new(b"key"));
+        let secret = "0badc0de-0000-4000-8000-00000000dead";
+        let body = format!("TOKEN={secret}\nPASSWORD=correct-horse-staple");
+        let mut sightings = Sightings::default();
+        let changes = sightings.note(&in_body(body.as_bytes(), false, &key), &answer("a.test", 1));
+        let kept = changes.into_iter().filter_map(|change| match change {
+            Change::Saw(print, sighting) => Some((print, sighting)),
+            Change::Forgot(_) => None,
+        });
+        for sightings in [Sightings::again(kept), sightings] {
+            let scanner = Scanner::new(key.clone()).unwrap().and(sightings.traces().clone());
+            let found = |text: &str| match &scanner.sightings(text.as_bytes())[..] {
+                [one] => match one.what {
+                    What::Known(Owner::Seen(n)) => sightings.handed_out_by(n).cloned(),
+                    _ => None,
+                },
+                _ => None,
+            };
+            assert_eq!(found(&format!("{{\"a\":\"x {secret}\"}}")), Some(answer("a.test", 1)));
+            // What only may be one is not looked for.
+            assert_eq!(found("correct-horse-staple"), None);
+        }
     }
 
     #[test]

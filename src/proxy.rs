@@ -331,7 +331,7 @@ impl Proxy {
         let cleared = serialized::cleared(response, wanted, caller, policy);
         let response = match Box::pin(cleared).await {
             Ok((response, found)) => {
-                found.into_iter().for_each(|found| outcome.found(found));
+                outcome.found(found);
                 response
             }
             Err(withheld) => {

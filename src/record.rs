@@ -29,6 +29,9 @@ static PROCESS: LazyLock<String> = LazyLock::new(|| {
 });
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
+/// So many findings of one answer say enough.
+const MOST_FINDINGS: usize = 16;
+
 const A_MESSAGE: &str = "a message of the WebSocket";
 
 /// The status recorded where nobody was left to be answered; no client is told it.
@@ -387,14 +390,17 @@ pub struct Outcome {
 
 impl Outcome {
     /// Notes what was found in the answer, for the record of its end.
-    pub fn found(&mut self, finding: crate::decide::Finding) {
-        tracing::warn!(
-            request_id = %self.exchange.request_id,
-            reason = finding.reason.as_str(),
-            evidence = finding.evidence.as_deref().unwrap_or_default(),
-            "an answer is noted"
-        );
-        if !self.findings.contains(&finding) {
+    pub fn found(&mut self, findings: impl IntoIterator<Item = crate::decide::Finding>) {
+        for finding in findings {
+            if self.findings.contains(&finding) || self.findings.len() == MOST_FINDINGS {
+                continue;
+            }
+            tracing::warn!(
+                request_id = %self.exchange.request_id,
+                reason = finding.reason.as_str(),
+                evidence = finding.evidence.as_deref().unwrap_or_default(),
+                "an answer is noted"
+            );
             self.findings.push(finding);
         }
     }
@@ -420,7 +426,7 @@ impl Outcome {
     /// Records that nothing of the answer passes, and waits until that is written. The refusal stands
     /// whether or not it can be.
     pub async fn withheld(mut self, finding: crate::decide::Finding, why: &'static str) {
-        self.found(finding);
+        self.found([finding]);
         self.record(Some(why));
         if let Err(error) = self.recorded().await {
             tracing::error!(request_id = %self.exchange.request_id, %error, "a withheld answer could not be recorded");

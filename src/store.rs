@@ -87,8 +87,8 @@ const MIGRATIONS: &[&str] = &["
 ", "
     CREATE TABLE sightings (
         agent TEXT NOT NULL, fingerprint BLOB NOT NULL, length INTEGER NOT NULL,
-        sure INTEGER NOT NULL, host TEXT NOT NULL, asked TEXT NOT NULL, request_id TEXT NOT NULL,
-        at INTEGER NOT NULL, PRIMARY KEY (agent, fingerprint)
+        sure INTEGER NOT NULL, trace BLOB, host TEXT NOT NULL, asked TEXT NOT NULL,
+        request_id TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (agent, fingerprint)
     ) STRICT;
 "];
 
@@ -293,6 +293,8 @@ fn now() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fingerprint::Trace;
+    use crate::provenance::{Answer, Change, Sighting};
 
     #[tokio::test]
     async fn standings_survive_a_restart() {
@@ -301,6 +303,15 @@ mod tests {
         let store = Store::open(folder.path()).await.unwrap();
         store.add_pin("a", "model", &print).await.unwrap();
         store.add_cookies("a", &[print]).await.unwrap();
+        let trace = Some(Trace { window: 7, length: 36, fingerprint: print });
+        let text = Arc::from("x");
+        let (host, asked, request_id) = (Arc::clone(&text), Arc::clone(&text), text);
+        let answer = Arc::new(Answer { host, asked, request_id, at: 5 });
+        let sighting = Sighting { answer, length: 36, sure: true, trace };
+        let other = Fingerprint::from_bytes([8; 32]);
+        let saw = |print| Change::Saw(print, sighting.clone());
+        let changes = [saw(print), saw(other), Change::Forgot(other)];
+        store.keep_sightings("a", &changes).await.unwrap();
         store.restrain("a", None, true).await.unwrap();
         store.restrain("a", Some("why"), false).await.unwrap();
         store.set_audit_head(7, [1; 32]).await.unwrap();
@@ -310,6 +321,7 @@ mod tests {
         let standing = store.standing().await.unwrap().remove("a").unwrap();
         assert_eq!(standing.pins["model"], [print]);
         assert!(standing.cookies.contains(&print));
+        assert_eq!(standing.seen.all().collect::<Vec<_>>(), [(&print, &sighting)]);
         assert_eq!(standing.quarantined.as_deref(), Some("why"));
         assert!(standing.hold_writes);
         assert_eq!(store.audit_head().await.unwrap(), Some((7, [1; 32])));

@@ -1,6 +1,6 @@
 //! Serialised objects in what is retrieved: what an agent's framework would revive.
 //!
-//! Takes the bytes of an answer; returns the places of objects in the shape of LangChain's
+//! Takes the bytes of an answer; returns the places of objects in the shape of `LangChain`'s
 //! serialisation (`lc`, `type` and `id`), in any order of members, at any depth, in documents, lines,
 //! events and plain text, and in JSON that is escaped inside texts several times over. What would take
 //! too much work, or is escaped more often than is read, is [`TooMuch`], never "none". Stripping

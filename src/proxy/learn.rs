@@ -309,7 +309,7 @@ impl Watch for Attentive {
 
     fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>> {
         if let Some(reader) = self.reader.take() {
-            reader.end(true).into_iter().for_each(|found| self.outcome.found(found));
+            self.outcome.found(reader.end(true));
         }
         self.outcome.poll_may_end(cx)
     }
@@ -328,7 +328,7 @@ impl Attentive {
     /// Some of the answer has passed, and no more will: what that handed out is known to the client.
     fn part(&mut self) {
         if let Some(reader) = self.reader.take() {
-            reader.end(false).into_iter().for_each(|found| self.outcome.found(found));
+            self.outcome.found(reader.end(false));
         }
     }
 }

@@ -106,7 +106,7 @@ pub(super) async fn cleared(
     let withheld = |why| Withheld { why, ..Withheld::because(why) };
     if wanted == SerializedObjects::Deny {
         let why = "it carries a serialised object that would make its reader hand out a secret";
-        return Err(Withheld { finding: finding.unwrap_or(withheld(why).finding), why });
+        return Err(Withheld { finding: finding.unwrap_or_else(|| withheld(why).finding), why });
     }
     if head.status == StatusCode::PARTIAL_CONTENT {
         return Err(withheld("it is a part of something with a serialised object"));

@@ -4,7 +4,8 @@
 
 use super::{Error, Store, fingerprint};
 use crate::decide::Standing;
-use crate::provenance::{Answer, Change, Sighting};
+use crate::fingerprint::{Fingerprint, Trace};
+use crate::provenance::{Answer, Change, Sighting, Sightings};
 use sqlx::Row as _;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +14,9 @@ impl Store {
     /// Adds the sightings of every agent to what is remembered of it.
     pub(super) async fn sightings(&self, all: &mut HashMap<String, Standing>) -> Result<(), Error> {
         let rows = sqlx::query(
-            "SELECT agent, fingerprint, length, sure, host, asked, request_id, at FROM sightings ORDER BY at, rowid",
+            "SELECT agent, fingerprint, length, sure, trace, host, asked, request_id, at FROM sightings ORDER BY at, rowid",
         );
+        let mut kept: HashMap<String, Vec<(Fingerprint, Sighting)>> = HashMap::new();
         for row in rows.fetch_all(&self.pool).await? {
             let text = |column: &str| row.try_get::<String, _>(column).map(Arc::from);
             let answer = Arc::new(Answer {
@@ -25,9 +27,14 @@ impl Store {
             });
             let length = usize::try_from(row.try_get::<i64, _>("length")?).unwrap_or_default();
             let sure = row.try_get::<i64, _>("sure")? != 0;
-            let standing = all.entry(row.try_get("agent")?).or_default();
-            Arc::make_mut(&mut standing.seen)
-                .again(fingerprint(&row)?, Sighting { answer, length, sure });
+            let trace: Option<Vec<u8>> = row.try_get("trace")?;
+            let trace = trace.map(|bytes| read(&bytes)).transpose()?;
+            let sighting = Sighting { answer, length, sure, trace };
+            let of_agent: &mut Vec<_> = kept.entry(row.try_get("agent")?).or_default();
+            of_agent.push((fingerprint(&row)?, sighting));
+        }
+        for (agent, kept) in kept {
+            all.entry(agent).or_default().seen = Arc::new(Sightings::again(kept));
         }
         Ok(())
     }
@@ -38,13 +45,14 @@ impl Store {
         for change in changes {
             let statement = match change {
                 Change::Saw(print, sighting) => sqlx::query(
-                    "INSERT OR IGNORE INTO sightings (agent, fingerprint, length, sure, host, asked, request_id, at)
-                     VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT OR IGNORE INTO sightings (agent, fingerprint, length, sure, trace, host, asked, request_id, at)
+                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 )
                 .bind(agent)
                 .bind(print.as_bytes().as_slice())
                 .bind(i64::try_from(sighting.length).unwrap_or(i64::MAX))
                 .bind(i64::from(sighting.sure))
+                .bind(sighting.trace.as_ref().map(written))
                 .bind(&*sighting.answer.host)
                 .bind(&*sighting.answer.asked)
                 .bind(&*sighting.answer.request_id)
@@ -60,4 +68,20 @@ impl Store {
         transaction.commit().await?;
         Ok(())
     }
+}
+
+/// A trace as it is kept: window, length, fingerprint.
+fn written(trace: &Trace) -> Vec<u8> {
+    let Trace { window, length, fingerprint } = trace;
+    [&window.to_be_bytes()[..], &length.to_be_bytes(), fingerprint.as_bytes()].concat()
+}
+
+fn read(bytes: &[u8]) -> Result<Trace, Error> {
+    let parts = bytes.split_first_chunk::<4>().and_then(|(window, rest)| {
+        let (length, print) = rest.split_first_chunk::<4>()?;
+        Some((*window, *length, <[u8; 32]>::try_from(print).ok()?))
+    });
+    let (window, length, print) = parts.ok_or_else(|| Error::Value("trace".to_owned()))?;
+    let (window, length) = (u32::from_be_bytes(window), u32::from_be_bytes(length));
+    Ok(Trace { window, length, fingerprint: Fingerprint::from_bytes(print) })
 }

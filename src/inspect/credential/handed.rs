@@ -13,7 +13,7 @@ use super::Presented;
 use super::form::{has_form, vendor};
 use super::reading::{behind_scheme, decoded, users};
 use super::slot::{HEADERS, is_parameter, is_secret_name, is_slot};
-use crate::fingerprint::{Fingerprint, FingerprintKey};
+use crate::fingerprint::{Fingerprint, FingerprintKey, Trace};
 use http::HeaderMap;
 use http::header::{self, HeaderName};
 use regex::bytes::Regex;
@@ -36,6 +36,8 @@ pub struct Handed {
     pub length: usize,
     /// Whether hardly anything else looks like this: a form, or a random text under a name that says it.
     pub sure: bool,
+    /// What it is found again by in what leaves, where it is sure.
+    pub trace: Option<Trace>,
 }
 
 /// What may be a secret in the body of an answer; `reveals` is whether the call hands out secrets, as
@@ -119,12 +121,14 @@ impl<'k> Found<'k> {
             return;
         }
         let print = self.key.fingerprint(value);
+        let trace = if sure { self.key.trace(value) } else { None };
         if let Some(one) = self.known.get(&print).and_then(|at| self.all.get_mut(*at)) {
             one.sure |= sure;
+            one.trace = one.trace.or(trace);
             return;
         }
         self.known.insert(print, self.all.len());
-        self.all.push(Handed { print, length: value.len(), sure });
+        self.all.push(Handed { print, length: value.len(), sure, trace });
     }
 
     /// Notes a value whose name says a secret; `strongly` is whether hardly anything else has such a
@@ -152,7 +156,7 @@ impl<'k> Found<'k> {
                 && !self.known.contains_key(&print)
             {
                 self.known.insert(print, self.all.len());
-                self.all.push(Handed { print, length: one.length, sure: false });
+                self.all.push(Handed { print, length: one.length, sure: false, trace: None });
             }
         }
     }

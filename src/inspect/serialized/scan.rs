@@ -134,8 +134,7 @@ impl<'a> Attempt<'a, '_> {
             _ => match self.word()? {
                 b"null" => Value::Null,
                 b"false" | b"NaN" | b"Infinity" | b"-Infinity" => Value::Other,
-                b"true" => Value::Number,
-                [b'0'..=b'9' | b'-', ..] => Value::Number,
+                b"true" | [b'0'..=b'9' | b'-', ..] => Value::Number,
                 _ => return Ok(None),
             },
         };

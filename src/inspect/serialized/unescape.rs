@@ -43,14 +43,12 @@ impl<'t> Text<'t> {
         while let Some((first, behind)) = rest.split_first() {
             let at = self.bytes.len() - rest.len();
             let place = u32::try_from(self.place(at)).ok()?;
-            let (length, c) = match (*first == b'\\').then(|| escape(behind)).flatten() {
-                Some((length, c)) => (length, c),
-                None => {
-                    bytes.push(*first);
-                    places.push(place);
-                    rest = behind;
-                    continue;
-                }
+            let escaped = if *first == b'\\' { escape(behind) } else { None };
+            let Some((length, c)) = escaped else {
+                bytes.push(*first);
+                places.push(place);
+                rest = behind;
+                continue;
             };
             changed = true;
             let mut buffer = [0; 4];

@@ -28,8 +28,8 @@ fn hints_compile() {
 fn secrets_are_found_in_every_notation() {
     let coded = STANDARD.encode(TOKEN);
     let file = STANDARD.encode(format!("# domains\nRAILWAY_TOKEN={TOKEN}\n"));
-    let lines: String =
-        file.as_bytes().chunks(60).map(|c| format!("{}\\n", str::from_utf8(c).unwrap())).collect();
+    let lines: Vec<&str> = file.as_bytes().chunks(60).map(|c| str::from_utf8(c).unwrap()).collect();
+    let lines = lines.join("\\n");
     for body in [
         format!("RAILWAY_TOKEN={TOKEN}"),
         format!("# domains\r\nexport RAILWAY_TOKEN=\"{TOKEN}\"\r\nA=b"),
@@ -134,7 +134,7 @@ fn heads_hand_out_secrets() {
 
 #[test]
 fn there_is_an_end_to_it() {
-    let many: String = (0..2_000).map(|n| format!("TOKEN={TOKEN}{n}\n")).collect();
+    let many = (0..2_000).map(|n| format!("TOKEN={TOKEN}{n}")).collect::<Vec<_>>().join("\n");
     assert_eq!(in_body(many.as_bytes(), false, &key()).len(), MOST);
     let long = format!("TOKEN={}", "a1b2".repeat(2_000));
     assert_eq!(in_body(long.as_bytes(), false, &key()), []);
