@@ -1,7 +1,8 @@
 //! The pure stages alone: reading a head, inspecting a body, deciding.
 //!
 //! `decide/rules` shows that the cost of a verdict does not grow with the number of rules and hosts;
-//! `whole` what a GraphQL write costs from head to verdict, beside the parser alone on its document.
+//! `whole` what a GraphQL write costs from head to verdict, beside the parser alone on its document;
+//! `evidence` what looking at an answer costs.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot go on stops")]
 
@@ -10,6 +11,8 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use holdgate::decide::{Context, Standing, decide};
 use holdgate::fingerprint::FingerprintKey;
 use holdgate::inspect::secret::{Known, Owner, Scanner};
+use holdgate::inspect::credential::handed::in_body;
+use holdgate::inspect::serialized::objects;
 use holdgate::inspect::{self, Inspected};
 use holdgate::inventory::View;
 use holdgate::message::{Body, Head, Message, Target};
@@ -282,5 +285,25 @@ fn base64(length: usize) -> String {
     letters.take(length).collect()
 }
 
-criterion_group!(stages, message, inspection, decision, whole, secrets);
+/// What it costs to look at an answer of 1 KiB for the secrets and the serialised objects in it: one that
+/// holds none, and one that is read for the word in it.
+fn evidence(criterion: &mut Criterion) {
+    let key = FingerprintKey::new(b"bench");
+    let mut group = criterion.benchmark_group("evidence");
+    for (name, word) in [("clean_1k", "deployment"), ("named_1k", "deployment_token")] {
+        let row = format!("{{\"id\":\"7c1e5a02\",\"kind\":\"{word}\",\"{word}\":\"2026-01-01\"}}");
+        let rows: Vec<&str> = std::iter::repeat_n(&*row, 1_024 / row.len()).collect();
+        let body = format!("[{}]", rows.join(","));
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(BenchmarkId::new("secrets", name), |bencher| {
+            bencher.iter(|| in_body(black_box(body.as_bytes()), false, &key));
+        });
+        group.bench_function(BenchmarkId::new("objects", name), |bencher| {
+            bencher.iter(|| objects(black_box(body.as_bytes())));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(stages, message, inspection, decision, whole, secrets, evidence);
 criterion_main!(stages);

@@ -269,7 +269,7 @@ impl Proxy {
         let lesson = self.asked(&permit, caller, policy, exchange);
         let serialized = Self::serialized_objects(policy, caller);
         let notes_objects = serialized == SerializedObjects::Note;
-        let sought = self.sought(&permit, caller, snapshot, exchange, notes_objects);
+        let sought = self.sought(&permit, caller, policy, exchange, notes_objects);
         let asked = permit.allows_websocket().then(|| Box::new(permit.head().clone()));
         let operation = permit.ruling().operation().cloned();
         let reveals = permit.ruling().operations.iter().any(|it| it.has(Effect::Credential));

@@ -107,6 +107,7 @@ fn denial(gate: &Gate) -> Value {
     gate.records().into_iter().rev().find(|record| record["verdict"] == "deny").unwrap()
 }
 
+/// K-30.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_an_answer_handed_out_is_refused_with_that_answer() {
     let raw = raw().await;

@@ -17,6 +17,7 @@ mod path;
 mod policy;
 mod secret;
 mod sent;
+mod serialized;
 mod tls_hello;
 mod websocket;
 
@@ -31,6 +32,7 @@ pub use multipart::multipart;
 pub use path::path;
 pub use policy::policy;
 pub use secret::secret;
+pub use serialized::serialized;
 pub use tls_hello::tls_hello;
 pub use websocket::websocket;
 
@@ -50,6 +52,7 @@ pub const TARGETS: &[(&str, Property)] = &[
     ("path", path),
     ("policy", policy),
     ("secret", secret),
+    ("serialized", serialized),
     ("tls_hello", tls_hello),
     ("websocket", websocket),
 ];

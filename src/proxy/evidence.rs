@@ -7,7 +7,7 @@
 
 use super::learn::{EVENTS, single};
 use super::serialized::{finding, finding_of};
-use super::{Caller, Proxy, Snapshot};
+use super::{Caller, Proxy};
 use crate::catalog::{Effect, Kind};
 use crate::decide::{Finding, Permit};
 use crate::forward::Coming;
@@ -15,6 +15,7 @@ use crate::inspect::credential::handed::{Handed, in_body, in_head};
 use crate::inspect::{serialized, shown_path};
 use crate::inventory::keeper;
 use crate::message::Target;
+use crate::policy::Policy;
 use crate::provenance::Answer;
 use crate::record::Exchange;
 use crate::session::AgentState;
@@ -32,7 +33,6 @@ const LONGEST_PATH: usize = 300;
 /// An answer that is looked at for what it hands out.
 pub(super) struct Sought {
     proxy: Arc<Proxy>,
-    snapshot: Arc<Snapshot>,
     state: Arc<AgentState>,
     method: Method,
     target: Target,
@@ -57,17 +57,16 @@ impl Proxy {
         self: &Arc<Self>,
         permit: &Permit<Coming>,
         caller: &Caller,
-        snapshot: &Arc<Snapshot>,
+        policy: &Policy,
         exchange: &Exchange,
         objects: bool,
     ) -> Option<Sought> {
-        let catalog = Self::catalog(&snapshot.policy, &caller.state.name, &caller.target);
+        let catalog = Self::catalog(policy, &caller.state.name, &caller.target);
         let talks = catalog.is_some_and(|catalog| catalog.kind == Kind::Conversation);
         let ruling = permit.ruling();
         let reveals = ruling.operations.iter().any(|one| one.has(Effect::Credential));
         Some(Sought {
             proxy: self.clone(),
-            snapshot: snapshot.clone(),
             state: caller.state.clone(),
             method: permit.head().method().clone(),
             target: caller.target.clone(),
@@ -89,8 +88,10 @@ impl Sought {
     pub(super) fn answered<B>(mut self, response: &Response<B>) -> Option<Self> {
         let (status, headers) = (response.status(), response.headers());
         if self.secrets && (status.is_success() || status.is_redirection()) {
-            let handed = in_head(headers, &self.snapshot.policy.fingerprints);
-            self.note(handed);
+            // Not the policy it was asked under: an answer may outlast that, and must not keep it alive.
+            let now = self.proxy.current.load_full();
+            let handed = in_head(headers, &now.policy.fingerprints);
+            self.note(handed, &now.policy);
         }
         let is_text = may_hold(headers);
         self.secrets &= status.is_success() && is_text;
@@ -101,7 +102,8 @@ impl Sought {
     /// Notes what is in the body, or in a piece of it.
     pub(super) fn read(&mut self, body: &[u8]) {
         if self.secrets {
-            self.note(in_body(body, self.reveals, &self.snapshot.policy.fingerprints));
+            let now = self.proxy.current.load_full();
+            self.note(in_body(body, self.reveals, &now.policy.fingerprints), &now.policy);
         }
         if self.objects {
             let found = match serialized::objects(body) {
@@ -117,8 +119,10 @@ impl Sought {
         self.findings
     }
 
-    fn note(&mut self, mut handed: Vec<Handed>) {
-        let policy = &self.snapshot.policy;
+    fn note(&mut self, mut handed: Vec<Handed>, policy: &Policy) {
+        if handed.is_empty() {
+            return;
+        }
         let Some((_, agent)) = policy.agent(&self.state.name) else { return };
         let is_mine = |handed: &Handed| {
             policy.issued(&handed.print).is_some_and(|(ix, _)| agent.credentials.contains(&ix))
@@ -135,8 +139,7 @@ impl Sought {
         self.told = true;
         let stage = Stage::SecretHandedOut;
         let (proxy, state) = (self.proxy.clone(), self.state.clone());
-        let changes =
-            state.showed(stage, &self.operation, &self.snapshot.policy, proxy.clock.now());
+        let changes = state.showed(stage, &self.operation, policy, proxy.clock.now());
         if changes.is_empty() {
             return;
         }

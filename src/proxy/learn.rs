@@ -31,8 +31,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const LONGEST: usize = 1 << 20;
 /// Room is taken in pieces of so many KiB.
 const PIECE_KIB: u32 = 64;
-/// A stream of events that teaches nothing is looked at as it goes on, in pieces of this.
-const PIECE_OF_STREAM: usize = 64 << 10;
+/// A long answer, and a stream of events that teaches nothing, are looked at in pieces of this as they
+/// go on: nobody waits long for one.
+const PIECE: usize = 64 << 10;
 /// What the pieces share of an answer that is looked at piece by piece.
 const SHARED: usize = 8 << 10;
 
@@ -67,6 +68,7 @@ struct Reader {
     sought: Option<Sought>,
     state: Arc<AgentState>,
     is_stream: bool,
+    in_pieces: bool,
     codings: Option<String>,
     bytes: Vec<u8>,
     room: Option<OwnedSemaphorePermit>,
@@ -199,14 +201,15 @@ impl Reader {
             Err(Ambiguous) => return None,
         };
         let is_stream = is(response.headers(), &[EVENTS]);
-        let (state, bytes) = (state.clone(), Vec::new());
-        Some(Box::new(Self { asked, sought, state, is_stream, codings, bytes, room: None }))
+        let in_pieces = is_stream && asked.is_none() && codings.is_none();
+        let (state, bytes, room) = (state.clone(), Vec::new(), None);
+        Some(Box::new(Self { asked, sought, state, is_stream, in_pieces, codings, bytes, room }))
     }
 
     /// Keeps bytes that pass; whether there was room for them.
     fn keep(&mut self, bytes: &Bytes) -> bool {
         let needed = self.bytes.len().saturating_add(bytes.len());
-        let most = if self.asked.is_none() && self.is_stream { PIECE_OF_STREAM } else { LONGEST };
+        let most = if self.in_pieces { PIECE } else { LONGEST };
         if needed > most {
             return self.look_at_piece(bytes);
         }
@@ -231,7 +234,7 @@ impl Reader {
     /// Looks at what there is of an answer that is too long to be kept, and goes on with its end; whether
     /// that can be done. Nothing is learned of such an answer.
     fn look_at_piece(&mut self, bytes: &Bytes) -> bool {
-        self.asked = None;
+        (self.asked, self.in_pieces) = (None, true);
         let Some(sought) = self.sought.as_mut().filter(|_| self.codings.is_none()) else {
             return false;
         };
