@@ -91,7 +91,13 @@ impl Sightings {
             changes.push(Change::Saw(one.print, sighting));
         }
         changes.extend(self.known.bounded(MOST).into_iter().map(Change::Forgot));
-        self.trace();
+        let bears = |change: &Change| match change {
+            Change::Saw(_, sighting) => sighting.trace.is_some(),
+            Change::Forgot(_) => true,
+        };
+        if changes.iter().any(bears) {
+            self.trace();
+        }
         changes
     }
 

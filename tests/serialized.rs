@@ -1,4 +1,4 @@
-//! Serialised objects in answers, in the shape that LangChain revives: noted, taken out, or the answer
+//! Serialised objects in answers, in the shape that `LangChain` revives: noted, taken out, or the answer
 //! withheld.
 
 use crate::support::Gate;
@@ -93,6 +93,13 @@ fn rows() -> Vec<Row> {
     ]
 }
 
+/// A body in pieces of a few bytes, which says nothing of its length.
+fn in_pieces(body: &[u8]) -> Response<Body> {
+    let pieces: Vec<_> = body.chunks(5).map(Bytes::copy_from_slice).collect();
+    let frames = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
+    Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed())
+}
+
 fn answer(request: &Request<Incoming>) -> Response<Body> {
     let path = request.uri().path();
     let kind = match path {
@@ -107,12 +114,7 @@ fn answer(request: &Request<Incoming>) -> Response<Body> {
             encoder.write_all(body.unwrap().as_bytes()).unwrap();
             text(encoder.finish().unwrap())
         }
-        "/pieces" => {
-            let body = body.unwrap().into_bytes();
-            let pieces: Vec<_> = body.chunks(5).map(Bytes::copy_from_slice).collect();
-            let frames = pieces.into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
-            Response::new(StreamBody::new(futures_util::stream::iter(frames)).boxed())
-        }
+        "/pieces" => in_pieces(body.unwrap().as_bytes()),
         "/large" => text("x".repeat((1 << 20) + 1)),
         "/coded" => text("in a coding that nobody knows"),
         "/wide" => {
@@ -120,8 +122,14 @@ fn answer(request: &Request<Incoming>) -> Response<Body> {
             text(units.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>())
         }
         "/part" => text(object("secret").to_string()),
-        // It ends before its length.
-        "/cut" => text("{\"a\":"),
+        "/stalled" => {
+            let first = Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"{\"a\":")));
+            let frames = futures_util::StreamExt::chain(
+                futures_util::stream::iter([first]),
+                futures_util::stream::pending(),
+            );
+            Response::new(StreamBody::new(frames).boxed())
+        }
         _ => text(body.unwrap_or_default()),
     };
     let headers = response.headers_mut();
@@ -131,7 +139,6 @@ fn answer(request: &Request<Incoming>) -> Response<Body> {
     match path {
         "/gzip" => drop(headers.insert("content-encoding", "gzip".parse().unwrap())),
         "/coded" => drop(headers.insert("content-encoding", "x-unknown".parse().unwrap())),
-        "/cut" => drop(headers.insert("content-length", "100".parse().unwrap())),
         "/part" => *response.status_mut() = hyper::StatusCode::PARTIAL_CONTENT,
         _ => {}
     }
@@ -143,11 +150,11 @@ async fn origin() -> Origin {
     Origin::http(Identity::named(&names), |request| async move { answer(&request) }).await
 }
 
-async fn gate(origin: &Origin) -> Gate {
+async fn gate(origin: &Origin, limits: &str) -> Gate {
     Gate::with(Options::default(), |policy| {
         HOSTS
             .iter()
-            .fold(Edit(policy).root(&origin.roots()), |edit, (host, word)| {
+            .fold(Edit(policy).section(limits).root(&origin.roots()), |edit, (host, word)| {
                 let lines = format!(
                     "hosts: [{host}]\nserialized_objects: {word}\nrules: [ {{ allow: GET /** }} ]"
                 );
@@ -177,18 +184,17 @@ fn evidence(gate: &Gate, host: &str, path: &str) -> Option<String> {
     let id = &records.iter().rev().find(of_call).unwrap()["request_id"];
     let outcome = |record: &&Value| record["kind"] == "outcome" && record["request_id"] == *id;
     let outcome = records.iter().rev().find(outcome).unwrap();
-    let finding = outcome["findings"].as_array().map(|findings| {
+    outcome["findings"].as_array().map(|findings| {
         assert_eq!(findings.len(), 1, "{outcome}");
         assert_eq!(findings[0]["reason"], "serialized_object", "{outcome}");
         findings[0]["evidence"].as_str().unwrap().to_owned()
-    });
-    finding
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_are_noted_taken_out_or_withheld() {
     let origin = origin().await;
-    let gate = gate(&origin).await;
+    let gate = gate(&origin, "").await;
     for http2 in [false, true] {
         let mut clients = Vec::new();
         for (host, _) in HOSTS {
@@ -238,12 +244,12 @@ async fn objects_are_noted_taken_out_or_withheld() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_is_withheld() {
     let origin = origin().await;
-    let gate = gate(&origin).await;
+    let gate = gate(&origin, "limits: { answer: 5s }").await;
     for (path, why) in [
         ("/large", "larger than the inspection limit"),
         ("/coded", "cannot be read"),
         ("/wide", "cannot be read"),
-        ("/cut", "broke off"),
+        ("/stalled", "took too long to arrive"),
     ] {
         for host in ["strip.example", "deny.example"] {
             let got = Client::http1(gate.running(), host).await.get(path).await;
