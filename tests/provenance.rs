@@ -9,12 +9,14 @@ use crate::support::{Answer, Gate, until};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use holdgate::store::Store;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -295,4 +297,46 @@ async fn a_card_says_where_each_credential_comes_from() {
     assert_eq!(shown.iter().filter(|text| seen(text)).count(), 1, "{shown:?}");
     let provenance = |hold: &Value| hold["card"]["credentials"][0]["provenance"].clone();
     assert!(holds.iter().any(|hold| provenance(hold) == "issued as `railway-staging-token`"));
+}
+
+/// What is too long to be kept is looked at piece by piece, and nothing falls between two of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_answer_is_looked_at_without_a_gap() {
+    /// So many lines, one behind the other, around the place where the first piece ends.
+    const LINES: usize = 446;
+    // How far before the first MiB the lines begin, and how long the pieces are that the origin sends:
+    // the proxy gets them as they come together.
+    const ROWS: &[(&str, usize, usize)] = &[
+        ("/0", 20 << 10, 1_000),
+        ("/1", 20 << 10, 60_000),
+        ("/2", 2 << 10, 1_000),
+        ("/3", 2 << 10, 60_000),
+    ];
+    let answer = |path: &str| {
+        let row = ROWS.iter().position(|(known, ..)| *known == path).unwrap();
+        let (_, before, piece) = ROWS[row];
+        let mut body = "a line of no interest\n".repeat(((1 << 20) - before) / 22);
+        for line in 0..LINES {
+            writeln!(body, "RAILWAY_TOKEN={}", token(row * LINES + line)).unwrap();
+        }
+        body += &"a line of no interest\n".repeat(10_000);
+        in_pieces(body.as_bytes(), piece)
+    };
+    let raw = Origin::http(Identity::named(&[RAW]), move |request| async move {
+        answer(request.uri().path())
+    })
+    .await;
+    let mut gate = gate(&raw).await;
+    for (row, (path, ..)) in ROWS.iter().enumerate() {
+        let known = (row + 1) * LINES;
+        read(&gate, path);
+        gate.drain();
+        let store = Store::read_only(&gate.folder.path().join("state")).await.unwrap();
+        let seen = store.standing().await.unwrap().remove("staging-fixer").unwrap().seen;
+        drop(store);
+        // A piece may end within one, which is then known as well as its beginning.
+        let whole = seen.all().filter(|(_, one)| one.length == token(0).len() && one.sure);
+        assert_eq!(whole.count(), known, "{path}");
+        gate.serve();
+    }
 }
