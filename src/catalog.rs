@@ -16,6 +16,7 @@ pub mod lint;
 pub mod lookup;
 mod operation;
 pub mod schema;
+mod tokens;
 
 pub use arguments::{Arguments, At, Found};
 pub use example::Example;
@@ -23,6 +24,7 @@ pub use fold::{Fold, folded};
 pub use hosts::HostPattern;
 pub use learns::{Learns, Named, Teaching};
 pub use operation::{Clause, Effect, Identifier, OperationSpec, Reveal, Reversibility};
+pub use tokens::TokenEndpoint;
 
 use crate::policy::path::Index;
 use condition::Pattern;
@@ -97,6 +99,8 @@ pub struct Catalog {
     pub rules: Vec<Rule>,
     /// What depends on arguments, for every operation whose name fits.
     pub when: Vec<NamedClause>,
+    /// Where a credential is exchanged for a token.
+    pub tokens: Vec<Arc<TokenEndpoint>>,
     /// Requests with what they are; they are tests of the catalog.
     pub examples: Vec<Example>,
 }
@@ -176,6 +180,8 @@ pub struct Graphql {
     pub documents: HashMap<String, String>,
     /// What its answers teach of what belongs to what.
     pub learns: Option<Arc<Learns>>,
+    /// Arguments that carry values, and that would else be taken for credentials by their names.
+    pub data: Vec<String>,
 }
 
 /// Why a catalog did not load; the fault is the catalog author's.
@@ -292,6 +298,11 @@ impl Catalog {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, document.as_bytes());
         graphql.documents.insert(crate::fingerprint::hex(digest.as_ref()), document);
         true
+    }
+
+    /// What an operation on a host hands out, where it exchanges a credential for a token.
+    pub fn token_endpoint(&self, operation: &str, host: &str) -> Option<&Arc<TokenEndpoint>> {
+        self.tokens.iter().find(|endpoint| endpoint.is(operation, host))
     }
 
     /// Whether the policy says the hosts, because each has its own.

@@ -6,6 +6,7 @@
 //! be established is never an allow.
 
 mod credentials;
+mod derived;
 mod digest;
 mod finding;
 mod leaks;
@@ -15,6 +16,7 @@ mod plain;
 mod reason;
 mod scope;
 
+pub use derived::{Derived, Deriving, Parent, Token};
 pub use finding::{Finding, Severity};
 pub use leaks::{belongs, hides_path, leak_finding, leaks_word};
 pub use owners::Learned;
@@ -46,6 +48,8 @@ pub struct Standing {
     pub cookies: Cookies,
     /// The secrets that answers handed out to it.
     pub seen: Arc<Sightings>,
+    /// The tokens that were handed out to it in exchange for credentials.
+    pub derived: Derived,
 }
 
 /// Cookies that were handed out, the newest of each host.
@@ -165,6 +169,11 @@ pub struct Ruling {
     pub targets: Vec<Target>,
     /// The credentials.
     pub credentials: Vec<Used>,
+    /// For each credential that is a token in the place of others, what it stands for; nothing where
+    /// anybody is handed one.
+    pub standing_for: Vec<(Fingerprint, Option<Fingerprint>)>,
+    /// For whom its answer hands out tokens.
+    pub deriving: Option<Box<Deriving>>,
     /// The conditions that were asked, each with its place and whether it is so.
     pub conditions: Vec<String>,
     /// The headers that conditions of the policy ask for, lower case.
@@ -358,6 +367,8 @@ impl Ruling {
             operations: Arc::default(),
             targets: Vec::new(),
             credentials: Vec::new(),
+            standing_for: Vec::new(),
+            deriving: None,
             conditions: Vec::new(),
             heeded: Arc::default(),
             stages: Vec::new(),
@@ -410,6 +421,8 @@ fn ruling<B>(request: &Inspected<B>, context: &Context<'_>) -> (Ruling, bool) {
             &mut opinions,
         );
     } else {
+        let deriving = derived::deriving(request.facts(), head, &candidates, context);
+        opinions.derives(deriving);
         websocket = scope::judge(request, &candidates, &mut opinions);
     }
     let mut ruling = opinions.into_ruling(request.facts(), head);

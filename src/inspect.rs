@@ -9,6 +9,7 @@ mod aws;
 pub mod credential;
 pub mod git;
 pub mod graphql;
+pub mod handed_out;
 pub mod jsonrpc;
 mod kubernetes;
 mod leak;
@@ -30,6 +31,7 @@ pub use overriding::{Objection, Watch};
 use crate::catalog::{Arguments, Catalog};
 use crate::fingerprint::FingerprintKey;
 use crate::message::{Body, Head, Message, coding};
+use credential::BodyKind;
 use http::Method;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -101,6 +103,7 @@ pub struct Facts {
     leaks: Vec<Leak>,
     unreadable: Option<Unreadable>,
     overridden: Option<&'static str>,
+    of_another: bool,
     meaning: Meaning,
     expected: Option<Arc<graphql::Expected>>,
     asked: Option<Box<Asked>>,
@@ -147,6 +150,10 @@ impl Facts {
     /// What overrides the method, if something in the body does.
     pub const fn overridden(&self) -> Option<&'static str> {
         self.overridden
+    }
+    /// Whether it asks for a token of somebody else than its credentials are of: whoever consented.
+    pub const fn asks_of_another(&self) -> bool {
+        self.of_another
     }
     /// The body by meaning, where spacing and order make no difference.
     pub fn meaning(&self) -> Option<Cow<'_, str>> {
@@ -288,6 +295,7 @@ pub fn request<B>(
         leaks: Vec::new(),
         unreadable: failed,
         overridden: None,
+        of_another: false,
         meaning: Meaning::default(),
         expected: None,
         asked: None,
@@ -320,7 +328,8 @@ pub fn request<B>(
             }
         };
         let read = read.and_then(|()| method(&message, catalog, &mut facts));
-        facts.unreadable = read.err();
+        let inside = presented_in_body(&message, catalog, key, &mut facts);
+        facts.unreadable = read.and(inside).err();
     }
     Inspected { message, facts }
 }
@@ -457,6 +466,44 @@ fn too_many(operations: &[Operation]) -> Result<(), Unreadable> {
 
 /// More ids than that in one request are no everyday work, and cost a judge too much.
 const IDENTITIES: usize = 1_000;
+
+/// What a body presents, where it is here whole.
+fn presented_in_body<B>(
+    message: &Message<B>,
+    catalog: Option<&Catalog>,
+    key: &FingerprintKey,
+    facts: &mut Facts,
+) -> Result<(), Unreadable> {
+    let head = message.head();
+    let mut kind = BodyKind::Plain;
+    if let Some(catalog) = catalog {
+        if catalog.is_graphql_path(head.path().as_str()) {
+            let found = credential::of_arguments(&facts.operations, catalog, key)?;
+            facts.credentials.extend(found);
+            return Ok(());
+        }
+        // What these carry is data.
+        let carries = kubernetes::takes(head, catalog) || git::takes(head, catalog);
+        if carries || jsonrpc::takes(head, catalog).is_some() {
+            return Ok(());
+        }
+        let host = head.target().host().as_str();
+        let exchanges = |one: &Operation| catalog.token_endpoint(&one.name, host).is_some();
+        kind = BodyKind::Catalogued;
+        if facts.operations.iter().any(exchanges) {
+            facts.of_another = credential::asks_of_another(head);
+            kind = BodyKind::Exchange;
+        }
+    }
+    if let Body::Whole(bytes) = message.body()
+        && !head.is_coded()
+    {
+        let said = credential::of_body(head, bytes, kind, key)?;
+        facts.credentials.extend(said.credentials);
+        facts.of_another |= said.of_another;
+    }
+    Ok(())
+}
 
 /// What a body says of the method, wherever a framework would read it.
 fn method<B>(

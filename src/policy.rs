@@ -185,6 +185,8 @@ pub struct Credential {
     pub resources: Vec<Ix>,
     /// Its value, where the agent holds a placeholder and the proxy puts it in.
     pub injected: Option<Arc<Injected>>,
+    /// Whether tokens that are handed out in exchange for it count as it.
+    pub derives: bool,
     /// Where it stands in the policy.
     pub place: Place,
 }
@@ -397,6 +399,17 @@ impl Policy {
             let ix = credential.filter(|ix| agent.credentials.contains(ix))?;
             let injected = self.credentials.get(ix)?.injected.as_ref()?;
             Some((name.as_str(), injected.placeholder()))
+        })
+    }
+
+    /// Whether what a credential is exchanged for counts as it: it says so, or is one of a resource that
+    /// takes what it sees first.
+    pub fn derives(&self, credential: Ix) -> bool {
+        self.credentials.get(credential).is_some_and(|credential| {
+            let mut resources =
+                credential.resources.iter().filter_map(|ix| self.resources.get(*ix));
+            credential.derives
+                || resources.any(|one| one.credentials == file::Credentials::FirstSeen)
         })
     }
 

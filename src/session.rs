@@ -5,7 +5,7 @@
 //! reads take a snapshot and no lock.
 
 use crate::catalog::Effect;
-use crate::decide::{Context, Grant, Reason, Standing, Verdict, decide};
+use crate::decide::{Context, Grant, Reason, Standing, Token, Verdict, decide};
 use crate::fingerprint::Fingerprint;
 use crate::forward::Pool;
 use crate::inspect::Inspected;
@@ -283,6 +283,18 @@ impl AgentState {
             let mut changes = Changes::default();
             changes.conclude(trajectory.note(&[stage], what, at, &policy.sequences), standing);
             changes
+        })
+    }
+}
+
+impl AgentState {
+    /// Takes up tokens that were handed out; returns which are not kept any more.
+    pub fn derive(&self, tokens: &[(Fingerprint, Token)], now: Duration) -> Vec<Fingerprint> {
+        self.critically(|standing, _trajectory| {
+            let mut kept = |(print, token): &(Fingerprint, Token)| {
+                standing.derived.keep(*print, token.clone(), now)
+            };
+            tokens.iter().flat_map(&mut kept).collect()
         })
     }
 }

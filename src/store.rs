@@ -5,6 +5,7 @@
 //! answered). Refuses a schema newer than it knows. Statements are short; none holds a lock across
 //! a wait for a person.
 
+mod derived;
 mod holds;
 mod inventory;
 mod sightings;
@@ -90,6 +91,12 @@ const MIGRATIONS: &[&str] = &["
         sure INTEGER NOT NULL, trace BLOB, host TEXT NOT NULL, asked TEXT NOT NULL,
         request_id TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (agent, fingerprint)
     ) STRICT;
+", "
+    CREATE TABLE derived (
+        agent TEXT NOT NULL, fingerprint BLOB NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+        value BLOB NOT NULL, until INTEGER, at INTEGER NOT NULL,
+        PRIMARY KEY (agent, fingerprint, kind, name, value)
+    ) STRICT;
 "];
 
 /// The newest cookies kept for each agent.
@@ -143,6 +150,9 @@ impl Store {
             standing.hold_writes = row.try_get::<i64, _>("hold_writes")? != 0;
         }
         self.sightings(&mut all).await?;
+        for (agent, derived) in self.derived().await? {
+            all.entry(agent).or_default().derived = derived;
+        }
         Ok(all)
     }
 
@@ -279,7 +289,11 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<(), Error> {
 }
 
 fn fingerprint(row: &sqlx::sqlite::SqliteRow) -> Result<Fingerprint, Error> {
-    let bytes: Vec<u8> = row.try_get("fingerprint")?;
+    fingerprint_of(row, "fingerprint")
+}
+
+fn fingerprint_of(row: &sqlx::sqlite::SqliteRow, column: &str) -> Result<Fingerprint, Error> {
+    let bytes: Vec<u8> = row.try_get(column)?;
     let bytes =
         <[u8; 32]>::try_from(bytes).map_err(|_length| Error::Value("fingerprint".to_owned()))?;
     Ok(Fingerprint::from_bytes(bytes))

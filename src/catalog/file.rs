@@ -10,7 +10,7 @@ use super::lookup::LookupFile;
 use super::schema::Schema;
 use super::{
     Catalog, Clause, Dialect, Effect, Envelope, Error, Example, Fold, Graphql, Identifier, Kind,
-    NamedClause, OperationSpec, RestEntry, Reveal, Reversibility, Rule,
+    NamedClause, OperationSpec, RestEntry, Reveal, Reversibility, Rule, TokenEndpoint,
 };
 use crate::policy::path::{Index, Template};
 use serde::de::{DeserializeOwned, Error as _};
@@ -55,6 +55,8 @@ struct File {
     #[serde(default)]
     when: Vec<With<ClauseNamesFile, ClauseFile>>,
     #[serde(default)]
+    tokens: Vec<TokenEndpoint>,
+    #[serde(default)]
     examples: Vec<Example>,
 }
 
@@ -82,6 +84,8 @@ struct GraphqlFile {
     lookups: BTreeMap<String, LookupFile>,
     schema: Option<String>,
     learns: Option<LearnsFile>,
+    #[serde(default)]
+    data: Vec<String>,
 }
 
 /// What is said of one operation.
@@ -203,7 +207,8 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
     let file: File =
         serde_saphyr::from_str(text).map_err(|error| Error::Form { message: error.to_string() })?;
     let service = &*file.service;
-    let compile = Compile { service, kinds: &file.kinds, reaches: &file.reaches };
+    let compile =
+        Compile { service, kinds: &file.kinds, reaches: &file.reaches, tokens: &file.tokens };
     let named = (file.confined.iter().map(|kind| ("confined", kind)))
         .chain(file.folds.keys().map(|kind| ("folds", kind)))
         .chain(file.of_any_kind.iter().map(|kind| ("of_any_kind", kind)))
@@ -240,7 +245,7 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
             Template::parse(path).map_err(|error| compile.error(path, error.to_string()))?;
         endpoints.insert(&template, ());
     }
-    Ok(Catalog {
+    let mut catalog = Catalog {
         service: Arc::from(service),
         title: file.title,
         kind: file.kind,
@@ -259,8 +264,19 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
         operations,
         rules,
         when,
+        tokens: Vec::new(),
         examples: file.examples,
-    })
+    };
+    let error = |(name, message): (String, String)| Error::Operation {
+        service: catalog.service.to_string(),
+        operation: name,
+        message,
+    };
+    let tokens = file.tokens.into_iter();
+    let tokens = tokens
+        .map(|one| one.compile(|name| catalog.may_be_named(name)).map(Arc::new).map_err(error));
+    catalog.tokens = tokens.collect::<Result<_, _>>()?;
+    Ok(catalog)
 }
 
 /// How many segments a name of several may have; a longer one fits no template.
@@ -306,6 +322,8 @@ struct Compile<'a> {
     kinds: &'a BTreeSet<String>,
     /// What every plain HTTP operation reaches.
     reaches: &'a BTreeMap<String, String>,
+    /// Where tokens are handed out for what a body presents.
+    tokens: &'a [TokenEndpoint],
 }
 
 impl Compile<'_> {
@@ -351,6 +369,7 @@ impl Compile<'_> {
         });
         Ok(Graphql {
             learns: learns.transpose()?,
+            data: file.data,
             paths: file.paths,
             websocket: file.websocket,
             operations,
@@ -416,7 +435,9 @@ impl Compile<'_> {
         {
             return Err(self.error(&rule, format!("a path parameter cannot be called `{name}`")));
         }
-        let reads_body = places().any(|place| place.first() == "body");
+        let exchanges = self.tokens.iter().any(|endpoint| *endpoint.operation == *name);
+        let reads_body = places().any(|place| place.first() == "body")
+            || (exchanges && method != Some(http::Method::GET));
         let headers = places().filter(|place| place.first() == "header");
         let headers = headers.map(|place| Box::from(place.last())).collect();
         let query =

@@ -5,17 +5,17 @@
 
 use super::opinion::Opinions;
 use super::scope::Candidate;
-use super::{Context, Reason};
+use super::{Context, Reason, derived};
 use crate::inspect::Presented;
 use crate::message::Head;
-use crate::policy::Resource;
 use crate::policy::file::Credentials;
+use crate::policy::{Ix, Resource};
 use http::Method;
 use std::sync::Arc;
 
-/// Whether a credential fits a resource.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fit {
+/// Whether a credential fits a resource, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fit {
     Fits,
     Pin,
     OutOfScope,
@@ -29,14 +29,16 @@ fn fit(presented: &Presented, resource: &Resource, head: &Head, context: &Contex
         // It is another agent's, which no resource takes for whoever comes with it.
         return Fit::Foreign;
     }
+    let token = derived::of(presented, context).filter(|_| issued.is_none());
     if head.target().is_cleartext() && !resource.cleartext {
-        return if issued.is_some() { Fit::OutOfScope } else { Fit::Foreign };
+        let known = issued.is_some() || token.is_some();
+        return if known { Fit::OutOfScope } else { Fit::Foreign };
     }
-    if let Some((ix, issued)) = issued {
-        let covered = resource.covered_by.contains(&ix);
-        // What takes anything is still no place to put a value in that is for another.
-        let open = matches!(resource.credentials, Credentials::Any) && issued.injected.is_none();
-        return if covered || open { Fit::Fits } else { Fit::OutOfScope };
+    if let Some((ix, _)) = issued {
+        return issued_fits(ix, resource, context);
+    }
+    if let Some(token) = token {
+        return derived::fit(token, resource, context);
     }
     match resource.credentials {
         Credentials::Any => Fit::Fits,
@@ -54,8 +56,17 @@ fn fit(presented: &Presented, resource: &Resource, head: &Head, context: &Contex
     }
 }
 
+/// Whether an issued credential fits a resource.
+pub(super) fn issued_fits(ix: Ix, resource: &Resource, context: &Context<'_>) -> Fit {
+    let covered = resource.covered_by.contains(&ix);
+    let injected = context.policy.credentials.get(ix).is_some_and(|one| one.injected.is_some());
+    // What takes anything is still no place to put a value in that is for another.
+    let open = matches!(resource.credentials, Credentials::Any) && !injected;
+    if covered || open { Fit::Fits } else { Fit::OutOfScope }
+}
+
 /// A host's own cookie, handed out to this agent, is the host's and no credential of anybody else.
-fn is_own_cookie(presented: &Presented, context: &Context<'_>) -> bool {
+pub(super) fn is_own_cookie(presented: &Presented, context: &Context<'_>) -> bool {
     presented.is_cookie
         && presented.readings().iter().any(|reading| context.standing.cookies.contains(reading))
 }
@@ -128,7 +139,10 @@ pub(super) fn missing<'a>(
     judges: &[Candidate<'a>],
     opinions: &mut Opinions<'a>,
 ) {
-    let carries = presented.iter().any(|credential| !credential.is_cookie);
+    let of_nobody = |credential: &Presented| {
+        derived::of(credential, opinions.context).is_some_and(derived::is_of_nobody)
+    };
+    let carries = presented.iter().any(|one| !one.is_cookie && !of_nobody(one));
     for (_, resource) in judges {
         if resource.credentials == Credentials::Required && !carries {
             opinions.deny(Reason::MissingCredential, Some((resource, Some(resource.place))));
@@ -153,7 +167,10 @@ pub(super) fn without_candidates(
     opinions: &mut Opinions<'_>,
 ) {
     let issued = presented.readings().iter().find_map(|reading| context.policy.issued(reading));
-    let mine = issued.is_some_and(|(ix, _)| context.agent.credentials.contains(&ix));
+    let mine = match issued {
+        Some((ix, _)) => context.agent.credentials.contains(&ix),
+        None => derived::of(presented, context).is_some_and(|token| !derived::is_of_nobody(token)),
+    };
     let reason = if mine { Reason::CredentialOutOfScope } else { Reason::ForeignCredential };
     opinions.credential(reason, presented);
 }

@@ -68,8 +68,13 @@ impl<B> Held<B> {
         }
         for credential in facts.credentials() {
             put("slot", credential.slot.as_bytes());
-            for reading in credential.readings().iter().take(1) {
-                put("credential", reading.as_bytes());
+            // A token that was renewed meanwhile is the same credential.
+            let print = credential.fingerprint();
+            let mut tokens = self.ruling.standing_for.iter();
+            match tokens.find(|(token, _)| Some(*token) == print) {
+                Some((_, Some(parent))) => put("credential", parent.as_bytes()),
+                Some((_, None)) => put("credential", b"anonymous"),
+                None => put("credential", print.as_ref().map_or(&[], |one| one.as_bytes())),
             }
         }
         for name in MEANINGFUL {

@@ -3,9 +3,11 @@
 //! Takes what each resource, credential and target says of a request; returns a [`Ruling`]: the
 //! strictest word stands, and the first reason in the order of [`Reason`] among those that carry it.
 
-use super::leaks;
 use super::plain::Does;
-use super::{Context, Finding, Reason, Ruling, Standing, Target, Terms, Used};
+use super::{
+    Context, Deriving, Finding, Parent, Reason, Ruling, Standing, Target, Terms, Used, derived,
+    leaks,
+};
 use crate::catalog::condition::{Side, Truth};
 use crate::catalog::{Effect, Reversibility};
 use crate::fingerprint::Fingerprint;
@@ -36,6 +38,8 @@ pub(super) struct Opinions<'a> {
     targets: Vec<Target>,
     pins: Vec<(Arc<str>, Fingerprint)>,
     injections: Vec<Injection>,
+    /// For whom the answer hands out tokens.
+    deriving: Option<Deriving>,
     /// A plain call as the rules have it, which may say themselves what it does.
     plain: Option<Operation>,
     /// What conditions were asked, and whether each is so.
@@ -53,6 +57,7 @@ impl<'a> Opinions<'a> {
             targets: Vec::new(),
             pins: Vec::new(),
             injections: Vec::new(),
+            deriving: None,
             plain: None,
             asked: RefCell::new(Vec::new()),
             environments: Environments { known: Vec::new(), unknown: false },
@@ -62,6 +67,16 @@ impl<'a> Opinions<'a> {
     /// Where the operation that is judged from now on acts, as far as conditions ask for it.
     pub(super) fn acts_in(&mut self, environments: Environments<'a>) {
         self.environments = environments;
+    }
+
+    /// For whom the answer hands out tokens, if for anybody.
+    pub(super) fn derives(&mut self, deriving: Option<Deriving>) {
+        self.deriving = deriving;
+    }
+
+    /// Whether credentials that derive are exchanged for tokens that may do no more: nothing is minted.
+    pub(super) fn exchanges(&self) -> bool {
+        self.deriving.as_ref().is_some_and(Deriving::is_exchange)
     }
 
     /// Where the operation that is judged acts.
@@ -262,6 +277,8 @@ impl<'a> Opinions<'a> {
             operations,
             targets: Vec::new(),
             credentials: Vec::new(),
+            standing_for: Vec::new(),
+            deriving: self.deriving.map(Box::new),
             stages: Vec::new(),
             conditions: asked.collect(),
             heeded: policy.heeded.clone(),
@@ -277,7 +294,14 @@ impl<'a> Opinions<'a> {
             ruling.detail = detail(&ruling, given, head);
         }
         ruling.stages = stages(&ruling);
-        ruling.credentials = facts.credentials().iter().map(|one| used(one, context)).collect();
+        for presented in facts.credentials() {
+            if let (Some(token), Some(print)) =
+                (derived::of(presented, context), presented.fingerprint())
+            {
+                ruling.standing_for.push((print, token.parents.first().and_then(Parent::value)));
+            }
+            ruling.credentials.push(used(presented, context));
+        }
         ruling
     }
 
@@ -305,7 +329,8 @@ fn used(presented: &Presented, context: &Context<'_>) -> Used {
     } else {
         context.standing.seen.first(presented, context.inventory.now())
     };
-    let name = issued.map(|(_, credential)| credential.name.clone());
+    let token = derived::of(presented, context).map(derived::name);
+    let name = issued.map(|(_, credential)| credential.name.clone()).or(token);
     Used { presented: presented.clone(), name, seen }
 }
 

@@ -28,7 +28,14 @@ pub(super) fn judge<'a, B>(
     let facts = request.facts();
     let mut websocket = false;
     for operation in facts.operations().iter().flat_map(Operation::by_effect) {
-        let operation = &*operation;
+        let exchanged;
+        let operation = if operation.effect == Effect::Credential && opinions.exchanges() {
+            // Nothing changes that anybody owns, and what comes back may do no more.
+            exchanged = Operation { effect: Effect::Read, ..operation.into_owned() };
+            &exchanged
+        } else {
+            &*operation
+        };
         let catalogued = candidates.first().and_then(|(_, resource)| resource.catalog());
         let (judges, all_needed) = match catalogued {
             Some(catalog) => judge_catalogued(operation, head, catalog, candidates, opinions),

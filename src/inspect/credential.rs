@@ -5,6 +5,7 @@
 //! password of Basic alone and with its user). Two secrets in one slot are two, so that an issued one
 //! never covers another. Values never leave this module.
 
+mod body;
 mod form;
 pub mod handed;
 mod json;
@@ -12,6 +13,7 @@ mod reading;
 mod slot;
 mod variable;
 
+pub(super) use body::{Kind as BodyKind, asks_of_another, of_arguments, of_body};
 pub use form::{shown_path, shown_query};
 pub(super) use json::within;
 pub use variable::{looks_secret, service_of};

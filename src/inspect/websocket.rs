@@ -95,6 +95,7 @@ impl Conversation {
             leaks: Vec::new(),
             unreadable: None,
             overridden: None,
+            of_another: false,
             asked: None,
             meaning: Meaning::default(),
             expected: None,
@@ -150,6 +151,8 @@ impl Conversation {
                 let payload = said.payload.ok_or(Unreadable::Message("it carries no payload"))?;
                 facts.credentials.extend(presented(payload.get("extensions"))?);
                 executed(payload, catalog, facts)?;
+                let found = credential::of_arguments(&facts.operations, catalog, key)?;
+                facts.credentials.extend(found);
                 facts.meaning = Meaning::Graphql(payload.clone());
             }
             Kind::Begin => {

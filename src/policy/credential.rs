@@ -5,7 +5,7 @@
 
 use super::compile::Compiler;
 use super::file::{self, Named, Source};
-use super::node::{Place, Problem, Spanned};
+use super::node::{Place, Spanned};
 use super::{Credential, Ix, Policy};
 use crate::catalog::Envelope;
 use crate::fingerprint::Fingerprint;
@@ -73,6 +73,7 @@ impl Compiler<'_> {
                 name: Arc::from(name.value.as_str()),
                 resources: found,
                 injected,
+                derives: entry.derives,
                 place: name.place,
             });
         }
@@ -122,11 +123,6 @@ impl Compiler<'_> {
                         name.value
                     ),
                 );
-            }
-        }
-        for (name, credential) in credentials {
-            if credential.derives {
-                self.lints.push(Problem::new(name.place, format!("`{}`: `derives` has no effect in this version: what it is exchanged for is foreign", name.value)));
             }
         }
     }

@@ -37,6 +37,16 @@ pub(super) fn all(
             ));
         }
     }
+    for credential in policy.credentials.iter().filter(|credential| credential.derives) {
+        let resources = credential.resources.iter().filter_map(|ix| policy.resources.get(*ix));
+        let mut catalogs = resources.filter_map(Resource::catalog);
+        if !catalogs.any(|catalog| !catalog.tokens.is_empty()) {
+            lints.push(Problem::new(
+                credential.place,
+                format!("`{}`: `derives` has no effect: no catalog of its resources says where it is exchanged for a token", credential.name),
+            ));
+        }
+    }
     for (agent, (name, _)) in policy.agents.iter().zip(agents) {
         if matches!(agent.proof, Proof::OnlyAgent) {
             lints.push(Problem::new(name.place, format!("`{}` has no token: every program on this machine that finds the listener is this agent", agent.name)));

@@ -74,7 +74,8 @@ impl Proxy {
             operation: ruling.operation()?.clone(),
             request_id: exchange.request_id.clone(),
             reveals,
-            told: reveals,
+            // What is exchanged for what the agent was issued is no find.
+            told: reveals || ruling.deriving.is_some(),
             secrets: !talks,
             objects,
             findings: Vec::new(),

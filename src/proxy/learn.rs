@@ -5,14 +5,17 @@
 //! of it is there, before its end is told: the client's next call finds it known. No byte waits for it
 //! and none is changed. Only a 200 in JSON from a host that proved who it is teaches anything.
 
+mod tokens;
+
 use super::evidence::Sought;
 use super::{Caller, Proxy};
 use crate::audit::{Entry, Kind, NotRecorded, Text};
 use crate::catalog::{self, Effect};
-use crate::decide::{Finding, Permit, Ruling};
+use crate::decide::{Deriving, Finding, Permit, Ruling};
+use crate::fingerprint::FingerprintKey;
 use crate::forward::{Coming, Watch};
 use crate::inspect::graphql::Expected;
-use crate::inspect::{Identity, annotations, answer};
+use crate::inspect::{Identity, annotations, answer, handed_out};
 use crate::inventory::{Lesson, keeper};
 use crate::message::coding;
 use crate::policy::Policy;
@@ -22,10 +25,12 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 
 /// A longer answer teaches nothing, as it comes or decoded.
 const LONGEST: usize = 1 << 20;
@@ -58,6 +63,8 @@ enum Of {
     },
     /// What a server says of its tools.
     Tools,
+    /// What is handed out in exchange for what was presented.
+    Tokens { deriving: Box<Deriving>, key: Arc<FingerprintKey> },
 }
 
 /// An answer that is read while it passes.
@@ -67,6 +74,8 @@ struct Reader {
     /// Who looks for evidence in it.
     sought: Option<Sought>,
     state: Arc<AgentState>,
+    /// Its media type, in small letters.
+    kind: String,
     is_stream: bool,
     in_pieces: bool,
     codings: Option<String>,
@@ -86,6 +95,8 @@ pub(super) struct Touching {
 pub(super) struct Attentive {
     outcome: Outcome,
     reader: Option<Box<Reader>>,
+    /// What its end waits for.
+    keeping: Option<JoinHandle<()>>,
     _touching: Option<Touching>,
 }
 
@@ -100,8 +111,11 @@ impl Proxy {
     ) -> Option<Asked> {
         let catalog = Self::catalog(policy, &caller.state.name, &caller.target)?;
         let lists = || permit.ruling().operations.iter().any(|one| &*one.name == LIST);
+        let deriving = permit.ruling().deriving.clone();
+        let tokens = |deriving| Of::Tokens { deriving, key: policy.fingerprints.clone() };
         let of = match permit.expected() {
             _ if caller.target.is_cleartext() => return None,
+            _ if deriving.is_some() => deriving.map(tokens)?,
             None if catalog.kind == catalog::Kind::Mcp && lists() => Of::Tools,
             // Where the policy says what the hosts are, two of them may call different things the same.
             Some(expected) if !catalog.has_declared_hosts() => Of::Things {
@@ -179,7 +193,10 @@ impl Asked {
     fn may_learn_of<B>(&self, response: &Response<B>) -> bool {
         let headers = response.headers();
         let is_stream = matches!(self.of, Of::Tools) && is(headers, &[EVENTS]);
-        response.status() == StatusCode::OK && (is_stream || is(headers, JSON))
+        match self.of {
+            Of::Tokens { .. } => response.status().is_success() && is(headers, handed_out::KINDS),
+            _ => response.status() == StatusCode::OK && (is_stream || is(headers, JSON)),
+        }
     }
 }
 
@@ -196,6 +213,7 @@ impl Reader {
         if asked.is_none() && sought.is_none() {
             return None;
         }
+        let kind = media(response.headers());
         let codings = match single(response.headers(), &header::CONTENT_ENCODING) {
             Ok(codings) => codings.map(str::to_owned),
             Err(Ambiguous) => return None,
@@ -203,7 +221,9 @@ impl Reader {
         let is_stream = is(response.headers(), &[EVENTS]);
         let in_pieces = is_stream && asked.is_none() && codings.is_none();
         let (state, bytes, room) = (state.clone(), Vec::new(), None);
-        Some(Box::new(Self { asked, sought, state, is_stream, in_pieces, codings, bytes, room }))
+        let reader =
+            Self { asked, sought, state, kind, is_stream, in_pieces, codings, bytes, room };
+        Some(Box::new(reader))
     }
 
     /// Keeps bytes that pass; whether there was room for them.
@@ -250,41 +270,49 @@ impl Reader {
         true
     }
 
-    /// No more of it comes than is there; what is found in it.
-    fn end(self, is_whole: bool) -> Vec<Finding> {
+    /// No more of it comes than is there; what is found in it, and what its end has to wait for.
+    fn end(self, is_whole: bool) -> (Vec<Finding>, Option<JoinHandle<()>>) {
         let body = Bytes::from(self.bytes);
         let body = match &self.codings {
             None => Ok(body),
             Some(codings) => coding::decode(codings, &body, LONGEST),
         };
-        let Ok(body) = body else { return Vec::new() };
-        if let Some(asked) = self.asked.filter(|_| is_whole) {
-            asked.learn(&body, self.is_stream);
-        }
-        let Some(mut sought) = self.sought else { return Vec::new() };
+        let Ok(body) = body else { return (Vec::new(), None) };
+        let keeping = (self.asked.filter(|_| is_whole))
+            .and_then(|asked| asked.learn(&body, &self.kind, self.is_stream));
+        let Some(mut sought) = self.sought else { return (Vec::new(), keeping) };
         sought.read(&body);
-        sought.into_findings()
+        (sought.into_findings(), keeping)
     }
 }
 
 impl Asked {
-    /// All of it is there.
-    fn learn(self, body: &[u8], is_stream: bool) {
+    /// All of it is there; what has to be done before its end is told, if anything has.
+    fn learn(self, body: &[u8], kind: &str, is_stream: bool) -> Option<JoinHandle<()>> {
         let Self { proxy, state, host, of } = self;
-        let Of::Things { expected, service, operation, request_id, moment } = of else {
-            let kind = if is_stream { EVENTS } else { "application/json" };
-            proxy.tools.said(&host, annotations::of_answer(kind, body));
-            return;
+        let (expected, service, operation, request_id, moment) = match of {
+            Of::Tokens { deriving, key } => {
+                return proxy.derive(&state, &deriving, &key, kind, body);
+            }
+            Of::Tools => {
+                let kind = if is_stream { EVENTS } else { "application/json" };
+                proxy.tools.said(&host, annotations::of_answer(kind, body));
+                return None;
+            }
+            Of::Things { expected, service, operation, request_id, moment } => {
+                (expected, service, operation, request_id, moment)
+            }
         };
         let taught = answer::taught(body, &expected);
         if taught.is_empty() {
-            return;
+            return None;
         }
         let agent = state.name.clone();
         let lesson = Arc::new(Lesson { request_id, operation, host, agent, at: keeper::now() });
         if proxy.inventory.learn(&service, taught, &lesson, moment) {
             proxy.write_inventory();
         }
+        None
     }
 }
 
@@ -298,7 +326,7 @@ impl Attentive {
         response: &Response<B>,
     ) -> Self {
         let reader = Reader::new(asked, sought, state, response);
-        Self { outcome, reader, _touching: touching }
+        Self { outcome, reader, keeping: None, _touching: touching }
     }
 }
 
@@ -312,7 +340,15 @@ impl Watch for Attentive {
 
     fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>> {
         if let Some(reader) = self.reader.take() {
-            self.outcome.found(reader.end(true));
+            let (found, keeping) = reader.end(true);
+            self.outcome.found(found);
+            self.keeping = keeping;
+        }
+        if let Some(keeping) = &mut self.keeping {
+            if let Err(error) = ready!(Pin::new(keeping).poll(cx)) {
+                tracing::error!(%error, "tokens that were handed out were lost in a failure of their task");
+            }
+            self.keeping = None;
         }
         self.outcome.poll_may_end(cx)
     }
@@ -331,7 +367,7 @@ impl Attentive {
     /// Some of the answer has passed, and no more will: what that handed out is known to the client.
     fn part(&mut self) {
         if let Some(reader) = self.reader.take() {
-            self.outcome.found(reader.end(false));
+            self.outcome.found(reader.end(false).0);
         }
     }
 }
@@ -370,6 +406,12 @@ pub(super) const EVENTS: &str = "text/event-stream";
 
 /// What a client of a server of tools asks first.
 const LIST: &str = "tools/list";
+
+/// The media type that an answer says, in small letters.
+fn media(headers: &HeaderMap) -> String {
+    let kind = single(headers, &header::CONTENT_TYPE).ok().flatten().unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
 
 /// Whether an answer says that it is of one of these kinds, in UTF-8.
 fn is(headers: &HeaderMap, kinds: &[&str]) -> bool {
