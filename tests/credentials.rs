@@ -1,5 +1,7 @@
 //! Whose a credential is, whatever slot it stands in: slots by schemes by encodings, through the proxy.
 
+mod bodies;
+
 use crate::support::Gate;
 use crate::support::client::{Client, Got, empty};
 use crate::support::mock::{Options, STAGING_TOKEN};
@@ -57,6 +59,11 @@ const GRID: &[(&str, Slot)] = &[
         "header authorization",
         Slot::Header("Authorization", "SharedKey TOKEN:frJIUN8DYpKDtOLCwo//yllqDzg="),
     ),
+    ("header authorization", Slot::Header("Authorization", "Basic BASIC(Basic BASIC(user:TOKEN))")),
+    ("header authorization", Slot::Header("Authorization", "Basic BASIC(BASIC(user:TOKEN))")),
+    ("header authorization", Slot::Header("Authorization", "Bearer PERCENT(TOKEN)")),
+    ("header authorization", Slot::Header("Authorization", "BASIC(Bearer TOKEN)")),
+    ("query token", Slot::Query("token=Bearer+TOKEN")),
     ("header x-api-key", Slot::Header("X-Api-Key", "TOKEN")),
     ("header api-key", Slot::Header("Api-Key", "TOKEN")),
     ("header private-token", Slot::Header("PRIVATE-TOKEN", "TOKEN")),
@@ -114,11 +121,14 @@ fn filled(template: &str, secret: &str) -> String {
         ("URLSAFE(", &|text| URL_SAFE.encode(text)),
         ("PERCENT(", &percent),
     ];
-    for (mark, form) in forms {
-        if let Some((before, rest)) = out.clone().split_once(mark) {
-            let (inside, behind) = rest.split_once(')').unwrap();
-            out = format!("{before}{}{behind}", form(inside));
-        }
+    // The innermost first.
+    let last = |out: &str| {
+        let found = forms.iter().filter_map(|(mark, form)| Some((out.rfind(mark)?, *mark, *form)));
+        found.max_by_key(|(at, ..)| *at)
+    };
+    while let Some((at, mark, form)) = last(&out) {
+        let (inside, behind) = out[at + mark.len()..].split_once(')').unwrap();
+        out = format!("{}{}{behind}", &out[..at], form(inside));
     }
     out
 }

@@ -20,6 +20,7 @@ mod clients;
 mod commands;
 mod corpus;
 mod credentials;
+mod derived;
 mod differential;
 mod errors;
 mod evasions;

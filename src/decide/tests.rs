@@ -1,6 +1,7 @@
 //! The verdicts, case by case, under the example policy.
 
 mod conditions;
+mod derived;
 mod digests;
 mod effects;
 mod evasions;

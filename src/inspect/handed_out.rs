@@ -135,3 +135,76 @@ fn life(text: &str) -> Option<Life> {
     let since = u64::try_from(until.as_second()).ok()?;
     Some(Life::Until(Duration::from_secs(since)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Catalog;
+
+    const JSON: &str = "application/json";
+
+    fn told(service: &str, operation: &str, host: &str, kind: &str, body: &str) -> Option<String> {
+        let catalog = Catalog::embedded(service).unwrap();
+        let endpoint = catalog.token_endpoint(operation, host).unwrap();
+        let found = read(kind, body.as_bytes(), endpoint)?;
+        let values = found.values.iter().map(|(lasts, value)| format!("{} {lasts}", **value));
+        Some(format!("{}: {:?}", values.collect::<Vec<_>>().join(", "), found.life))
+    }
+
+    #[test]
+    fn each_form_of_an_answer_is_read() {
+        let railway =
+            |body| told("railway", "POST /oauth/token", "backboard.railway.com", JSON, body);
+        for (body, expected) in [
+            (
+                r#"{"access_token":"a","refresh_token":"r","expires_in":60}"#,
+                Some("a false, r true: Seconds(60)"),
+            ),
+            (r#"{"access_token":"a","expires_in":"60"}"#, Some("a false: Seconds(60)")),
+            (r#"{"access_token":"a"}"#, Some("a false: Unsaid")),
+            (r#"{"access_token":"a","expires_in":null}"#, Some("a false: Unsaid")),
+            (r#"{"access_token":"a","expires_in":-1}"#, None),
+            (r#"{"access_token":"a","expires_in":"soon"}"#, None),
+            (r#"{"access_token":"a","access_token":"b"}"#, None),
+            (r#"{"access_token":["a"]}"#, None),
+            (r#"{"access_token":""}"#, None),
+            (r#"{"data":{"access_token":"a"}}"#, None),
+            ("{", None),
+        ] {
+            assert_eq!(railway(body).as_deref(), expected, "{body}");
+        }
+        let heroku =
+            r#"{"access_token":{"token":"a","expires_in":5},"refresh_token":{"token":"r"}}"#;
+        assert_eq!(
+            told("heroku", "POST /oauth/tokens", "api.heroku.com", JSON, heroku).unwrap(),
+            "a false, r true: Seconds(5)"
+        );
+        let form = "application/x-www-form-urlencoded";
+        let github =
+            |body| told("github", "POST /login/oauth/access_token", "github.com", form, body);
+        assert_eq!(github("access_token=a&expires_in=9").unwrap(), "a false: Seconds(9)");
+        assert_eq!(github("access_token=a&access_token=b"), None);
+    }
+
+    #[test]
+    fn elements_have_to_stand_there_once_and_plainly() {
+        let sts = |inside: &str| {
+            let body = format!(
+                "<AssumeRoleResponse xmlns=\"x\"><AssumeRoleResult>{inside}</AssumeRoleResult></AssumeRoleResponse>"
+            );
+            told("aws", "sts:AssumeRole", "sts.amazonaws.com", "text/xml", &body)
+        };
+        let good = "<Credentials><AccessKeyId>ASIA1</AccessKeyId><SessionToken>t/+=</SessionToken><Expiration>1970-01-01T00:01:00Z</Expiration></Credentials>";
+        assert_eq!(sts(good).unwrap(), "ASIA1 false, t/+= false: Until(60s)");
+        for wrong in [
+            "<AccessKeyId>a</AccessKeyId><AccessKeyId>b</AccessKeyId>",
+            "<AccessKeyId>a<b/></AccessKeyId>",
+            "<AccessKeyId>a&amp;b</AccessKeyId>",
+            "<AccessKeyId>a</AccessKeyId><!-- <x> -->",
+            "<AccessKeyId><![CDATA[a]]></AccessKeyId>",
+            "<AccessKeyId>a",
+        ] {
+            assert_eq!(sts(wrong), None, "{wrong}");
+        }
+    }
+}

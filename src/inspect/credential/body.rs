@@ -289,3 +289,6 @@ fn pairs(bytes: &[u8]) -> Vec<(String, Cow<'_, [u8]>)> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

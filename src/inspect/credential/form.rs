@@ -3,9 +3,9 @@
 //! Takes a value; returns the vendor whose form it has, and texts in which nothing of such a form is
 //! left. A name for people and for what is shown; a form alone never makes a credential an issued one.
 
-use super::reading::behind_scheme;
+use super::reading::{behind_scheme, decoded};
 use super::slot::is_parameter;
-use crate::message::Query;
+use crate::message::{Query, json};
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -41,6 +41,36 @@ static VENDORS: LazyLock<Option<RegexSet>> = LazyLock::new(|| {
 pub(super) fn vendor(secret: &[u8]) -> Option<&'static str> {
     let first = VENDORS.as_ref()?.matches(secret).into_iter().next()?;
     FORMS.get(first).map(|(name, _)| *name)
+}
+
+/// Who issues tokens that say so themselves, by a part of the issuer's address.
+const ISSUERS: &[(&str, &str)] = &[
+    ("accounts.google.com", "Google"),
+    ("auth.docker.io", "Docker"),
+    ("gitlab.com", "GitLab"),
+    ("kubernetes", "Kubernetes"),
+    ("login.microsoftonline.com", "Microsoft"),
+    ("oidc.fly.io", "Fly.io"),
+    ("oidc.vercel.com", "Vercel"),
+    ("securetoken.google.com", "Google"),
+    ("sts.windows.net", "Microsoft"),
+    ("supabase", "Supabase"),
+    ("token.actions.githubusercontent.com", "GitHub"),
+];
+
+/// The vendor that a JSON Web Token (RFC 7519) names as its issuer, or that it is one. Nobody has checked
+/// what it says of itself.
+pub(super) fn issuer(secret: &[u8]) -> Option<&'static str> {
+    let mut parts = secret.split(|byte| *byte == b'.');
+    let (header, claims) = (parts.next()?, parts.next()?);
+    let is_token = header.starts_with(b"eyJ") && claims.starts_with(b"eyJ") && parts.count() == 1;
+    if !is_token {
+        return None;
+    }
+    let claims = decoded(claims).and_then(|claims| json::parse(&claims).ok());
+    let issuer = claims.as_ref().and_then(|claims| claims.get("iss")?.as_str()).unwrap_or_default();
+    let known = ISSUERS.iter().find(|(part, _)| issuer.contains(part));
+    Some(known.map_or("JSON Web Token", |(_, vendor)| vendor))
 }
 
 /// A path as it may be shown and kept: a segment with the form of a vendor's credential is left
@@ -82,6 +112,25 @@ pub(super) fn has_form(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_that_says_who_issued_it_is_told_by_that() {
+        use base64::Engine as _;
+        let code = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+        let token = |claims: &str| format!("{}.{}.c2ln", code("{\"alg\":\"RS256\"}"), code(claims));
+        for (text, told) in [
+            (token("{\"iss\":\"https://accounts.google.com\"}"), Some("Google")),
+            (token("{\"iss\":\"https://login.example.com\"}"), Some("JSON Web Token")),
+            (token("{\"sub\":1}"), Some("JSON Web Token")),
+            (token("{\"iss\":[]}"), Some("JSON Web Token")),
+            (format!("{}.x", token("{}")), None),
+            ("a.b.c".to_owned(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(issuer(text.as_bytes()), told, "{text}");
+            assert!(!has_form(text.as_bytes()), "a name for people makes no slot");
+        }
+    }
 
     #[test]
     fn forms_compile() {

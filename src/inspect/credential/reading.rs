@@ -5,10 +5,11 @@
 //! user. What has no reading that was issued is foreign.
 
 use super::Presented;
-use super::form::{SHORTEST, vendor};
+use super::form::{SHORTEST, issuer, vendor};
 use crate::fingerprint::{Fingerprint, FingerprintKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use percent_encoding::percent_decode;
 use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
@@ -125,6 +126,7 @@ pub(super) fn read(slot: &str, value: &[u8], key: &FingerprintKey, found: &mut V
         let (user, password) = basic(&decoded);
         presented.readings.push(key.fingerprint(password));
         presented.readings.push(key.fingerprint(&decoded));
+        deeper(password, key, &mut presented);
         if !user.is_empty() {
             // Many APIs take the key from the name and ignore the password.
             let mut named = one(slot, user, secret, key);
@@ -133,8 +135,49 @@ pub(super) fn read(slot: &str, value: &[u8], key: &FingerprintKey, found: &mut V
         }
     } else if let Some(token) = quoted_token(secret) {
         presented.readings.push(key.fingerprint(token));
+    } else {
+        deeper(secret, key, &mut presented);
     }
     found.push(presented);
+}
+
+/// One coding more that a client may have put around all of a secret: percent escapes, or base64 of what
+/// says itself that it is a credential.
+fn deeper(secret: &[u8], key: &FingerprintKey, presented: &mut Presented) {
+    if secret.contains(&b'%') {
+        let plain: Zeroizing<Vec<u8>> = Zeroizing::new(percent_decode(secret).collect());
+        presented.readings.push(key.fingerprint(behind_scheme(&plain)));
+    }
+    if !behind_a_scheme(secret, key, presented)
+        && let Some(inner) = decoded(secret)
+        && !behind_a_scheme(&inner, key, presented)
+    {
+        beside_a_user(&inner, key, presented);
+    }
+}
+
+/// What stands behind a scheme, if one stands there.
+fn behind_a_scheme(text: &[u8], key: &FingerprintKey, presented: &mut Presented) -> bool {
+    let behind = behind_scheme(text);
+    if behind.len() == text.len() {
+        return false;
+    }
+    presented.readings.push(key.fingerprint(behind));
+    if text.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+        && let Some(pair) = decoded(behind)
+    {
+        beside_a_user(&pair, key, presented);
+    }
+    true
+}
+
+/// The password of a pair in which the user is no secret of its own.
+fn beside_a_user(pair: &[u8], key: &FingerprintKey, presented: &mut Presented) {
+    if pair.contains(&b':')
+        && let (b"", password) = basic(pair)
+    {
+        presented.readings.push(key.fingerprint(password));
+    }
 }
 
 /// One secret, and the whole that it is a part of.
@@ -144,7 +187,7 @@ pub(super) fn one(slot: &str, secret: &[u8], whole: &[u8], key: &FingerprintKey)
     if secret.len() != whole.len() {
         readings.push(key.fingerprint(whole));
     }
-    let vendor = vendor(secret);
+    let vendor = vendor(secret).or_else(|| issuer(secret));
     Presented { slot: slot.to_owned(), length: secret.len(), vendor, is_cookie: false, readings }
 }
 
