@@ -106,7 +106,7 @@ mod tests {
         let kept = [
             (print(10), token(&[issued.clone(), pinned], None)),
             (print(11), token(&[nobody], until)),
-            (print(12), token(&[issued.clone()], Some(Duration::from_secs(1)))),
+            (print(12), token(std::slice::from_ref(&issued), Some(Duration::from_secs(1)))),
             (print(13), token(&[issued], until)),
         ];
         store.keep_derived("agent", &kept, &[]).await.unwrap();

@@ -98,7 +98,7 @@ fn a_token_ends_when_its_answer_says_and_no_later_than_what_it_is_of() {
         let mut standing = Standing::default();
         assert!(exchanged(&policy, &mut standing, &refreshed(ISSUED), &answer(TOKEN, "r", life)));
         let ends = AT + Duration::from_secs(lasts);
-        assert_eq!(read(&policy, &standing, ends - second, TOKEN), None, "{life}");
+        assert_eq!(read(&policy, &standing, ends.saturating_sub(second), TOKEN), None, "{life}");
         // What renews it lasts for as long as the credential itself.
         assert_eq!(read(&policy, &standing, ends + Duration::from_hours(9_999), "r"), None);
         if lasts < 1 << 40 {
@@ -114,7 +114,7 @@ fn a_token_ends_when_its_answer_says_and_no_later_than_what_it_is_of() {
     assert!(exchanged(&policy, &mut standing, grant, &long));
     for token in [TOKEN, "also"] {
         let end = AT + Duration::from_mins(1);
-        assert_eq!(read(&policy, &standing, end - second, token), None, "{token}");
+        assert_eq!(read(&policy, &standing, end.saturating_sub(second), token), None, "{token}");
         assert_eq!(read(&policy, &standing, end, token), FOREIGN_CREDENTIAL, "{token}");
     }
 }
