@@ -109,18 +109,22 @@ fn unfolded(bytes: &[u8], start: usize) -> (Cow<'_, [u8]>, usize) {
 
 /// What stands in a run of base64, wherever in it the encoding begins.
 fn base64(run: &Text<'_>, tell: &mut impl FnMut(&Decoded<'_>)) {
-    // A text's first byte of each three has its two high bits in the first letter of each four.
-    let leads = |letter: u8| matches!(letter, 0 | 2 | 3 | 8..=31);
+    // Four letters are three bytes; of a text none of these has its highest bit.
+    let is_text = |first: u8, second: u8, third: u8| {
+        matches!(first, 0 | 2 | 3 | 8..=31) && second & 8 == 0 && third & 2 == 0
+    };
     let mut counts = [0_u32; 4];
     let mut from = [None; 4];
-    for (at, byte) in run.bytes.iter().enumerate() {
+    for (at, four) in run.bytes.array_windows::<4>().enumerate() {
         let (Some(count), Some(begin)) = (counts.get_mut(at & 3), from.get_mut(at & 3)) else {
             continue;
         };
-        if leads(sextet(*byte)) {
+        let [first, second, third, _] = *four;
+        if is_text(sextet(first), sextet(second), sextet(third)) {
             *count += 1;
-            if *count == 4 {
-                *begin = Some(at - 12);
+            // Twelve bytes of text, wherever they begin, have three such in a row.
+            if *count == 3 {
+                *begin = Some(at - 8);
             }
         } else {
             if let Some(begin) = begin.take() {
