@@ -412,7 +412,7 @@ impl Outcome {
         }
         let mut entry = self.exchange.outcome(self.status, self.bytes);
         entry.address = self.address.map(|address| Text::from(address.to_string()));
-        entry.findings = self.findings.iter().map(finding).collect();
+        entry.findings.extend(self.findings.iter().map(finding));
         entry.detail = match (detail, self.attempts) {
             (Some(detail), _) => Some(Text::from(detail)),
             (None, 1) => None,

@@ -14,13 +14,12 @@ use std::time::Duration;
 impl Store {
     /// The tokens of every agent.
     pub async fn derived(&self) -> Result<HashMap<String, Derived>, Error> {
-        sqlx::query("DELETE FROM derived WHERE until <= ?").bind(now()).execute(&self.pool).await?;
         let rows = sqlx::query(
             "SELECT agent, fingerprint, kind, name, value, until, at FROM derived
-             ORDER BY agent, fingerprint, kind, name, value",
+             WHERE until IS NULL OR until > ? ORDER BY agent, fingerprint, kind, name, value",
         );
         let mut all: HashMap<String, HashMap<Fingerprint, Token>> = HashMap::new();
-        for row in rows.fetch_all(&self.pool).await? {
+        for row in rows.bind(now()).fetch_all(&self.pool).await? {
             let name: Arc<str> = Arc::from(row.try_get::<String, _>("name")?);
             let value = || fingerprint_of(&row, "value");
             let parent = match row.try_get::<&str, _>("kind")? {
@@ -41,7 +40,7 @@ impl Store {
         Ok(all.into_iter().map(|(agent, tokens)| (agent, tokens.into_iter().collect())).collect())
     }
 
-    /// Keeps tokens of an agent together, and lets others go.
+    /// Keeps tokens of an agent together, and lets others go, those among them that are over.
     pub async fn keep_derived(
         &self,
         agent: &str,
@@ -49,6 +48,10 @@ impl Store {
         gone: &[Fingerprint],
     ) -> Result<(), Error> {
         let mut transaction = self.pool.begin().await?;
+        sqlx::query("DELETE FROM derived WHERE until <= ?")
+            .bind(now())
+            .execute(&mut *transaction)
+            .await?;
         for print in tokens.iter().map(|(print, _)| print).chain(gone) {
             sqlx::query("DELETE FROM derived WHERE agent = ? AND fingerprint = ?")
                 .bind(agent)
