@@ -17,6 +17,7 @@ use holdgate::inspect::{self, Inspected};
 use holdgate::inventory::View;
 use holdgate::message::{Body, Head, Message, Target};
 use holdgate::policy::{Policy, Secrets, compile};
+use holdgate::provenance::Sightings;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use std::fmt::Write as _;
@@ -123,7 +124,8 @@ fn inspected(
     let catalog = candidates.first().and_then(|(_, resource)| resource.catalog());
     let message = Message::new(read(&target, method, &uri, headers), body);
     let catalog = catalog.map(AsRef::as_ref);
-    inspect::request(message, catalog, &policy.fingerprints, None).searched(&policy.scanner)
+    inspect::request(message, catalog, &policy.fingerprints, None)
+        .searched(&policy.scanner, &Sightings::default())
 }
 
 fn get(policy: &Policy) -> Inspected<()> {

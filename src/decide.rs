@@ -406,7 +406,7 @@ fn ruling<B>(request: &Inspected<B>, context: &Context<'_>) -> (Ruling, bool) {
     let mut opinions = Opinions::new(context);
     let mut websocket = false;
     standing(request, &candidates, &mut opinions);
-    leaks::leaks(request.facts().leaks(), &candidates, &mut opinions);
+    leaks::leaks(request.facts().leaks(), head, &candidates, &mut opinions);
     if candidates.is_empty() {
         opinions.deny(Reason::OutOfScope, None);
         for presented in request.facts().credentials() {

@@ -12,6 +12,7 @@ use crate::inspect::{self, Inspected};
 use crate::inventory::View;
 use crate::message::{Body, Head, Message, Refused, Target};
 use crate::policy::{Agent, Policy, Word};
+use crate::provenance::Sightings;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
@@ -74,7 +75,7 @@ pub fn explain(policy: &Policy, agent: &Agent, text: &str) -> Result<Explained, 
         resource.reads_body || resource.leaks == crate::policy::file::Leaks::Deny
     });
     let inspected = inspected(head, body, catalog, asked, &policy.fingerprints, limit)
-        .searched(&policy.scanner);
+        .searched(&policy.scanner, &Sightings::default());
     let standing = Standing::default();
     let context =
         Context { policy, agent, standing: &standing, inventory: View::NOTHING, grant: None };

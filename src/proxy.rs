@@ -194,7 +194,7 @@ impl Proxy {
         };
         let upgrade = begun.upgrade.take();
         let (limits, bodies) = (&policy.limits, &caller.state.bodies);
-        let leaving = || leaving::leaving(snapshot, &candidates, exchange.seen());
+        let leaving = || leaving::leaving(snapshot, &candidates, caller, exchange.seen());
         let gathered = intake::gather(begun, catalog, &candidates, limits, bodies, leaving).await;
         // The room is taken until the call is answered or handed back.
         let (message, failed, _room) = match gathered {
@@ -209,7 +209,7 @@ impl Proxy {
         let streams = opened || matches!(message.body(), Body::Stream(_));
         let manner = respond::Manner::of(message.head(), catalog);
         let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
-        let inspected = inspected.searched(&policy.scanner);
+        let inspected = inspected.searched(&policy.scanner, &caller.state.seen());
         let has_tools = catalog.is_some_and(|catalog| catalog.kind == Kind::Mcp);
         let said = has_tools.then(|| self.tools.of(caller.target.host())).flatten();
         let inspected = match said {

@@ -372,3 +372,64 @@ async fn everyday_bodies_pass() {
     let noted = gate.records().iter().any(|record| record["findings"][0].is_object());
     assert!(!noted, "and nothing is noted");
 }
+
+/// What an answer handed out goes back to where it came from, and nowhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_was_handed_out_belongs_to_its_host() {
+    const HANDED: &str = "7c1e5a02-9b3d-4f60-8a17-2d4c6e8f0b13";
+    const FILES: &str = "files.example";
+    let (origin, complete) = origin().await;
+    let files = Origin::http(Identity::named(&[FILES]), |_| async {
+        text(format!("export RAILWAY_TOKEN={HANDED}\n"))
+    })
+    .await;
+    let mut gate = Gate::with(Options::default(), |policy| {
+        let edit = Edit(policy).root(&files.roots()).root(&origin.roots());
+        let rules = "rules: [ { allow: \"* /**\" } ]";
+        edit.resolve(&format!("{FILES}:443"), files.address)
+            .resolve(&format!("{WATCHES}:443"), origin.address)
+            .resource("files", &format!("hosts: [{FILES}]\n{rules}"))
+            .resource("watches", &format!("hosts: [{WATCHES}]\n{rules}"))
+            .0
+    })
+    .await;
+    let body = format!("{{\"note\":\"{}\"}}", STANDARD.encode(format!("it is {HANDED}.")));
+    // Before anybody handed it out it is any other UUID.
+    let mut client = Client::http1(gate.running(), WATCHES).await;
+    assert_eq!(post(&mut client, "application/json", body.clone()).await.status, 200);
+    assert_eq!(client.get(&format!("/?id={HANDED}")).await.status, 200);
+    let mut client = Client::http1(gate.running(), FILES).await;
+    assert_eq!(client.get("/domains.env").await.status, 200);
+    assert_eq!(client.get(&format!("/?id={HANDED}")).await.status, 200, "it is that host's own");
+    assert_eq!(post(&mut client, "application/json", body.clone()).await.status, 200);
+    let sent = complete.load(Ordering::SeqCst);
+    for restarted in [false, true] {
+        if restarted {
+            gate.drain();
+            gate.serve();
+        }
+        let mut client = Client::http1(gate.running(), WATCHES).await;
+        let query = client.get(&format!("/?id={HANDED}")).await;
+        let json = post(&mut client, "application/json", body.clone()).await;
+        for (got, slot) in [(query, "query id"), (json, "body")] {
+            assert_eq!((got.status.as_u16(), &*got.reason()), (403, "secret_leak"), "{got:?}");
+            let finding = &got.json()["findings"][0];
+            assert_eq!(finding["slot"], slot, "{finding}");
+            let evidence = finding["evidence"].as_str().unwrap();
+            assert!(evidence.starts_with("handed out by files.example, 36 bytes"), "{evidence}");
+        }
+        // One that streams is broken off.
+        let (sender, streaming) = streamed();
+        let request = client.request("POST", "/x").body(streaming).unwrap();
+        let sending = async {
+            for piece in [&HANDED[..20], &HANDED[20..], " and more"] {
+                // The other side may have gone by then.
+                drop(sender.send(Frame::data(Bytes::from(piece))).await);
+            }
+            drop(sender);
+        };
+        let (got, ()) = tokio::join!(client.exchange(request), sending);
+        assert_eq!((got.status.as_u16(), &*got.reason()), (403, "secret_leak"), "{got:?}");
+    }
+    assert_eq!(complete.load(Ordering::SeqCst), sent);
+}

@@ -1,15 +1,16 @@
 //! Secrets on their way to a host that they do not belong to.
 //!
 //! Takes what was seen of secrets in a request and its candidates; adds an opinion on each. A secret
-//! belongs to the resources it is issued for; one of a vendor's shape to that vendor's service. What is
+//! belongs to the resources it is issued for; one of a vendor's shape to that vendor's service; one that an
+//! answer handed out to the host of that answer, and others of its service. What is
 //! done about one that does not belong says `leaks` of the resource, the strictest where there are more.
 
 use super::opinion::Opinions;
 use super::scope::Candidate;
 use super::{Finding, Reason};
-use crate::inspect::secret::{Owner, Sighting, What};
+use crate::inspect::secret::{Owner, What};
 use crate::inspect::{Leak, Operation, shown_path};
-use crate::message::Head;
+use crate::message::{Head, Host};
 use crate::policy::file::Leaks;
 use crate::policy::{Policy, Resource};
 use std::sync::Arc;
@@ -22,12 +23,20 @@ pub fn leaks_word<'a>(candidates: impl IntoIterator<Item = &'a Resource>) -> Lea
 
 /// Whether a secret belongs to one of these.
 pub fn belongs<'a>(
-    sighting: &Sighting,
+    leak: &Leak,
+    host: &Host,
     candidates: impl IntoIterator<Item = &'a Resource>,
 ) -> bool {
-    candidates.into_iter().any(|resource| match sighting.what {
+    let answerer = leak.answer.as_ref().map(|answer| &*answer.host);
+    if answerer == Some(host.as_str()) {
+        return true;
+    }
+    candidates.into_iter().any(|resource| match leak.sighting.what {
         What::Known(Owner::Issued(ix)) => resource.covered_by.contains(&ix),
-        What::Known(Owner::Seen(_)) => false,
+        What::Known(Owner::Seen(_)) => answerer.is_some_and(|answerer| {
+            let service = resource.catalog().is_some();
+            service && resource.hosts.iter().any(|pattern| pattern.fits(answerer))
+        }),
         What::Shape { service, .. } => service.is_some_and(|service| {
             resource.catalog().is_some_and(|catalog| &*catalog.service == service)
         }),
@@ -36,13 +45,17 @@ pub fn belongs<'a>(
 
 /// The evidence of a secret that does not belong: what it is, its length, its short fingerprint, and
 /// how it is encoded.
-pub fn leak_finding(slot: &str, sighting: &Sighting, policy: &Policy) -> Finding {
+pub fn leak_finding(leak: &Leak, policy: &Policy) -> Finding {
+    let Leak { slot, sighting, answer } = leak;
     let name = match sighting.what {
         What::Known(Owner::Issued(ix)) => policy
             .credentials
             .get(ix)
             .map_or_else(|| "issued".to_owned(), |credential| credential.name.to_string()),
-        What::Known(Owner::Seen(_)) => "seen before".to_owned(),
+        What::Known(Owner::Seen(_)) => match answer {
+            Some(answer) => format!("handed out by {}", answer.host),
+            None => "seen before".to_owned(),
+        },
         What::Shape { word, .. } => word.to_owned(),
     };
     let trace = &sighting.trace;
@@ -50,15 +63,21 @@ pub fn leak_finding(slot: &str, sighting: &Sighting, policy: &Policy) -> Finding
     if !sighting.encodings.is_plain() {
         evidence = format!("{evidence}, in {}", sighting.encodings);
     }
-    Finding { reason: Reason::SecretLeak, slot: Some(slot.to_owned()), evidence: Some(evidence) }
+    Finding { reason: Reason::SecretLeak, slot: Some(slot.clone()), evidence: Some(evidence) }
 }
 
 /// Adds an opinion on each secret that does not belong.
-pub(super) fn leaks<'a>(found: &[Leak], candidates: &[Candidate<'a>], opinions: &mut Opinions<'a>) {
+pub(super) fn leaks<'a>(
+    found: &[Leak],
+    head: &Head,
+    candidates: &[Candidate<'a>],
+    opinions: &mut Opinions<'a>,
+) {
     let resources = || candidates.iter().map(|(_, resource)| *resource);
     let notes = leaks_word(resources()) == Leaks::Note;
-    for leak in found.iter().filter(|leak| !belongs(&leak.sighting, resources())) {
-        let finding = leak_finding(&leak.slot, &leak.sighting, opinions.context.policy);
+    let host = head.target().host();
+    for leak in found.iter().filter(|leak| !belongs(leak, host, resources())) {
+        let finding = leak_finding(leak, opinions.context.policy);
         if notes {
             opinions.note(finding);
         } else {

@@ -1,13 +1,15 @@
 //! Secrets in a request, outside the slots that are made for credentials.
 //!
-//! Takes an inspected request and a [`Scanner`]; adds a [`Leak`] for each secret in its path, query,
-//! headers and body. Whether it belongs where it goes is not said here. What a slot presents as a
+//! Takes an inspected request, a [`Scanner`] and what answers handed out; adds a [`Leak`] for each secret
+//! in its path, query, headers and body. Whether it belongs where it goes is not said here. What a slot presents as a
 //! credential is judged as one and is no leak as well. A body that streams is not looked at here.
 
-use super::secret::{Scanner, Sighting};
+use super::secret::{Owner, Scanner, Sighting, What};
 use super::{Facts, Inspected};
 use crate::fingerprint::Fingerprint;
 use crate::message::{Body, Head};
+use crate::provenance::{Answer, Sightings};
+use std::sync::Arc;
 
 /// A secret somewhere in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct Leak {
     pub slot: String,
     /// What was seen.
     pub sighting: Sighting,
+    /// The answer that handed it out, where it is known by that.
+    pub answer: Option<Arc<Answer>>,
 }
 
 impl Leak {
@@ -23,70 +27,95 @@ impl Leak {
     pub const BODY: &str = "body";
     /// The slot of a path.
     pub const PATH: &str = "path";
+
+    /// A sighting in a slot, by what answers had handed out when it was searched for.
+    pub fn new(slot: &str, sighting: Sighting, seen: &Sightings) -> Self {
+        let answer = match sighting.what {
+            What::Known(Owner::Seen(number)) => seen.handed_out_by(number).cloned(),
+            _ => None,
+        };
+        Self { slot: slot.to_owned(), sighting, answer }
+    }
 }
 
 impl<B> Inspected<B> {
     /// The same with the secrets in it.
     #[must_use]
-    pub fn searched(mut self, scanner: &Scanner) -> Self {
-        in_head(self.message.head(), scanner, &mut self.facts);
-        self.searched_body(scanner)
+    pub fn searched(mut self, scanner: &Scanner, seen: &Sightings) -> Self {
+        let search = Search { scanner: &scanner.and(seen.traces().clone()), seen };
+        search.head(self.message.head(), &mut self.facts);
+        search.body(self.message.body(), &mut self.facts);
+        self
     }
 
     /// The same with the secrets in its body only: for what comes under a head that was searched.
     #[must_use]
-    pub fn searched_body(mut self, scanner: &Scanner) -> Self {
-        if let Body::Whole(bytes) = self.message.body() {
-            note(Leak::BODY, scanner.sightings(bytes), &mut self.facts);
-        }
+    pub fn searched_body(mut self, scanner: &Scanner, seen: &Sightings) -> Self {
+        let search = Search { scanner: &scanner.and(seen.traces().clone()), seen };
+        search.body(self.message.body(), &mut self.facts);
         self
     }
 }
 
-fn in_head(head: &Head, scanner: &Scanner, facts: &mut Facts) {
-    let (path, query) = (head.path().as_str().as_bytes(), head.query().as_str());
-    let fields = || head.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let mut all = [path, b"\n", query.as_bytes()].concat();
-    for (name, value) in fields() {
-        for part in [b"\n", name.as_bytes(), b": ", value] {
-            all.extend_from_slice(part);
+/// What is searched for.
+struct Search<'a> {
+    scanner: &'a Scanner,
+    seen: &'a Sightings,
+}
+
+impl Search<'_> {
+    fn head(&self, head: &Head, facts: &mut Facts) {
+        let (path, query) = (head.path().as_str().as_bytes(), head.query().as_str());
+        let fields =
+            || head.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let mut all = [path, b"\n", query.as_bytes()].concat();
+        for (name, value) in fields() {
+            for part in [b"\n", name.as_bytes(), b": ", value] {
+                all.extend_from_slice(part);
+            }
+        }
+        // Once over all of it, as most requests carry none.
+        if self.scanner.sightings(&all).is_empty() {
+            return;
+        }
+        self.note(Leak::PATH, self.scanner.sightings(path), facts);
+        for pair in query.split('&') {
+            let (name, _) = pair.split_once('=').unwrap_or((pair, ""));
+            self.field("query", name, pair.as_bytes(), facts);
+        }
+        for (name, value) in fields() {
+            self.field("header", name, value, facts);
         }
     }
-    // Once over all of it, as most requests carry none.
-    if scanner.sightings(&all).is_empty() {
-        return;
-    }
-    note(Leak::PATH, scanner.sightings(path), facts);
-    for pair in query.split('&') {
-        let (name, _) = pair.split_once('=').unwrap_or((pair, ""));
-        in_field("query", name, pair.as_bytes(), scanner, facts);
-    }
-    for (name, value) in fields() {
-        in_field("header", name, value, scanner, facts);
-    }
-}
 
-/// Looks through a field, unless it is a slot of a credential.
-fn in_field(kind: &str, name: &str, text: &[u8], scanner: &Scanner, facts: &mut Facts) {
-    let slot = format!("{kind} {}", name.to_ascii_lowercase());
-    let is_slot =
-        |other: &str| other == slot || slot == "header cookie" && other.starts_with("cookie");
-    if !facts.credentials.iter().any(|presented| is_slot(&presented.slot)) {
-        // What the name says is not to be shown, where that is the secret.
-        note(&format!("{kind} name"), scanner.sightings(name.as_bytes()), facts);
-        note(&slot, scanner.sightings(text), facts);
+    /// Looks through a field, unless it is a slot of a credential.
+    fn field(&self, kind: &str, name: &str, text: &[u8], facts: &mut Facts) {
+        let slot = format!("{kind} {}", name.to_ascii_lowercase());
+        let is_slot =
+            |other: &str| other == slot || slot == "header cookie" && other.starts_with("cookie");
+        if !facts.credentials.iter().any(|presented| is_slot(&presented.slot)) {
+            // What the name says is not to be shown, where that is the secret.
+            self.note(&format!("{kind} name"), self.scanner.sightings(name.as_bytes()), facts);
+            self.note(&slot, self.scanner.sightings(text), facts);
+        }
     }
-}
 
-/// Adds what is not there yet, in whatever slot.
-fn note(slot: &str, sightings: Vec<Sighting>, facts: &mut Facts) {
-    for sighting in sightings {
-        let is_it = |other: &Fingerprint| *other == sighting.trace.fingerprint;
-        let is_presented =
-            facts.credentials.iter().any(|presented| presented.readings().iter().any(is_it));
-        let is_told = facts.leaks.iter().any(|leak| is_it(&leak.sighting.trace.fingerprint));
-        if !is_presented && !is_told {
-            facts.leaks.push(Leak { slot: slot.to_owned(), sighting });
+    /// Adds what is not there yet, in whatever slot.
+    fn note(&self, slot: &str, sightings: Vec<Sighting>, facts: &mut Facts) {
+        for sighting in sightings {
+            let is_it = |other: &Fingerprint| *other == sighting.trace.fingerprint;
+            let is_presented =
+                facts.credentials.iter().any(|presented| presented.readings().iter().any(is_it));
+            let is_told = facts.leaks.iter().any(|leak| is_it(&leak.sighting.trace.fingerprint));
+            if !is_presented && !is_told {
+                facts.leaks.push(Leak::new(slot, sighting, self.seen));
+            }
+        }
+    }
+
+    fn body<B>(&self, body: &Body<B>, facts: &mut Facts) {
+        if let Body::Whole(bytes) = body {
+            self.note(Leak::BODY, self.scanner.sightings(bytes), facts);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What is done about secrets in bodies that stream.
 //!
-//! Takes the law that a request pinned and its candidates; returns what looks at its body as it leaves.
+//! Takes the law that a request pinned, its candidates, and who sends it; returns what looks at its body as it leaves.
 //! What does not belong where it goes is noted in the record; unless the resources only note it, the
 //! body is broken off.
 
-use super::Snapshot;
+use super::{Caller, Snapshot};
 use crate::decide::{belongs, leak_finding, leaks_word};
 use crate::forward::Leaving;
 use crate::inspect::Leak;
@@ -18,18 +18,22 @@ use std::sync::Arc;
 pub(super) fn leaving(
     snapshot: &Arc<Snapshot>,
     candidates: &[(Ix, &Resource)],
+    caller: &Caller,
     seen: &Seen,
 ) -> Leaving {
     let notes = leaks_word(candidates.iter().map(|(_, resource)| *resource)) == Leaks::Note;
     let ixs: Vec<Ix> = candidates.iter().map(|(ix, _)| *ix).collect();
-    let stream = Stream::new(snapshot.policy.scanner.clone());
+    let (handed, target) = (caller.state.seen(), caller.target.clone());
+    let stream = Stream::new(snapshot.policy.scanner.and(handed.traces().clone()));
     let (snapshot, seen) = (snapshot.clone(), seen.clone());
     Leaving::new(stream, move |sighting| {
         let policy = &snapshot.policy;
-        if belongs(sighting, ixs.iter().filter_map(|ix| policy.resources.get(*ix))) {
+        let leak = Leak::new(Leak::BODY, sighting.clone(), &handed);
+        let resources = ixs.iter().filter_map(|ix| policy.resources.get(*ix));
+        if belongs(&leak, target.host(), resources) {
             return true;
         }
-        seen.note(leak_finding(Leak::BODY, sighting, policy));
+        seen.note(leak_finding(&leak, policy));
         notes
     })
 }

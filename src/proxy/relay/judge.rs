@@ -67,7 +67,7 @@ impl Socket {
             catalog,
             &policy.fingerprints,
         );
-        let inspected = inspected.searched_body(&policy.scanner);
+        let inspected = inspected.searched_body(&policy.scanner, &caller.state.seen());
         let said = Said { exchange: &exchange, envelope, manner, is_text };
         let (verdict, changes) = proxy.judge(&caller.state, inspected, policy, agent, None);
         let passed = async {
