@@ -55,6 +55,55 @@ const SEXTETS: [u8; 256] = {
     table
 };
 
+/// What a letter may be: the first, second or third of four that are three bytes of text, of which
+/// none has its highest bit; a hexadecimal digit, and the first of the two of such a byte.
+#[expect(clippy::indexing_slicing, reason = "it is computed when this is compiled")]
+const MAY_BE: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let sextet = SEXTETS[byte];
+        #[expect(clippy::cast_possible_truncation, reason = "it is below 256")]
+        let letter = byte as u8;
+        if sextet < 64 {
+            table[byte] = matches!(sextet, 0 | 2 | 3 | 8..=31) as u8
+                | ((sextet & 8 == 0) as u8) << 1
+                | ((sextet & 2 == 0) as u8) << 2
+                | (letter.is_ascii_hexdigit() as u8) << 3
+                | (matches!(letter, b'0' | b'2'..=b'7') as u8) << 4;
+        }
+        byte += 1;
+    }
+    table
+};
+
+fn may_be(byte: u8) -> u32 {
+    MAY_BE.get(usize::from(byte)).copied().map_or(0, u32::from)
+}
+
+/// Whether base64 of a text, and hexadecimal digits of one, could stand in these letters. Twelve bytes
+/// of text have three fours in a row, wherever they begin, and twelve pairs of digits.
+fn could_hold(letters: &[u8]) -> (bool, bool) {
+    const DIGITS: u32 = (1 << HEX) - 1;
+    const HIGH: u32 = DIGITS & 0x5555_5555;
+    // Each has a bit for each letter so far, the last one lowest.
+    let (mut first, mut second, mut fours) = (0_u32, 0_u32, 0_u32);
+    let (mut digits, mut high) = (0_u32, 0_u32);
+    let (mut base64, mut hex) = (0_u32, false);
+    for byte in letters {
+        let may_be = may_be(*byte);
+        fours = fours << 1 | first >> 1 & second & may_be >> 2 & 1;
+        base64 |= fours & fours >> 4 & fours >> 8;
+        first = first << 1 | may_be & 1;
+        second = may_be >> 1 & 1;
+        digits = digits << 1 | may_be >> 3 & 1;
+        // The first digit of a pair is behind the second.
+        hex |= (digits & DIGITS == DIGITS) & (high & HIGH == HIGH);
+        high = high << 1 | may_be >> 4 & 1;
+    }
+    (base64 != 0, hex)
+}
+
 fn sextet(byte: u8) -> u8 {
     SEXTETS.get(usize::from(byte)).copied().unwrap_or(64)
 }
@@ -77,8 +126,13 @@ fn runs(text: &Text<'_>, tell: &mut impl FnMut(&Decoded<'_>)) {
             is_unfinished: text.is_unfinished && end == bytes.len(),
             ..text.clone()
         };
-        base64(&run, tell);
-        hex(&run, tell);
+        let (has_base64, has_hex) = could_hold(&letters);
+        if has_base64 {
+            base64(&run, tell);
+        }
+        if has_hex {
+            hex(&run, tell);
+        }
         start = end + 1;
     }
 }
@@ -109,10 +163,6 @@ fn unfolded(bytes: &[u8], start: usize) -> (Cow<'_, [u8]>, usize) {
 
 /// What stands in a run of base64, wherever in it the encoding begins.
 fn base64(run: &Text<'_>, tell: &mut impl FnMut(&Decoded<'_>)) {
-    // Four letters are three bytes; of a text none of these has its highest bit.
-    let is_text = |first: u8, second: u8, third: u8| {
-        matches!(first, 0 | 2 | 3 | 8..=31) && second & 8 == 0 && third & 2 == 0
-    };
     let mut counts = [0_u32; 4];
     let mut from = [None; 4];
     for (at, four) in run.bytes.array_windows::<4>().enumerate() {
@@ -120,9 +170,9 @@ fn base64(run: &Text<'_>, tell: &mut impl FnMut(&Decoded<'_>)) {
             continue;
         };
         let [first, second, third, _] = *four;
-        if is_text(sextet(first), sextet(second), sextet(third)) {
+        if may_be(first) & may_be(second) >> 1 & may_be(third) >> 2 & 1 == 1 {
             *count += 1;
-            // Twelve bytes of text, wherever they begin, have three such in a row.
+            // As `could_hold` says.
             if *count == 3 {
                 *begin = Some(at - 8);
             }

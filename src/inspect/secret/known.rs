@@ -36,13 +36,13 @@ impl Known {
             }
         }
         if !known.traces.is_empty() {
-            // Half a word for each: few windows that nobody has pass, and 10,000 fit near the core.
-            let words = (known.traces.len() / 2).next_power_of_two().clamp(1 << 10, 1 << 20);
+            // A word for each: few windows that nobody has pass even the first bit.
+            let words = known.traces.len().next_power_of_two().clamp(1 << 10, 1 << 20);
             known.filter = vec![0; words];
             for window in known.traces.keys() {
-                let (word, bits) = place(*window, words);
+                let (word, [first, second]) = place(*window, words);
                 if let Some(word) = known.filter.get_mut(word) {
-                    *word |= bits;
+                    *word |= 1 << first | 1 << second;
                 }
             }
         }
@@ -72,8 +72,9 @@ impl Known {
         }
         for (at, window) in text.array_windows::<{ Trace::WINDOW }>().enumerate() {
             let window = key.window(*window);
-            let (word, bits) = place(window, words);
-            if self.filter.get(word).is_some_and(|word| word & bits == bits) {
+            let (word, [first, second]) = place(window, words);
+            let word = self.filter.get(word).copied().unwrap_or_default();
+            if word >> first & 1 == 1 && word >> second & 1 == 1 {
                 self.compare(key, text, at + Trace::WINDOW, window, &mut tell);
             }
         }
@@ -108,8 +109,8 @@ impl Known {
 }
 
 /// Which bits of which word a window has.
-const fn place(window: u32, words: usize) -> (usize, u64) {
-    (window as usize >> 12 & words.wrapping_sub(1), 1 << (window & 63) | 1 << (window >> 6 & 63))
+const fn place(window: u32, words: usize) -> (usize, [u32; 2]) {
+    (window as usize >> 12 & words.wrapping_sub(1), [window & 63, window >> 6 & 63])
 }
 
 #[cfg(test)]
