@@ -30,7 +30,7 @@ use crate::inspect;
 use crate::inventory::keeper::{self, Keeper};
 use crate::listen::Slot;
 use crate::message::{Body, Target};
-use crate::policy::{Agent, Policy, Proof, SerializedObjects};
+use crate::policy::{Agent, Ix, Policy, Proof, Resource, SerializedObjects};
 use crate::record::Exchange;
 use crate::respond::{self, Refusal};
 use crate::session::{AgentState, Agents, Changes, Place};
@@ -224,12 +224,12 @@ impl Proxy {
         }
         let answered = match verdict {
             Verdict::Allow(permit) => {
-                let way = Way { http2, manner, upgrade };
+                let way = Way::new(http2, manner, upgrade, &candidates);
                 let sent = self.send(permit, caller, snapshot, exchange, None, way).await;
                 sent.map_err(|refusal| Refusal { unread: refusal.unread | streams, ..refusal })
             }
             Verdict::Hold(held) => {
-                let way = Way { http2, manner, upgrade };
+                let way = Way::new(http2, manner, upgrade, &candidates);
                 // What is rare is boxed, so that the common way stays small.
                 let sent = Box::pin(self.held(held, caller, snapshot, exchange, way)).await;
                 // A body that only its beginning was needed of has not been read by then.
@@ -265,11 +265,11 @@ impl Proxy {
             ))
         })?;
         self.metrics.allowed(permit.ruling());
-        let touching = self.touching(permit.ruling(), caller, policy).await;
-        let lesson = self.asked(&permit, caller, policy, exchange);
-        let serialized = Self::serialized_objects(policy, caller);
+        let (catalog, serialized) = (way.catalog.as_deref(), way.serialized);
+        let touching = self.touching(permit.ruling(), catalog).await;
+        let lesson = self.asked(&permit, caller, catalog, policy, exchange);
         let notes_objects = serialized == SerializedObjects::Note;
-        let sought = self.sought(&permit, caller, policy, exchange, notes_objects);
+        let sought = self.sought(&permit, caller, catalog, exchange, notes_objects);
         let asked = permit.allows_websocket().then(|| Box::new(permit.head().clone()));
         let operation = permit.ruling().operation().cloned();
         let reveals = permit.ruling().operations.iter().any(|it| it.has(Effect::Credential));
@@ -329,7 +329,7 @@ impl Proxy {
             exchange.clone().answered(status.as_u16(), address, attempts, intent, sent.lease);
         let wanted = if may_follow { serialized } else { SerializedObjects::Note };
         let cleared = serialized::cleared(response, wanted, caller, policy);
-        let response = match Box::pin(cleared).await {
+        let response = match cleared.await {
             Ok((response, found)) => {
                 outcome.found(found);
                 response
@@ -407,4 +407,22 @@ struct Way {
     http2: bool,
     manner: respond::Manner,
     upgrade: Option<hyper::upgrade::OnUpgrade>,
+    /// The catalog of the host, where its resources have one.
+    catalog: Option<Arc<Catalog>>,
+    /// What they say of serialised objects, the strictest.
+    serialized: SerializedObjects,
+}
+
+impl Way {
+    fn new(
+        http2: bool,
+        manner: respond::Manner,
+        upgrade: Option<hyper::upgrade::OnUpgrade>,
+        candidates: &[(Ix, &Resource)],
+    ) -> Self {
+        let catalog = candidates.first().and_then(|(_, resource)| resource.catalog()).cloned();
+        let said = candidates.iter().map(|(_, resource)| resource.serialized_objects);
+        let serialized = said.max().unwrap_or_default();
+        Self { http2, manner, upgrade, catalog, serialized }
+    }
 }

@@ -8,7 +8,7 @@
 use super::learn::{EVENTS, single};
 use super::serialized::{finding, finding_of};
 use super::{Caller, Proxy};
-use crate::catalog::{Effect, Kind};
+use crate::catalog::{Catalog, Effect, Kind};
 use crate::decide::{Finding, Permit};
 use crate::forward::Coming;
 use crate::inspect::credential::handed::{Handed, in_body, in_head};
@@ -57,11 +57,10 @@ impl Proxy {
         self: &Arc<Self>,
         permit: &Permit<Coming>,
         caller: &Caller,
-        policy: &Policy,
+        catalog: Option<&Catalog>,
         exchange: &Exchange,
         objects: bool,
     ) -> Option<Sought> {
-        let catalog = Self::catalog(policy, &caller.state.name, &caller.target);
         let talks = catalog.is_some_and(|catalog| catalog.kind == Kind::Conversation);
         let ruling = permit.ruling();
         let reveals = ruling.operations.iter().any(|one| one.has(Effect::Credential));

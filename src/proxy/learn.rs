@@ -10,7 +10,7 @@ mod tokens;
 use super::evidence::Sought;
 use super::{Caller, Proxy};
 use crate::audit::{Entry, Kind, NotRecorded, Text};
-use crate::catalog::{self, Effect};
+use crate::catalog::{self, Catalog, Effect};
 use crate::decide::{Deriving, Finding, Permit, Ruling};
 use crate::fingerprint::FingerprintKey;
 use crate::forward::{Coming, Watch};
@@ -106,10 +106,11 @@ impl Proxy {
         self: &Arc<Self>,
         permit: &Permit<Coming>,
         caller: &Caller,
+        catalog: Option<&Catalog>,
         policy: &Policy,
         exchange: &Exchange,
     ) -> Option<Asked> {
-        let catalog = Self::catalog(policy, &caller.state.name, &caller.target)?;
+        let catalog = catalog?;
         let lists = || permit.ruling().operations.iter().any(|one| &*one.name == LIST);
         let deriving = permit.ruling().deriving.clone();
         let tokens = |deriving| Of::Tokens { deriving, key: policy.fingerprints.clone() };
@@ -135,12 +136,11 @@ impl Proxy {
     pub(super) async fn touching(
         self: &Arc<Self>,
         ruling: &Ruling,
-        caller: &Caller,
-        policy: &Policy,
+        catalog: Option<&Catalog>,
     ) -> Option<Touching> {
         let writes = || ruling.operations.iter().filter(|one| one.effect != Effect::Read);
         writes().next()?;
-        let catalog = Self::catalog(policy, &caller.state.name, &caller.target)?;
+        let catalog = catalog?;
         let ids = writes().flat_map(|one| one.decides.iter().chain(&one.names)).cloned().collect();
         let touching = Touching { proxy: self.clone(), service: catalog.service.clone(), ids };
         if self.inventory.touch(&touching.service, &touching.ids)

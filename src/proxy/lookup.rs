@@ -308,7 +308,8 @@ impl Proxy {
         }
         let answer = match verdict {
             Verdict::Allow(permit) => {
-                let way = Way { http2: false, manner, upgrade: None };
+                let candidates = policy.candidates(agent, &own.target);
+                let way = Way::new(false, manner, None, &candidates);
                 self.send(permit, &own, snapshot, &exchange, None, way).await
             }
             Verdict::Hold(held) => {

@@ -4,9 +4,9 @@
 //! whole, within the inspection limit and the deadline of answers; an object in the shape of a secret is
 //! replaced by `null`, or the answer is withheld. What cannot be read is withheld, never passed on.
 
+use super::Caller;
 use super::intake::{Read, collect, room};
 use super::learn::single;
-use super::{Caller, Proxy};
 use crate::decide::{Finding, Reason, Ruling};
 use crate::forward::{Clean, Source};
 use crate::inspect::serialized::{Object, Shape, objects, stripped};
@@ -50,17 +50,6 @@ impl Withheld {
     }
 }
 
-impl Proxy {
-    /// What the resources of a host say of serialised objects; the strictest counts.
-    pub(super) fn serialized_objects(policy: &Policy, caller: &Caller) -> SerializedObjects {
-        let agent = policy.agent(&caller.state.name);
-        let candidates = agent.map(|(_, agent)| policy.candidates(agent, &caller.target));
-        let said =
-            candidates.into_iter().flatten().map(|(_, resource)| resource.serialized_objects);
-        said.max().unwrap_or_default()
-    }
-}
-
 /// The answer as it may pass, with what was found in it.
 pub(super) async fn cleared(
     response: Response<Clean>,
@@ -71,6 +60,16 @@ pub(super) async fn cleared(
     if wanted == SerializedObjects::Note {
         return Ok((response.map(Source::Coming), None));
     }
+    // What is rare is boxed, so that the common way stays small.
+    Box::pin(read(response, wanted, caller, policy)).await
+}
+
+async fn read(
+    response: Response<Clean>,
+    wanted: SerializedObjects,
+    caller: &Caller,
+    policy: &Policy,
+) -> Result<(Response<Source>, Option<Finding>), Withheld> {
     let limits = &policy.limits;
     let (mut head, mut body) = response.into_parts();
     let room = room(&body, limits, &caller.state.lessons).await.map_err(|_refusal| {

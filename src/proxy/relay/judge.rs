@@ -118,7 +118,8 @@ impl Socket {
         }
         // What comes back is not read, so the second time is when it was sent.
         let caller = self.terms.caller();
-        let touching = self.terms.proxy().touching(permit.ruling(), caller, policy).await;
+        let catalog = Proxy::catalog(policy, &caller.state.name, &caller.target);
+        let touching = self.terms.proxy().touching(permit.ruling(), catalog).await;
         let (message, _ruling) = permit.into_message();
         let (_head, body) = message.into_parts();
         let bytes = match body {
