@@ -18,7 +18,7 @@ mod scope;
 
 pub use derived::{Derived, Deriving, Parent, Token};
 pub use finding::{Finding, Severity};
-pub use leaks::{belongs, hides_path, leak_finding, leaks_word};
+pub use leaks::{belongs, leak_finding, leaks_word};
 pub use owners::Learned;
 pub use reason::Reason;
 
@@ -178,6 +178,8 @@ pub struct Ruling {
     pub conditions: Vec<String>,
     /// The headers that conditions of the policy ask for, lower case.
     pub heeded: Arc<[Box<str>]>,
+    /// The places of the request in which secrets stand: they are shown nowhere.
+    pub secret: Vec<String>,
     /// What the trajectory notes.
     pub stages: Vec<Stage>,
     /// Credentials to pin, by resource, once the request is allowed.
@@ -338,6 +340,11 @@ impl Ruling {
             .map(|operation| &operation.name)
     }
 
+    /// Whether a secret stands in a place of the request, by the beginning of its name: `path`, `query`.
+    pub fn hides(&self, place: &str) -> bool {
+        self.secret.iter().any(|slot| slot.starts_with(place))
+    }
+
     /// A denial because a body could not be read.
     pub fn unreadable(unreadable: crate::inspect::Unreadable, policy: &Policy) -> Self {
         let limit = policy.limits.inspect_kib;
@@ -370,6 +377,7 @@ impl Ruling {
             standing_for: Vec::new(),
             deriving: None,
             conditions: Vec::new(),
+            secret: Vec::new(),
             heeded: Arc::default(),
             stages: Vec::new(),
             pins: Vec::new(),

@@ -7,9 +7,9 @@
 use crate::audit::{
     CredentialUse, Entry, Finding, FirstSeen, Kind, Log, NotRecorded, Target, Text, Ticket,
 };
-use crate::decide::{Reason, Ruling, Severity, Used, hides_path};
+use crate::decide::{Reason, Ruling, Severity, Used};
 use crate::forward::{Lease, Watch};
-use crate::inspect::shown_path;
+use crate::inspect::{Leak, shown_path};
 use crate::message::{self, Head};
 use crate::policy::{Policy, Word};
 use bytes::Bytes;
@@ -66,7 +66,10 @@ pub struct Seen(Arc<Mutex<Vec<crate::decide::Finding>>>);
 impl Seen {
     /// Adds one.
     pub fn note(&self, finding: crate::decide::Finding) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < MOST_FINDINGS {
+            all.push(finding);
+        }
     }
 
     /// All so far.
@@ -122,7 +125,7 @@ impl Exchange {
             entry.method = Some(method(head.method()));
             entry.host = Some(Text::from(head.target().host().shared()));
             entry.port = Some(head.target().port());
-            if !hides_path(&ruling.findings) {
+            if !ruling.hides(Leak::PATH) {
                 entry.path = Some(Text::from(shown_path(head.path().as_str()).into_owned()));
             }
         }

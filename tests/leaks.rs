@@ -433,3 +433,68 @@ async fn a_secret_that_was_handed_out_belongs_to_its_host() {
     }
     assert_eq!(complete.load(Ordering::SeqCst), sent);
 }
+
+/// What rides along with an issued credential, behind decoys that belong, or where nobody looks twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_found_behind_what_belongs() {
+    let (origin, complete) = origin().await;
+    let issued = "an-issued-key-4711-of-the-host";
+    let gate = Gate::with(Options::default(), |policy| {
+        let file = origin.roots().parent().unwrap().join("issued");
+        std::fs::write(&file, issued).unwrap();
+        let credential = format!(
+            "\ncredentials:\n  own-key:\n    value: {{ file: {} }}\n    resources: [refuses]\n",
+            file.display()
+        );
+        let rules = "rules: [ { allow: \"* /**\" } ]";
+        Edit(policy)
+            .replace("\ncredentials:\n", &credential)
+            .replace("[railway-staging-token]", "[railway-staging-token, own-key]")
+            .root(&origin.roots())
+            .resolve(&format!("{REFUSES}:443"), origin.address)
+            .resource("refuses", &format!("hosts: [{REFUSES}]\nleaks: deny\n{rules}"))
+            .0
+    })
+    .await;
+    let mut client = Client::http1(gate.running(), REFUSES).await;
+    let request = client.request("GET", "/").header("authorization", format!("Bearer {issued}"));
+    assert_eq!(client.exchange(request.body(empty()).unwrap()).await.status, 200);
+    let sent = complete.load(Ordering::SeqCst);
+    let header = |name: &'static str, value: String| (name, value, "/".to_owned());
+    let rows = [
+        header("referer", format!("https://{issued}@h/?x={STAGING_TOKEN}")),
+        header("x-foo", format!("https://:{issued}@h/ {STAGING_TOKEN} and more")),
+        ("x-foo", "none".to_owned(), format!("/?u=https://:{issued}@h/&u={STAGING_TOKEN}")),
+        ("x-foo", "none".to_owned(), format!("/?u=https://:{issued}@h/{STAGING_TOKEN}")),
+        header(
+            "authorization",
+            format!(
+                "AWS4-HMAC-SHA256 Credential={issued}/{STAGING_TOKEN}/us-east-1, SignedHeaders=host, Signature={}",
+                "ab".repeat(32)
+            ),
+        ),
+    ];
+    for (name, value, path) in rows {
+        let mut client = Client::http1(gate.running(), REFUSES).await;
+        let request = client.request("GET", &path).header(name, &value);
+        let got = client.exchange(request.body(empty()).unwrap()).await;
+        assert_eq!((got.status.as_u16(), &*got.reason()), (403, "secret_leak"), "{value}: {got:?}");
+    }
+    // So many secrets that belong that nothing behind them would be looked at.
+    let own: String = (0..80).map(|n| format!("{issued} ghp_{n} ")).collect();
+    let decoys: Vec<String> = (0..80)
+        .map(|n| ["sk_live", &format!("_{:024}", 91_827_364_500_u64 * (n + 7))].concat())
+        .collect();
+    let body = format!("{own} {} {}", decoys.join(" "), STANDARD.encode(STAGING_TOKEN));
+    let got = post(&mut Client::http1(gate.running(), REFUSES).await, "text/plain", body).await;
+    assert_eq!((got.status.as_u16(), &*got.reason()), (403, "secret_leak"), "{got:?}");
+    assert_eq!(complete.load(Ordering::SeqCst), sent);
+    // What belongs passes, and is shown nowhere.
+    let mut client = Client::http1(gate.running(), REFUSES).await;
+    let request = client.request("GET", &format!("/keys/{issued}?key={issued}"));
+    let request = request.header("user-agent", format!("agent/{issued}"));
+    let got = client.exchange(request.body(empty()).unwrap()).await;
+    assert_eq!(got.status, 200, "{got:?}");
+    let records = format!("{:?}", gate.records());
+    assert!(!records.contains(issued) && records.contains("/[secret]"), "{records}");
+}

@@ -7,7 +7,8 @@
 
 use super::opinion::Opinions;
 use super::scope::Candidate;
-use super::{Finding, Reason};
+use super::{Finding, Reason, Target};
+use crate::fingerprint::{Fingerprint, FingerprintKey};
 use crate::inspect::secret::{Owner, What};
 use crate::inspect::{Leak, Operation, shown_path};
 use crate::message::{Head, Host};
@@ -25,6 +26,7 @@ pub fn leaks_word<'a>(candidates: impl IntoIterator<Item = &'a Resource>) -> Lea
 pub fn belongs<'a>(
     leak: &Leak,
     host: &Host,
+    policy: &Policy,
     candidates: impl IntoIterator<Item = &'a Resource>,
 ) -> bool {
     let answerer = leak.answer.as_ref().map(|answer| &*answer.host);
@@ -32,11 +34,16 @@ pub fn belongs<'a>(
         return true;
     }
     candidates.into_iter().any(|resource| match leak.sighting.what {
-        What::Known(Owner::Issued(ix)) => resource.covered_by.contains(&ix),
+        What::Known(Owner::Issued(ix)) => {
+            // The agent has a placeholder for its slot, and no business with the value.
+            let put_in = policy.credentials.get(ix).is_some_and(|issued| issued.injected.is_some());
+            resource.covered_by.contains(&ix) && !put_in
+        }
         What::Known(Owner::Seen(_)) => answerer.is_some_and(|answerer| {
             let service = resource.catalog().is_some();
             service && resource.hosts.iter().any(|pattern| pattern.fits(answerer))
         }),
+        What::Crowded => false,
         What::Shape { service, .. } => service.is_some_and(|service| {
             resource.catalog().is_some_and(|catalog| &*catalog.service == service)
         }),
@@ -46,7 +53,7 @@ pub fn belongs<'a>(
 /// The evidence of a secret that does not belong: what it is, its length, its short fingerprint, and
 /// how it is encoded.
 pub fn leak_finding(leak: &Leak, policy: &Policy) -> Finding {
-    let Leak { slot, sighting, answer } = leak;
+    let Leak { slot, sighting, answer, .. } = leak;
     let name = match sighting.what {
         What::Known(Owner::Issued(ix)) => policy
             .credentials
@@ -56,6 +63,7 @@ pub fn leak_finding(leak: &Leak, policy: &Policy) -> Finding {
             Some(answer) => format!("handed out by {}", answer.host),
             None => "seen before".to_owned(),
         },
+        What::Crowded => "more secrets than are looked at, one of them".to_owned(),
         What::Shape { word, .. } => word.to_owned(),
     };
     let trace = &sighting.trace;
@@ -76,8 +84,17 @@ pub(super) fn leaks<'a>(
     let resources = || candidates.iter().map(|(_, resource)| *resource);
     let notes = leaks_word(resources()) == Leaks::Note;
     let host = head.target().host();
-    for leak in found.iter().filter(|leak| !belongs(leak, host, resources())) {
-        let finding = leak_finding(leak, opinions.context.policy);
+    let policy = opinions.context.policy;
+    let mut told: Vec<&Fingerprint> = Vec::new();
+    let found = found.iter().filter(|leak| !leak.is_presented);
+    for leak in found.filter(|leak| !belongs(leak, host, policy, resources())) {
+        // Each once, in the first place where it stands.
+        let print = &leak.sighting.trace.fingerprint;
+        if told.contains(&print) {
+            continue;
+        }
+        told.push(print);
+        let finding = leak_finding(leak, policy);
         if notes {
             opinions.note(finding);
         } else {
@@ -86,21 +103,9 @@ pub(super) fn leaks<'a>(
     }
 }
 
-/// Whether a secret stands in the path, which is then shown nowhere.
-pub fn hides_path(findings: &[Finding]) -> bool {
-    let in_path = |finding: &Finding| {
-        finding.reason == Reason::SecretLeak && finding.slot.as_deref() == Some(Leak::PATH)
-    };
-    findings.iter().any(in_path)
-}
-
 /// The operations with the path left out of their names, where a secret stands in it.
-pub(super) fn shown(
-    operations: Arc<[Operation]>,
-    findings: &[Finding],
-    head: &Head,
-) -> Arc<[Operation]> {
-    if !hides_path(findings) {
+pub(super) fn shown(operations: Arc<[Operation]>, found: &[Leak], head: &Head) -> Arc<[Operation]> {
+    if !found.iter().any(|leak| leak.slot == Leak::PATH) {
         return operations;
     }
     let path = head.path().as_str();
@@ -110,4 +115,17 @@ pub(super) fn shown(
         Operation { name: Arc::from(name), ..operation.clone() }
     };
     operations.iter().map(shown).collect()
+}
+
+/// Leaves out of targets the ids that are secrets.
+pub(super) fn without_secrets(targets: &mut [Target], found: &[Leak], key: &FingerprintKey) {
+    if found.is_empty() {
+        return;
+    }
+    for target in targets {
+        let print = key.fingerprint(target.id.as_bytes());
+        if found.iter().any(|leak| leak.sighting.trace.fingerprint == print) {
+            "[secret]".clone_into(&mut target.id);
+        }
+    }
 }

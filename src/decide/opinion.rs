@@ -228,7 +228,7 @@ impl<'a> Opinions<'a> {
         self.all.push(Opinion { word, reason, resource, place, detail, finding });
     }
 
-    pub(super) fn into_ruling(self, facts: &Facts, head: &Head) -> Ruling {
+    pub(super) fn into_ruling(mut self, facts: &Facts, head: &Head) -> Ruling {
         let context = self.context;
         let policy = context.policy;
         let word = self.all.iter().map(|opinion| opinion.word).max().unwrap_or(Word::Deny);
@@ -250,12 +250,13 @@ impl<'a> Opinions<'a> {
             }
         }
         findings.sort_by_key(|finding| finding.reason);
+        leaks::without_secrets(&mut self.targets, facts.leaks(), &policy.fingerprints);
         let terms = self.terms();
         let operations: Arc<[Operation]> = match self.plain {
             Some(operation) => Arc::from([operation]),
             None => facts.operations().clone(),
         };
-        let operations = leaks::shown(operations, &findings, head);
+        let operations = leaks::shown(operations, facts.leaks(), head);
         let irreversible = operations
             .iter()
             .any(|operation| operation.reversibility == Reversibility::Irreversible);
@@ -281,6 +282,7 @@ impl<'a> Opinions<'a> {
             deriving: self.deriving.map(Box::new),
             stages: Vec::new(),
             conditions: asked.collect(),
+            secret: facts.leaks().iter().map(|leak| leak.slot.clone()).collect(),
             heeded: policy.heeded.clone(),
             pins: if word == Word::Deny { Vec::new() } else { self.pins },
             injections: if word == Word::Deny { Vec::new() } else { self.injections },

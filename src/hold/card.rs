@@ -4,9 +4,9 @@
 //! the agent says of itself is marked so. Every string is shown escaped, so that no text can hide,
 //! reorder or imitate another.
 
-use crate::decide::{Held, Learned, Reason};
-use crate::inspect::{shown_path, shown_query};
-use crate::message::Body;
+use crate::decide::{Held, Learned, Reason, Ruling};
+use crate::inspect::{Leak, shown_path, shown_query};
+use crate::message::{Body, Head};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
@@ -92,6 +92,19 @@ pub struct Card {
 
 const MOST_ROWS: usize = 20;
 
+/// Path and query, but for what is secret of them.
+fn shown(head: &Head, ruling: &Ruling) -> String {
+    let mut shown = match ruling.hides(Leak::PATH) {
+        true => "/[secret]".to_owned(),
+        false => shown_path(head.path().as_str()).into_owned(),
+    };
+    match ruling.hides("query") {
+        true => shown.push_str("?[secret]"),
+        false => shown.push_str(&shown_query(head.query())),
+    }
+    shown
+}
+
 impl Card {
     /// The card of a held request.
     pub fn of<B>(held: &Held<B>) -> Self {
@@ -140,7 +153,7 @@ impl Card {
             environment: ruling.environment.as_ref().map(ToString::to_string),
             method: head.method().to_string(),
             host: head.target().to_string(),
-            path: shown_path(head.path().as_str()).into_owned() + &shown_query(head.query()),
+            path: shown(head, ruling),
             body_bytes,
             credentials: ruling
                 .credentials
@@ -152,7 +165,10 @@ impl Card {
                     provenance: used.provenance(),
                 })
                 .collect(),
-            said_by_agent: head.header("user-agent").map(|text| text.chars().take(200).collect()),
+            said_by_agent: head
+                .header("user-agent")
+                .filter(|_| !ruling.hides("header user-agent"))
+                .map(|text| text.chars().take(200).collect()),
         }
     }
 

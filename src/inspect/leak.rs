@@ -1,8 +1,8 @@
-//! Secrets in a request, outside the slots that are made for credentials.
+//! Secrets in a request, wherever they stand.
 //!
 //! Takes an inspected request, a [`Scanner`] and what answers handed out; adds a [`Leak`] for each secret
-//! in its path, query, headers and body. Whether it belongs where it goes is not said here. What a slot presents as a
-//! credential is judged as one and is no leak as well. A body that streams is not looked at here.
+//! in its path, query, headers and body. Whether it belongs where it goes is not said here; what a slot
+//! presents as a credential is judged as that. A body that streams is not looked at here.
 
 use super::secret::{Owner, Scanner, Sighting, What};
 use super::{Facts, Inspected};
@@ -20,6 +20,8 @@ pub struct Leak {
     pub sighting: Sighting,
     /// The answer that handed it out, where it is known by that.
     pub answer: Option<Arc<Answer>>,
+    /// Whether a slot presents it as a credential as well: it is judged as that, and shown nowhere.
+    pub is_presented: bool,
 }
 
 impl Leak {
@@ -34,7 +36,7 @@ impl Leak {
             What::Known(Owner::Seen(number)) => seen.handed_out_by(number).cloned(),
             _ => None,
         };
-        Self { slot: slot.to_owned(), sighting, answer }
+        Self { slot: slot.to_owned(), sighting, answer, is_presented: false }
     }
 }
 
@@ -68,48 +70,40 @@ impl Search<'_> {
         let (path, query) = (head.path().as_str().as_bytes(), head.query().as_str());
         let fields =
             || head.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let mut all = [path, b"\n", query.as_bytes()].concat();
+        let address = self.scanner.sightings(&[path, b"\n", query.as_bytes()].concat());
+        let mut all = Vec::with_capacity(1 << 10);
         for (name, value) in fields() {
-            for part in [b"\n", name.as_bytes(), b": ", value] {
+            for part in [name.as_bytes(), b": ", value, b"\n"] {
                 all.extend_from_slice(part);
             }
         }
-        // Once over all of it, as most requests carry none.
-        if self.scanner.sightings(&all).is_empty() {
-            return;
-        }
-        self.note(Leak::PATH, self.scanner.sightings(path), facts);
-        for pair in query.split('&') {
-            let (name, _) = pair.split_once('=').unwrap_or((pair, ""));
-            self.field("query", name, pair.as_bytes(), facts);
-        }
-        for (name, value) in fields() {
-            self.field("header", name, value, facts);
-        }
-    }
-
-    /// Looks through a field, unless it is a slot of a credential.
-    fn field(&self, kind: &str, name: &str, text: &[u8], facts: &mut Facts) {
-        let slot = format!("{kind} {}", name.to_ascii_lowercase());
-        let is_slot =
-            |other: &str| other == slot || slot == "header cookie" && other.starts_with("cookie");
-        if !facts.credentials.iter().any(|presented| is_slot(&presented.slot)) {
-            // What the name says is not to be shown, where that is the secret.
-            self.note(&format!("{kind} name"), self.scanner.sightings(name.as_bytes()), facts);
-            self.note(&slot, self.scanner.sightings(text), facts);
-        }
-    }
-
-    /// Adds what is not there yet, in whatever slot.
-    fn note(&self, slot: &str, sightings: Vec<Sighting>, facts: &mut Facts) {
-        for sighting in sightings {
-            let is_it = |other: &Fingerprint| *other == sighting.trace.fingerprint;
-            let is_presented =
-                facts.credentials.iter().any(|presented| presented.readings().iter().any(is_it));
-            let is_told = facts.leaks.iter().any(|leak| is_it(&leak.sighting.trace.fingerprint));
-            if !is_presented && !is_told {
-                facts.leaks.push(Leak::new(slot, sighting, self.seen));
+        // Once over all of them, as most requests carry no secret but in its slot.
+        let within = self.scanner.sightings(&all);
+        if !address.is_empty() {
+            self.note(Leak::PATH, self.scanner.sightings(path), facts);
+            for pair in query.split('&') {
+                let (name, _) = pair.split_once('=').unwrap_or((pair, ""));
+                self.field("query", name, pair.as_bytes(), facts);
             }
+        }
+        if within.iter().any(|sighting| !is_presented(sighting, facts)) {
+            for (name, value) in fields() {
+                self.field("header", name, value, facts);
+            }
+        }
+    }
+
+    /// Looks through a field.
+    fn field(&self, kind: &str, name: &str, text: &[u8], facts: &mut Facts) {
+        // What the name says is not to be shown, where that is the secret.
+        let in_name = self.scanner.sightings(name.as_bytes());
+        if in_name.is_empty() {
+            let slot = format!("{kind} {}", name.to_ascii_lowercase());
+            self.note(&slot, self.scanner.sightings(text), facts);
+        } else {
+            let slot = format!("{kind} name");
+            self.note(&slot, in_name, facts);
+            self.note(&slot, self.scanner.sightings(text), facts);
         }
     }
 
@@ -118,4 +112,18 @@ impl Search<'_> {
             self.note(Leak::BODY, self.scanner.sightings(bytes), facts);
         }
     }
+
+    fn note(&self, slot: &str, sightings: Vec<Sighting>, facts: &mut Facts) {
+        for sighting in sightings {
+            let is_presented = is_presented(&sighting, facts);
+            facts.leaks.push(Leak { is_presented, ..Leak::new(slot, sighting, self.seen) });
+        }
+    }
+}
+
+/// Whether a secret is what a slot presents as a credential, which is judged as one.
+fn is_presented(sighting: &Sighting, facts: &Facts) -> bool {
+    let is_it = |reading: &Fingerprint| *reading == sighting.trace.fingerprint;
+    sighting.what != What::Crowded
+        && facts.credentials.iter().any(|presented| presented.readings().iter().any(is_it))
 }

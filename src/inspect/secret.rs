@@ -59,6 +59,8 @@ pub struct Sighting {
 pub enum What {
     /// A known one.
     Known(Owner),
+    /// More of them than are looked at: what else stands there is not known.
+    Crowded,
     /// One of a vendor's shape.
     Shape {
         /// What evidence calls it.
@@ -216,6 +218,7 @@ fn note(text: &Text<'_>, start: usize, what: What, trace: Trace, found: &mut Vec
     } else if found.len() < SIGHTINGS {
         // Within a decoded text nothing says where a byte of it stood.
         let at = if text.encodings.is_plain() { text.at + start } else { text.at };
+        let what = if found.len() + 1 == SIGHTINGS { What::Crowded } else { what };
         found.push(Sighting { what, at, encodings: text.encodings.clone(), trace });
     }
 }

@@ -12,7 +12,7 @@ use crate::catalog::{Catalog, Effect, Kind};
 use crate::decide::{Finding, Permit};
 use crate::forward::Coming;
 use crate::inspect::credential::handed::{Handed, in_body, in_head};
-use crate::inspect::{serialized, shown_path};
+use crate::inspect::{Leak, serialized, shown_path};
 use crate::inventory::keeper;
 use crate::message::Target;
 use crate::policy::Policy;
@@ -69,7 +69,10 @@ impl Proxy {
             state: caller.state.clone(),
             method: permit.head().method().clone(),
             target: caller.target.clone(),
-            path: Box::from(permit.head().path().as_str()),
+            path: match ruling.hides(Leak::PATH) {
+                true => Box::from("/[secret]"),
+                false => Box::from(permit.head().path().as_str()),
+            },
             operation: ruling.operation()?.clone(),
             request_id: exchange.request_id.clone(),
             reveals,

@@ -30,7 +30,7 @@ pub(super) fn leaving(
         let policy = &snapshot.policy;
         let leak = Leak::new(Leak::BODY, sighting.clone(), &handed);
         let resources = ixs.iter().filter_map(|ix| policy.resources.get(*ix));
-        if belongs(&leak, target.host(), resources) {
+        if belongs(&leak, target.host(), policy, resources) {
             return true;
         }
         seen.note(leak_finding(&leak, policy));

@@ -4,13 +4,15 @@
 //! scanned again with what follows; a secret longer than that, in the form in which it stands there, is
 //! not found across pieces. The memory is bounded, and the work for small pieces as well.
 
-use super::{Scanner, Sighting};
+use super::{Scanner, Sighting, What};
 use crate::fingerprint::Fingerprint;
 use std::collections::HashSet;
 use zeroize::Zeroizing;
 
 /// As much of what was seen is kept: four letters for each byte of the longest secret.
 const KEPT: usize = 8 << 10;
+/// So many secrets are told of one text; whoever lets more of them pass is told no more.
+const TOLD: usize = 4_096;
 /// Less than this is put by until more comes.
 const LEAST: usize = 1 << 10;
 
@@ -46,7 +48,10 @@ impl Stream {
 
     fn scan(&mut self, is_end: bool) -> Vec<Sighting> {
         let mut found = self.scanner.scan(&self.kept, self.gone, !is_end);
-        found.retain(|sighting| self.told.insert(sighting.trace.fingerprint));
+        found.retain(|sighting| {
+            let is_new = self.told.len() < TOLD && self.told.insert(sighting.trace.fingerprint);
+            is_new || sighting.what == What::Crowded
+        });
         let beyond = self.kept.len().saturating_sub(KEPT);
         self.kept.drain(..beyond);
         self.gone += beyond;

@@ -331,3 +331,20 @@ proptest! {
         prop_assert_eq!(knowing(&[&secret]).sightings(text.as_bytes()), []);
     }
 }
+
+#[test]
+fn more_than_are_looked_at_are_told_as_such() {
+    let key = Arc::new(FingerprintKey::new(b"key"));
+    let secret = |number: usize| format!("decoy-{number:04}-of-the-host");
+    let traces = (0..100).filter_map(|n| Some((key.trace(secret(n).as_bytes())?, Owner::Seen(n))));
+    let scanner = Scanner::new(key.clone()).unwrap().and(Arc::new(Known::new(traces)));
+    let text = |count: usize| (0..count).map(secret).collect::<Vec<_>>().join(" ");
+    let crowded = |count: usize| {
+        scanner.sightings(text(count).as_bytes()).iter().any(|one| one.what == What::Crowded)
+    };
+    assert!(!crowded(63) && crowded(64) && crowded(100));
+    let mut stream = Stream::new(scanner.clone());
+    let mut found = stream.feed(text(100).as_bytes());
+    found.extend(stream.end());
+    assert!(found.iter().any(|one| one.what == What::Crowded));
+}
