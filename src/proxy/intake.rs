@@ -108,7 +108,10 @@ pub(super) async fn gather(
             let room = Box::pin(room(&coming, limits, bodies)).await?;
             return match Box::pin(open(coming, opening, limits)).await {
                 Ok(Body::Opened(first, rest)) => {
-                    let rest = rest.searched(begun_with(leaving(), &first)?);
+                    // The rest is compressed piece by piece: nothing would be seen in it.
+                    if !begun_with(leaving(), &first)?.may_end() {
+                        return Err(objected(Objection::Leak(0)));
+                    }
                     Ok((Message::new(head, Body::Opened(first, rest)), None, Some(room)))
                 }
                 Ok(body) => Ok((Message::new(head, body), None, Some(room))),

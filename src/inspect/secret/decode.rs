@@ -98,7 +98,7 @@ fn could_hold(letters: &[u8]) -> (bool, bool) {
         second = may_be >> 1 & 1;
         digits = digits << 1 | may_be >> 3 & 1;
         // The first digit of a pair is behind the second.
-        hex |= (digits & DIGITS == DIGITS) & (high & HIGH == HIGH);
+        hex |= digits & DIGITS == DIGITS && high & HIGH == HIGH;
         high = high << 1 | may_be >> 4 & 1;
     }
     (base64 != 0, hex)
