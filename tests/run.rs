@@ -214,6 +214,7 @@ async fn the_child_holds_placeholders_and_what_it_was_issued() {
             .env("ANTHROPIC_API_KEY", &model)
             .env("GITHUB_TOKEN", &github)
             .env("WHATEVER", &github)
+            .env("NOTE", format!("the token is {STAGING_TOKEN}"))
             .env("DATABASE_URL", "postgres://app:hunter2-of-production@db.internal/app")
             .output()
             .unwrap();
@@ -225,7 +226,7 @@ async fn the_child_holds_placeholders_and_what_it_was_issued() {
     assert!(out.contains("\"name\":"), "the placeholder is as good as the value: {out}");
     assert!(out.contains("OWN_TOKEN=issued-to-the-agent") && out.contains(&model), "{out}");
     assert!(!out.contains(&github) && !out.contains("hunter2"), "{out}");
-    for name in ["GITHUB_TOKEN", "WHATEVER", "DATABASE_URL"] {
+    for name in ["GITHUB_TOKEN", "WHATEVER", "DATABASE_URL", "NOTE"] {
         assert!(!out.contains(&format!("\n{name}=")) && told.contains(name), "{name}: {told}");
     }
     assert!(!told.contains("ANTHROPIC") && !told.contains("OWN_TOKEN"), "{told}");

@@ -177,7 +177,8 @@ impl Scanner {
         self.shapes.find(text, |shape, range| {
             let secret = text.bytes.get(range.clone()).unwrap_or_default();
             if let Some(trace) = self.key.trace(secret) {
-                note(text, range.start, shape.into(), trace, found);
+                let what = shape.map_or(What::Crowded, What::from);
+                note(text, range.start, what, trace, found);
             }
         });
         if text.encodings.0.len() == ROUNDS {

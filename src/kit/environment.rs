@@ -4,6 +4,7 @@
 //! that stand for the agent's credentials. A variable that looks like a secret is withheld unless it
 //! was issued to the agent, or is for a service whose credentials the agent brings itself.
 
+use crate::inject::Scrubber;
 use crate::inspect::credential::{looks_secret, service_of};
 use crate::policy::file::Credentials;
 use crate::policy::{Agent, Policy};
@@ -45,7 +46,7 @@ impl Environment {
             keep.iter().any(|kept| kept == name)
                 || withheld.iter().any(|other| other == name)
                 || placeholders.iter().any(|(other, _)| other == name)
-                || !looks_secret(name, value)
+                || !(looks_secret(name, value) || has_value(value, policy, agent))
                 || is_issued(value, policy, agent)
                 || is_brought(name, value, policy, agent)
         };
@@ -53,6 +54,13 @@ impl Environment {
         let stripped = stripped.map(|(name, _)| name).collect();
         Self { withheld, stripped, placeholders }
     }
+}
+
+/// Whether a value has one in it that the agent holds a placeholder of, however it is written.
+fn has_value(value: &str, policy: &Policy, agent: &Agent) -> bool {
+    let issued = agent.credentials.iter().filter_map(|ix| policy.credentials.get(*ix));
+    let mut injected = issued.filter_map(|credential| credential.injected.as_ref());
+    injected.any(|injected| Scrubber::new(injected).text(value.as_bytes()).is_some())
 }
 
 /// Whether a value is one that was issued to the agent.

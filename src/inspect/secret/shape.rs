@@ -120,15 +120,44 @@ impl Shapes {
         self.automaton.find_overlapping_iter(text).count()
     }
 
-    /// Tells of each secret in the text, in the order of the shapes where they begin alike.
-    pub(super) fn find(&self, text: &Text<'_>, mut tell: impl FnMut(&'static Shape, Range<usize>)) {
+    /// Tells of each secret in the text, in the order of the shapes where they begin alike. Where more
+    /// begin in one run of letters than ever do by chance, it is told that the rest is not looked at:
+    /// each check may read the whole run.
+    pub(super) fn find(
+        &self,
+        text: &Text<'_>,
+        mut tell: impl FnMut(Option<&'static Shape>, Range<usize>),
+    ) {
+        let (mut end, mut left) = (0, 0);
         for hit in self.automaton.find_overlapping_iter(text.bytes) {
             let Some(shape) = self.of.get(hit.pattern().as_usize()) else { continue };
+            if hit.start() >= end {
+                let rest = text.bytes.get(hit.start()..).unwrap_or_default();
+                let length = rest.iter().take_while(|byte| in_run(**byte)).count();
+                (end, left) = (hit.start() + length, CHECKS + length / BY_CHANCE);
+            }
+            if left == 0 {
+                tell(None, hit.end().saturating_sub(CROWDED)..hit.end());
+                continue;
+            }
+            left -= 1;
             if let Some(range) = shape.form.check(text, hit.range()) {
-                tell(shape, range);
+                tell(Some(shape), range);
             }
         }
     }
+}
+
+/// So many checks in one run of letters, and one more for each so many letters of it.
+const CHECKS: usize = 16;
+const BY_CHANCE: usize = 64;
+/// What is told of a run that has more: its last letters.
+const CROWDED: usize = 32;
+
+/// What may stand in any secret.
+const fn in_run(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'_' | b'-' | b'.' | b'+' | b'/' | b'=' | b'%' | b'~')
 }
 
 impl Form {

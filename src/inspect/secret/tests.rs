@@ -348,3 +348,17 @@ fn more_than_are_looked_at_are_told_as_such() {
     found.extend(stream.end());
     assert!(found.iter().any(|one| one.what == What::Crowded));
 }
+
+/// K-27: what makes each check read a whole run is told, and not checked to its end.
+#[test]
+fn a_run_of_beginnings_is_told_as_such() {
+    let key = Arc::new(FingerprintKey::new(b"key"));
+    let scanner = Scanner::new(key).unwrap();
+    for unit in ["eyJ-", "-ya29.", "eyJ.", "-sk-ant-api", "hvs.-"] {
+        let found = scanner.sightings(unit.repeat(50_000).as_bytes());
+        assert!(found.iter().any(|one| one.what == What::Crowded), "{unit}");
+        assert!(scanner.sightings(unit.repeat(4).as_bytes()).is_empty(), "{unit}");
+        let spaced = format!("{unit} ").repeat(50_000);
+        assert!(scanner.sightings(spaced.as_bytes()).is_empty(), "{unit}");
+    }
+}
