@@ -36,8 +36,8 @@ impl Known {
             }
         }
         if !known.traces.is_empty() {
-            // A word for each: few windows that nobody has pass even the first bit.
-            let words = known.traces.len().next_power_of_two().clamp(1 << 10, 1 << 20);
+            // Half a word for each: few windows that nobody has pass, and 10,000 fit near the core.
+            let words = (known.traces.len() / 2).next_power_of_two().clamp(1 << 10, 1 << 20);
             known.filter = vec![0; words];
             for window in known.traces.keys() {
                 let (word, [first, second]) = place(*window, words);
@@ -74,7 +74,7 @@ impl Known {
             let window = key.window(*window);
             let (word, [first, second]) = place(window, words);
             let word = self.filter.get(word).copied().unwrap_or_default();
-            if word >> first & 1 == 1 && word >> second & 1 == 1 {
+            if word >> first & word >> second & 1 == 1 {
                 self.compare(key, text, at + Trace::WINDOW, window, &mut tell);
             }
         }
