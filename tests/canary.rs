@@ -244,6 +244,15 @@ async fn a_secret_in_any_slot_is_written_nowhere() {
             written.push((format!("the answer to {slot}"), answer.body.into_bytes()));
         }
     }
+    // An issued one where it belongs: in a path, in a query, as an id, as what the agent says of itself.
+    let id =
+        json!({ "query": format!("mutation {{ volumeDelete(volumeId: \"{STAGING_TOKEN}\") }}") });
+    let answer = gate.graphql(STAGING_TOKEN, &id);
+    written.push(("the answer to an id".to_owned(), answer.body.into_bytes()));
+    let url = format!("https://backboard.railway.com/{STAGING_TOKEN}/x?id={STAGING_TOKEN}");
+    let own = format!("Authorization: Bearer {STAGING_TOKEN}");
+    let answer = gate.curl(&["-X", "DELETE", "-A", STAGING_TOKEN, "-H", &own, &url]);
+    written.push(("the answer to a path".to_owned(), answer.body.into_bytes()));
     let secret = canaries.next("a message");
     let mut socket = Socket::railway(&gate, "graphql-transport-ws", None).await;
     let init = json!({ "type": "connection_init", "payload": { "token": secret } });
