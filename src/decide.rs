@@ -29,7 +29,7 @@ use crate::inspect::{Facts, Inspected, Operation, Presented, Protocol};
 use crate::inventory::View;
 use crate::message::{Head, Message};
 use crate::policy::{Agent, Ix, Policy, Resource, Word};
-use crate::provenance::{ByHost, Seen, Sightings};
+use crate::provenance::{BySource, Seen, Sightings};
 use crate::trajectory::Stage;
 use opinion::Opinions;
 use std::collections::{BTreeSet, HashMap};
@@ -55,7 +55,7 @@ pub struct Standing {
 /// Cookies that were handed out, the newest of each host.
 #[derive(Clone, Debug, Default)]
 pub struct Cookies {
-    known: ByHost<()>,
+    known: BySource<()>,
 }
 
 impl Cookies {

@@ -1,8 +1,8 @@
 //! Where secrets were first seen: which answer handed each out, to which agent, when.
 //!
 //! Takes the fingerprints that answers hand out; returns the first sighting of a credential. Pure, in
-//! bounded memory, which hosts share fairly: one that hands out a new secret with each answer makes
-//! none of another's unknown. The first sighting counts; a later one never replaces it.
+//! bounded memory, which answers share fairly: what was asked for once and handed out one secret is known
+//! until thousands of others have handed out one. The first sighting counts; a later one never replaces it.
 
 use crate::fingerprint::{Fingerprint, Trace};
 use crate::inspect::Presented;
@@ -72,7 +72,8 @@ pub enum Change {
 /// The secrets that were handed out to one agent.
 #[derive(Clone, Debug, Default)]
 pub struct Sightings {
-    known: ByHost<Sighting>,
+    /// By what was asked for: anybody may write on a host where others do.
+    known: BySource<Sighting>,
     traces: Arc<Known>,
     answers: Arc<[Arc<Answer>]>,
 }
@@ -87,7 +88,7 @@ impl Sightings {
             }
             let Handed { length, sure, trace, .. } = *one;
             let sighting = Sighting { answer: answer.clone(), length, sure, trace };
-            self.known.keep(&answer.host, one.print, sighting.clone());
+            self.known.keep(&answer.asked, one.print, sighting.clone());
             changes.push(Change::Saw(one.print, sighting));
         }
         changes.extend(self.known.bounded(MOST).into_iter().map(Change::Forgot));
@@ -105,8 +106,8 @@ impl Sightings {
     pub fn again(kept: impl IntoIterator<Item = (Fingerprint, Sighting)>) -> Self {
         let mut sightings = Self::default();
         for (print, sighting) in kept {
-            let host = sighting.answer.host.clone();
-            sightings.known.keep(&host, print, sighting);
+            let asked = sighting.answer.asked.clone();
+            sightings.known.keep(&asked, print, sighting);
         }
         sightings.trace();
         sightings
@@ -151,21 +152,21 @@ impl Sightings {
     }
 }
 
-/// Fingerprints that hosts handed out, with what is known of each.
+/// Fingerprints with what is known of each, and who handed it out: a host, or an answer.
 #[derive(Clone, Debug)]
-pub struct ByHost<V> {
+pub struct BySource<V> {
     /// By whom, as the how-manieth of all, and what.
     known: HashMap<Fingerprint, (Arc<str>, u64, V)>,
     count: u64,
 }
 
-impl<V> Default for ByHost<V> {
+impl<V> Default for BySource<V> {
     fn default() -> Self {
         Self { known: HashMap::new(), count: 0 }
     }
 }
 
-impl<V> ByHost<V> {
+impl<V> BySource<V> {
     /// Whether one is among them.
     pub fn contains(&self, print: &Fingerprint) -> bool {
         self.known.contains_key(print)
@@ -176,34 +177,36 @@ impl<V> ByHost<V> {
         self.known.get(print).map(|(_, _, value)| value)
     }
 
-    /// Keeps one as the newest of its host.
-    pub fn keep(&mut self, host: &Arc<str>, print: Fingerprint, value: V) {
+    /// Keeps one as the newest of its source.
+    pub fn keep(&mut self, source: &Arc<str>, print: Fingerprint, value: V) {
         self.count += 1;
-        self.known.insert(print, (host.clone(), self.count, value));
+        self.known.insert(print, (source.clone(), self.count, value));
     }
 
-    /// Forgets what is too much: the oldest of the host that has most, one after the other.
+    /// Forgets what is too much: the oldest of the source that has most, one after the other; of those
+    /// that have as many, of the one that has been known longest.
     pub fn bounded(&mut self, most: usize) -> Vec<Fingerprint> {
         let excess = self.known.len().saturating_sub(most);
         if excess == 0 {
             return Vec::new();
         }
-        let mut hosts: HashMap<&str, Vec<(u64, Fingerprint)>> = HashMap::new();
-        for (print, (host, count, _)) in &self.known {
-            hosts.entry(host).or_default().push((*count, *print));
+        let mut sources: HashMap<&str, Vec<(u64, Fingerprint)>> = HashMap::new();
+        for (print, (source, count, _)) in &self.known {
+            sources.entry(source).or_default().push((*count, *print));
+        }
+        let mut loudest = BinaryHeap::with_capacity(sources.len());
+        for (source, all) in &mut sources {
+            // The oldest is the last.
+            all.sort_unstable_by_key(|(count, _)| Reverse(*count));
+            loudest.push((all.len(), all.last().map(|(count, _)| Reverse(*count)), *source));
         }
         let mut dropped = Vec::with_capacity(excess);
-        let mut loudest: BinaryHeap<(usize, &str)> =
-            hosts.iter().map(|(host, all)| (all.len(), *host)).collect();
         while dropped.len() < excess {
-            let Some((_, host)) = loudest.pop() else { break };
-            let Some(of_host) = hosts.get_mut(host) else { break };
-            if of_host.capacity() > 0 && !of_host.is_sorted_by_key(|(count, _)| Reverse(*count)) {
-                of_host.sort_unstable_by_key(|(count, _)| Reverse(*count));
-            }
-            let Some((_, oldest)) = of_host.pop() else { break };
+            let Some((_, _, source)) = loudest.pop() else { break };
+            let Some(all) = sources.get_mut(source) else { break };
+            let Some((_, oldest)) = all.pop() else { break };
             dropped.push(oldest);
-            loudest.push((of_host.len(), host));
+            loudest.push((all.len(), all.last().map(|(count, _)| Reverse(*count)), source));
         }
         for print in &dropped {
             self.known.remove(print);
@@ -293,5 +296,36 @@ mod tests {
         assert_eq!((sightings.all().count(), changes), (MOST, 20 * 512 + 1 - MOST));
         assert!(sightings.contains(&key.fingerprint(b"quiet")));
         assert!(sightings.contains(&print(20 * 512 - 1)) && !sightings.contains(&print(0)));
+    }
+
+    #[test]
+    fn an_answer_with_one_secret_outlasts_louder_ones_of_its_host() {
+        let key = FingerprintKey::new(b"key");
+        let print = |number: usize| key.fingerprint(&number.to_be_bytes());
+        let of = |path: usize| {
+            let asked = Arc::from(format!("GET raw.test/{path}"));
+            Arc::new(Answer { asked, ..(*answer("raw.test", 1)).clone() })
+        };
+        let quiet = key.fingerprint(b"quiet");
+        let mut sightings = Sightings::default();
+        sightings.note(&[handed(quiet)], &of(0));
+        for path in 0..40 {
+            let many: Vec<Handed> = (0..512).map(|n| handed(print(path * 512 + n))).collect();
+            sightings.note(&many, &of(1 + path % 9));
+            assert!(sightings.contains(&quiet), "{path}");
+        }
+        // The same again, as from a store.
+        let kept: Vec<_> = sightings.all().map(|(print, one)| (*print, one.clone())).collect();
+        let mut sightings = Sightings::again(kept);
+        sightings.note(&[handed(print(1 << 20))], &of(1));
+        assert!(sightings.contains(&quiet) && sightings.all().count() == MOST);
+        // Where each has one, the first goes.
+        let mut sightings = Sightings::default();
+        sightings.note(&[handed(quiet)], &of(0));
+        for path in 1..=MOST {
+            assert!(sightings.contains(&quiet), "{path}");
+            sightings.note(&[handed(print(path))], &of(path));
+        }
+        assert!(!sightings.contains(&quiet) && sightings.contains(&print(1)));
     }
 }

@@ -6,19 +6,18 @@
 //! that could be one. Bounded in number and length; no value is kept. Nothing is noted of what stands
 //! for a secret in documentation.
 
+mod hints;
 mod leaves;
 mod text;
 
 use super::Presented;
-use super::form::{has_form, vendor};
+use super::form::has_form;
 use super::reading::{behind_scheme, decoded, users};
 use super::slot::{HEADERS, is_parameter, is_secret_name, is_slot};
 use crate::fingerprint::{Fingerprint, FingerprintKey, Trace};
 use http::HeaderMap;
 use http::header::{self, HeaderName};
-use regex::bytes::Regex;
 use std::collections::HashMap;
-use std::sync::LazyLock;
 
 /// The most that are noted of one answer.
 const MOST: usize = 512;
@@ -26,6 +25,11 @@ const MOST: usize = 512;
 const SHORTEST: usize = 8;
 /// What is longer is no credential of anybody.
 const LONGEST: usize = 4_096;
+
+/// How many bytes are looked at again as a part of another value, for each that there is.
+const AGAIN: usize = 4;
+/// And how many in any case.
+const LEAST_AGAIN: usize = 64 << 10;
 
 /// A secret that was handed out, as it is known from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +47,11 @@ pub struct Handed {
 /// What may be a secret in the body of an answer; `reveals` is whether the call hands out secrets, as
 /// its catalog says.
 pub fn in_body(body: &[u8], reveals: bool, key: &FingerprintKey) -> Vec<Handed> {
-    if !reveals && !may_hold(body) {
+    if !reveals && !hints::may_hold(body) {
         return Vec::new();
     }
     let mut found = Found::new(key);
+    found.spare += body.len().saturating_mul(AGAIN);
     if !leaves::document(body, reveals, &mut found) {
         text::lines(body, &mut found);
     }
@@ -88,30 +93,46 @@ fn is_everyday(name: &HeaderName) -> bool {
     )
 }
 
-/// What every answer has that could hold a secret: a name that says one, a form, a key, a user.
-const HINTS: &str = r#"(?i-u)token|secret|passw|pwd|authori|api[-_. ]?key|access[-_. ]?key|credential|bearer|jwt|private key|(?:auth|key|pat|session|sessionid|sig|signature|basic)["']?[ \t]*[:=]|://[^/"' \t\r\n]*@|gh[pousr]_|gl[a-z]{2,4}-|a[ksbc][ic]a[a-z2-7]{12}|aiza|ya29|sk[-_]|rk_|xox|xapp|npm_|pypi-|do[opr]_v1|f[mo][12][ar]?_|bot[0-9]{8}|machine[ \t]|"base64""#;
-
-static HINT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(HINTS).ok());
-
-fn may_hold(body: &[u8]) -> bool {
-    HINT.as_ref().is_none_or(|hint| hint.is_match(body))
-}
-
 /// What was found so far.
 struct Found<'k> {
     key: &'k FingerprintKey,
     all: Vec<Handed>,
     known: HashMap<Fingerprint, usize>,
+    /// How many bytes may be looked at again.
+    spare: usize,
+    /// How many bytes were.
+    #[cfg(test)]
+    looked: usize,
 }
 
 impl<'k> Found<'k> {
     fn new(key: &'k FingerprintKey) -> Self {
-        Self { key, all: Vec::new(), known: HashMap::new() }
+        Self {
+            key,
+            all: Vec::new(),
+            known: HashMap::new(),
+            spare: LEAST_AGAIN,
+            #[cfg(test)]
+            looked: 0,
+        }
     }
 
     /// Whether no more is noted.
     const fn is_full(&self) -> bool {
         self.all.len() >= MOST
+    }
+
+    /// Whether a value may be looked at that is a part of one that was: in `a=b=c=…` each sign begins one.
+    const fn may_look(&mut self, length: usize) -> bool {
+        /// What the shortest takes.
+        const LEAST: usize = 32;
+        match self.spare.checked_sub(length + LEAST) {
+            Some(left) => {
+                self.spare = left;
+                true
+            }
+            None => false,
+        }
     }
 
     /// Notes a value.
@@ -135,10 +156,15 @@ impl<'k> Found<'k> {
     /// name. What it says in base64 is noted as well: cluster secrets are written so.
     fn named(&mut self, value: &[u8], strongly: bool) {
         let value = value.trim_ascii();
-        self.note(value, is_sure(value, strongly));
-        if value.len() > LONGEST {
+        // Before anything looks at it: a value may begin at every sign of a long line.
+        if !(SHORTEST..=LONGEST).contains(&value.len()) {
             return;
         }
+        #[cfg(test)]
+        {
+            self.looked += value.len();
+        }
+        self.note(value, is_sure(value, strongly));
         let printable = |byte: &u8| matches!(byte, b' '..=b'~');
         if let Some(plain) = decoded(value).filter(|plain| plain.iter().all(printable)) {
             self.note(&plain, is_sure(&plain, strongly));
@@ -162,9 +188,10 @@ impl<'k> Found<'k> {
     }
 }
 
-/// Whether hardly anything else looks like this.
+/// Whether hardly anything else looks like this. Keys of sandboxes stand in documentation.
 fn is_sure(value: &[u8], named: bool) -> bool {
-    has_form(value) || (named && is_random(value))
+    let is_trial = value.starts_with(b"sk_test_") || value.starts_with(b"rk_test_");
+    (has_form(value) && !is_trial) || (named && !is_trial && is_random(value))
 }
 
 /// Whether a value looks as if it had been drawn: long, with digits among its letters.
@@ -175,7 +202,31 @@ fn is_random(value: &[u8]) -> bool {
         && digits >= 3
         && value.iter().any(u8::is_ascii_alphabetic)
         && value.iter().all(u8::is_ascii_graphic)
-        && !value.windows(3).any(|three| three == b"://")
+        && !is_everyday_value(value, digits)
+}
+
+/// Whether a value is a time, a digest that says so, an address, a name of a cloud, or a path.
+fn is_everyday_value(value: &[u8], digits: usize) -> bool {
+    const DIGESTS: &[&[u8]] = &[b"sha1", b"sha224", b"sha256", b"sha384", b"sha512", b"md5"];
+    let is_time =
+        || digits >= 8 && value.iter().all(|b| b.is_ascii_digit() || b"TZ+-:.".contains(b));
+    let is_digest = || {
+        DIGESTS.iter().any(|name| {
+            let behind = value.get(..name.len()).filter(|first| first.eq_ignore_ascii_case(name));
+            behind.is_some() && matches!(value.get(name.len()), Some(b'-' | b':' | b'='))
+        })
+    };
+    // Base64 has slashes as well, but hardly ever without a capital letter.
+    let is_path = || {
+        let is_plain = !value.iter().any(u8::is_ascii_uppercase);
+        [&b"./"[..], b"../", b"~/"].iter().any(|root| value.starts_with(root))
+            || (value.contains(&b'/') && is_plain)
+    };
+    let is_address = || {
+        [&b"arn:"[..], b"urn:"].iter().any(|scheme| value.starts_with(scheme))
+            || memchr::memmem::find(value, b"://").is_some()
+    };
+    is_time() || is_digest() || is_path() || is_address()
 }
 
 /// Whether a value stands for a secret and is none, as in documentation, or is no text at all.
@@ -199,8 +250,71 @@ fn stands_for_one(value: &[u8]) -> bool {
 
 /// Whether a name says that a secret follows, and whether strongly so.
 fn names_one(name: &str) -> Option<bool> {
-    let lower = name.trim().to_ascii_lowercase();
-    (is_parameter(&lower) || HEADERS.contains(&&*lower)).then(|| is_secret_name(&lower))
+    let trimmed = name.trim();
+    let lower = trimmed.to_ascii_lowercase();
+    (is_parameter(&lower) || HEADERS.contains(&&*lower))
+        .then(|| is_secret_name(&lower) && !says_about(trimmed))
+}
+
+/// Whether a name says something about a thing rather than the thing, as in `token_id` and `secretName`.
+fn says_about(name: &str) -> bool {
+    const ENDS: &[&str] = &[
+        "accessor",
+        "algorithm",
+        "arn",
+        "at",
+        "checksum",
+        "count",
+        "created",
+        "date",
+        "description",
+        "digest",
+        "endpoint",
+        "expiration",
+        "expires",
+        "expiry",
+        "file",
+        "fingerprint",
+        "format",
+        "hash",
+        "host",
+        "id",
+        "identifier",
+        "ids",
+        "in",
+        "integrity",
+        "issuer",
+        "kind",
+        "label",
+        "name",
+        "names",
+        "path",
+        "ref",
+        "scope",
+        "scopes",
+        "sha",
+        "sha256",
+        "status",
+        "time",
+        "timestamp",
+        "title",
+        "ttl",
+        "type",
+        "updated",
+        "uri",
+        "url",
+        "version",
+    ];
+    const WRITTEN_TOGETHER: &[&str] = &["tokenid", "secretid", "keyid", "secretname", "tokenname"];
+    let bytes = name.as_bytes();
+    let separator = |byte: &u8| matches!(byte, b'-' | b'_' | b'.' | b' ' | b'[' | b'/');
+    let bytes = bytes.strip_suffix(b"]").unwrap_or(bytes);
+    // A word begins behind a separator, or with a capital letter behind a small one.
+    let starts = |two: &[u8]| matches!(two, [before, first] if separator(before) || (before.is_ascii_lowercase() && first.is_ascii_uppercase()));
+    let start = bytes.windows(2).rposition(starts).map_or(0, |at| at + 1);
+    let last = bytes.get(start..).unwrap_or_default();
+    let is = |known: &&str| last.eq_ignore_ascii_case(known.as_bytes());
+    ENDS.iter().any(is) || WRITTEN_TOGETHER.iter().any(is)
 }
 
 #[cfg(test)]

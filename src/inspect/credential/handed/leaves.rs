@@ -3,7 +3,7 @@
 //! Takes the bytes of an answer; notes the texts whose names say a secret, and where the call hands out
 //! secrets every text that could be one. Reads documents in texts and files in base64 as well.
 
-use super::{Found, has_form, is_random, names_one, text};
+use super::{Found, has_form, names_one, says_about, text};
 use crate::message::json;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -50,7 +50,9 @@ fn walk(value: &Value, place: Place<'_>, found: &mut Found<'_>) {
             for (name, value) in map {
                 let own =
                     if name == "value" { names_one(name).or(beside) } else { names_one(name) };
-                walk(value, Place { name, named: own.or(place.named), ..place }, found);
+                // Not all that stands below such a name is one: `{"token":{"value":…,"expiresAt":…}}`.
+                let above = place.named.map(|strongly| strongly && !says_about(name));
+                walk(value, Place { name, named: own.or(above), ..place }, found);
             }
         }
         _ => {}
@@ -62,9 +64,10 @@ fn leaf(text: &str, place: Place<'_>, found: &mut Found<'_>) {
     if let Some(strongly) = place.named {
         found.named(super::behind_scheme(bytes), strongly);
     } else if has_form(bytes) {
-        found.note(super::behind_scheme(bytes), true);
+        let value = super::behind_scheme(bytes);
+        found.note(value, super::is_sure(value, false));
     } else if place.reveals && could_be_one(text) {
-        found.named(bytes, !is_id(place.name) && is_random(bytes));
+        found.named(bytes, !says_about(place.name));
     }
     if place.nested < NESTED && json::may_hold(text) && text.len() > 2 {
         let within = Place { nested: place.nested + 1, ..place };
@@ -103,9 +106,4 @@ fn could_be_one(text: &str) -> bool {
     };
     let is_address = text.contains("://") && !text.contains('@');
     !is_address && !is_time() && !text.bytes().all(word)
-}
-
-/// Whether a name says that an id follows.
-fn is_id(name: &str) -> bool {
-    name.eq_ignore_ascii_case("id") || ["Id", "_id", "_ID"].iter().any(|end| name.ends_with(end))
 }

@@ -20,11 +20,6 @@ fn handed(body: &str, reveals: bool, secret: &str) -> Option<bool> {
 }
 
 #[test]
-fn hints_compile() {
-    assert!(HINT.is_some());
-}
-
-#[test]
 fn secrets_are_found_in_every_notation() {
     let coded = STANDARD.encode(TOKEN);
     let file = STANDARD.encode(format!("# domains\nRAILWAY_TOKEN={TOKEN}\n"));
@@ -144,5 +139,77 @@ fn there_is_an_end_to_it() {
     for before in [65_500, 65_520, 65_530, 65_536] {
         let body = format!("{}TOKEN={TOKEN} b", "a ".repeat(before / 2));
         assert!(handed(&body, false, TOKEN).is_some(), "{before}");
+    }
+}
+
+#[test]
+fn a_line_of_signs_is_looked_at_a_few_times_only() {
+    let key = key();
+    // A word without an end, words that are as long as a secret may be, and one that stands for none.
+    let long = format!("{}\n", "token=".repeat(680));
+    for text in ["token=".repeat(175_000), long.repeat(256), "token=xxxx,".repeat(95_000)] {
+        let mut found = Found::new(&key);
+        let spare = text.len() * AGAIN;
+        found.spare = spare;
+        text::lines(text.as_bytes(), &mut found);
+        // What lies within another value is told by what it takes; all others lie side by side.
+        assert!(found.looked <= 2 * (text.len() + spare), "{} of {}", found.looked, text.len());
+    }
+    // The last value counts as well as the first.
+    let body = format!("{}{TOKEN}", "token=".repeat(20));
+    assert!(handed(&body, false, TOKEN).is_some());
+}
+
+#[test]
+fn what_is_no_secret_under_a_name_with_its_word_is_not_sure() {
+    let digest = "sha512-RdJMzQ5R0nvA0RZ2XN8F8wY6Yv2e1qfTn0Q9S7p1J5U3m4k6L8o2C1b7D9f0G==";
+    for (name, value) in [
+        ("token", "2026-11-21T08:00:00.000Z"),
+        ("token", "2026-11-21T08:00:00+02:00"),
+        ("js-tokens", digest),
+        ("token", digest),
+        ("secret", "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"),
+        ("secret", "https://vault.test/v1/0123456789abcdef"),
+        ("secret", "/run/secrets/app-0123456789ab"),
+        ("secret", "./secrets/App-0123456789ab"),
+        ("secret", "projects/123456/secrets/app-db/versions/7"),
+        ("secret", "arn:aws:secretsmanager:us-east-1:123456789012:secret:app-AbC123"),
+        ("token_id", TOKEN),
+        ("tokenId", TOKEN),
+        ("credential-id", TOKEN),
+        ("TOKEN_ID", TOKEN),
+        ("tokenid", TOKEN),
+        ("secretName", "default-token-x7k2p9q4"),
+        ("secret_name", "app-db-0123456789abcdef"),
+        ("secret_arn", TOKEN),
+        ("token_expires", "in-0123456789-seconds"),
+        ("tokenExpiresAt", "in-0123456789-seconds"),
+        ("token", "sk_test_4eC39HqLyjWDarjtT1zdp7dc"),
+    ] {
+        let text = format!("{name}: {value}");
+        assert_ne!(handed(&text, false, value), Some(true), "{text}");
+        let json = format!("{{\"{name}\":\"{value}\",\"token\":{{\"{name}\":\"{value}\"}}}}");
+        assert_ne!(handed(&json, false, value), Some(true), "{json}");
+    }
+    for id in ["id", "uuid_ref", "createdAt", "name"] {
+        let json = format!("{{\"token\":{{\"{id}\":\"{TOKEN}\",\"token\":\"{FORM}\"}}}}");
+        assert_eq!(handed(&json, false, TOKEN), Some(false), "{json}");
+        assert_eq!(handed(&json, false, FORM), Some(true), "{json}");
+    }
+    // These are.
+    for (name, value) in [
+        ("token", TOKEN),
+        ("railwayToken", TOKEN),
+        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfi0123CYzKEYab"),
+        ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7QWERTYU"),
+        ("token_id", FORM),
+        ("client_secret", "a7f3~Q.x9k2m5p8r1t4w6z0"),
+        ("password", "0123456789abcdef0123456789abcdef"),
+    ] {
+        let (text, json) = (format!("{name}={value}"), format!("{{\"{name}\":\"{value}\"}}"));
+        assert_eq!(handed(&text, false, value), Some(true), "{text}");
+        assert_eq!(handed(&json, false, value), Some(true), "{json}");
+        let json = format!("{{\"secrets\":{{\"{name}\":{{\"value\":\"{value}\"}}}}}}");
+        assert_eq!(handed(&json, false, value), Some(true), "{json}");
     }
 }

@@ -3,14 +3,15 @@
 //! Takes a text, line by line; notes what may be a secret. Knows no language: `NAME=value`,
 //! `name: value`, `"name": "value"` and what lies between are read alike.
 
-use super::super::form::UUID;
-use super::{Found, has_form, names_one, vendor};
-use memchr::{memchr2_iter, memmem};
+use super::{Found, has_form, names_one};
+use memchr::{memchr, memchr2, memchr2_iter, memmem};
 
 /// How much of what stands before a sign may be a name.
 const LONGEST_NAME: usize = 128;
 /// A line longer than this is read in pieces of it, which overlap.
 const LONGEST_LINE: usize = 64 << 10;
+/// The longest authentication scheme.
+const LONGEST_SCHEME: usize = 16;
 /// What the pieces of a line share.
 const SHARED: usize = 4 << 10;
 
@@ -46,11 +47,14 @@ pub(super) fn address(address: &str, found: &mut Found<'_>) {
 }
 
 fn line(line: &[u8], found: &mut Found<'_>) {
+    let mut reading = Reading { line, read_to: 0, space: 0, end: 0 };
     for at in memchr2_iter(b'=', b':', line) {
-        let (before, from) = line.split_at(at);
-        let Some(name) = name_before(before) else { continue };
+        if found.is_full() {
+            return;
+        }
+        let Some(name) = line.get(..at).and_then(name_before) else { continue };
         if let Some(strongly) = names_one(name) {
-            values(from, strongly, found);
+            reading.values(at, strongly, found);
         }
     }
     let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
@@ -71,7 +75,7 @@ fn line(line: &[u8], found: &mut Found<'_>) {
     for word in line.split(|byte| !is_of_form(*byte)) {
         let digits = word.iter().filter(|byte| byte.is_ascii_digit()).count();
         if word.len() >= super::super::form::SHORTEST && digits >= 3 && has_form(word) {
-            found.note(word, vendor(word).is_some_and(|form| form != UUID));
+            found.note(word, super::is_sure(word, false));
         }
     }
 }
@@ -92,32 +96,84 @@ fn name_before(before: &[u8]) -> Option<&str> {
     str::from_utf8(name).ok().filter(|name| !name.is_empty())
 }
 
-/// The readings of what follows a sign.
-fn values(from: &[u8], strongly: bool, found: &mut Found<'_>) {
-    let sign = |byte: &u8| matches!(byte, b'=' | b':' | b'>' | b' ' | b'\t' | b'\\');
-    let Some(start) = from.iter().position(|byte| !sign(byte)) else { return };
-    let Some((first, behind)) = from.get(start..).and_then(<[u8]>::split_first) else { return };
-    if matches!(first, b'"' | b'\'' | b'`') {
-        let end = behind.iter().position(|byte| byte == first).unwrap_or(behind.len());
-        let value = behind.get(..end).unwrap_or(behind);
+/// A line whose values are read. Where a value ends is looked for once, however many begin before it.
+struct Reading<'l> {
+    line: &'l [u8],
+    /// How far values were read.
+    read_to: usize,
+    /// The first space behind the last place that was asked for, and the first sign that ends a value.
+    space: usize,
+    end: usize,
+}
+
+impl Reading<'_> {
+    /// The readings of what follows a sign.
+    fn values(&mut self, sign: usize, strongly: bool, found: &mut Found<'_>) {
+        let signs = |byte: &u8| matches!(byte, b'=' | b':' | b'>' | b' ' | b'\t' | b'\\');
+        let from = self.line.get(sign..).unwrap_or_default();
+        let Some(start) = from.iter().position(|byte| !signs(byte)) else { return };
+        let Some((first, behind)) = from.get(start..).and_then(<[u8]>::split_first) else { return };
+        let mut start = sign + start;
+        if matches!(first, b'"' | b'\'' | b'`') {
+            let length = memchr(*first, behind).unwrap_or(behind.len());
+            return self.note(start + 1, start + 1 + length, strongly, found);
+        }
+        let mut space = self.space_behind(start);
+        if space - start <= LONGEST_SCHEME && space < self.line.len() {
+            let whole = self.line.get(start..).unwrap_or_default();
+            if super::behind_scheme(whole).len() < whole.len() {
+                let spaces = |byte: &&u8| matches!(byte, b' ' | b'\t');
+                start = space + self.line.iter().skip(space).take_while(spaces).count();
+                space = self.space_behind(start);
+            }
+        }
+        let end = self.end_behind(start).min(space);
+        if end < space && space - start <= super::LONGEST {
+            // A call is no value, and what it returns is not told.
+            let word = self.line.get(start..space).unwrap_or_default();
+            if memchr(b'(', word).is_some() {
+                return;
+            }
+            self.note(start, end, strongly, found);
+            // The same signs may stand in a secret.
+            return self.note(start, space, false, found);
+        }
+        self.note(start, end, strongly, found);
+    }
+
+    /// Notes a value at a place of the line; one within what was read already costs of what is spare.
+    fn note(&mut self, from: usize, to: usize, strongly: bool, found: &mut Found<'_>) {
+        if to - from > super::LONGEST {
+            return;
+        }
+        let again = self.read_to.min(to).saturating_sub(from);
+        if again > 0 && !found.may_look(again) {
+            return;
+        }
+        self.read_to = self.read_to.max(to);
+        let value = self.line.get(from..to).unwrap_or_default();
         let value = value.strip_suffix(b"\\").unwrap_or(value);
         found.named(super::behind_scheme(value), strongly);
-        return;
     }
-    let rest = super::behind_scheme(from.get(start..).unwrap_or_default());
-    let word = rest.split(|byte| matches!(byte, b' ' | b'\t')).next().unwrap_or(rest);
-    // A call is no value, and what it returns is not told.
-    if word.contains(&b'(') {
-        return;
+
+    fn space_behind(&mut self, from: usize) -> usize {
+        if self.space < from || self.space == 0 {
+            let rest = self.line.get(from..).unwrap_or_default();
+            self.space = memchr2(b' ', b'\t', rest).map_or(self.line.len(), |at| from + at);
+        }
+        self.space
     }
-    let ends = |byte: &u8| {
-        matches!(byte, b'"' | b'\'' | b'`' | b',' | b';' | b'&' | b'<' | b')' | b'}' | b']' | b'\\')
-    };
-    let short = word.split(ends).next().unwrap_or(word);
-    found.named(short, strongly);
-    if short.len() != word.len() {
-        // The same signs may stand in a secret.
-        found.named(word, false);
+
+    fn end_behind(&mut self, from: usize) -> usize {
+        let ends = |byte: &u8| {
+            let quotes = matches!(byte, b'"' | b'\'' | b'`' | b'\\');
+            quotes || matches!(byte, b',' | b';' | b'&' | b'<' | b')' | b'}' | b']' | b'(')
+        };
+        if self.end < from || self.end == 0 {
+            let rest = self.line.get(from..).unwrap_or_default();
+            self.end = rest.iter().position(ends).map_or(self.line.len(), |at| from + at);
+        }
+        self.end
     }
 }
 
