@@ -10,11 +10,12 @@ mod scrub;
 pub use scrub::Scrubber;
 
 use crate::fingerprint::FingerprintKey;
+use crate::message::path::pairs;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
-use percent_encoding::{percent_decode_str, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use scrub::{Scrub, UNRESERVED};
 use std::fmt;
 use std::sync::Arc;
@@ -50,7 +51,8 @@ pub struct Injected {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     Header(HeaderName),
-    Query,
+    /// A parameter by its name, decoded and in small letters.
+    Query(String),
 }
 
 /// A value that is to be put in, and where; made by a verdict, used once it allows.
@@ -100,9 +102,9 @@ impl Injected {
                 values.find_map(|value| self.header(value))?;
                 Place::Header(name)
             }
-            ("query", _) => {
-                query.split('&').find_map(|pair| self.pair(pair))?;
-                Place::Query
+            ("query", name) => {
+                query.split('&').find_map(|pair| self.pair(pair, name))?;
+                Place::Query(name.to_owned())
             }
             _ => return None,
         };
@@ -150,11 +152,15 @@ impl Injected {
         Some(value)
     }
 
-    /// A pair of a query with the value in the place of the placeholder.
-    fn pair(&self, pair: &str) -> Option<String> {
-        let (name, value) = pair.split_once('=')?;
-        let is = percent_decode_str(value).eq(self.placeholder.bytes());
-        is.then(|| format!("{name}={}", utf8_percent_encode(&self.value, UNRESERVED)))
+    /// A pair of a query with the value in the place of the placeholder, where it has the name.
+    fn pair(&self, pair: &str, named: &str) -> Option<Zeroizing<String>> {
+        let (name, value) = pairs(pair).ok()?.pop()?;
+        if value != self.placeholder || !name.eq_ignore_ascii_case(named) {
+            return None;
+        }
+        let (name, _) = pair.split_once('=')?;
+        let value = utf8_percent_encode(&self.value, UNRESERVED);
+        Some(Zeroizing::new(format!("{name}={value}")))
     }
 }
 
@@ -169,14 +175,19 @@ impl Injection {
                     }
                 }
             }
-            Place::Query => {
-                let Some((path, query)) = path_and_query.split_once('?') else { return };
-                let pairs = query
-                    .split('&')
-                    .map(|pair| self.injected.pair(pair).unwrap_or_else(|| pair.to_owned()));
-                let query = Zeroizing::new(pairs.collect::<Vec<_>>().join("&"));
-                let put = format!("{path}?{}", *query);
-                *path_and_query = Zeroizing::new(put);
+            Place::Query(name) => {
+                let Some((_, query)) = path_and_query.split_once('?') else { return };
+                let mut at = path_and_query.len() - query.len();
+                // One pair for what was presented once: the others are the agent's own text.
+                for pair in query.split('&') {
+                    if let Some(put) = self.injected.pair(pair, name) {
+                        let before = path_and_query.get(..at).unwrap_or_default();
+                        let after = path_and_query.get(at + pair.len()..).unwrap_or_default();
+                        *path_and_query = Zeroizing::new(format!("{before}{}{after}", *put));
+                        return;
+                    }
+                    at += pair.len() + 1;
+                }
             }
         }
     }

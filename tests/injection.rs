@@ -276,6 +276,22 @@ async fn a_placeholder_elsewhere_is_a_finding() {
             format!("header {name}").replace("header cookie", "cookie")
         );
     }
+    // A name of the agent's choosing is no place for a value, whatever form it has.
+    let mut client = Client::http1(gate.running(), HERE).await;
+    for (path, header, slot) in [
+        (format!("/?title={held}"), "x-note", "query title"),
+        (format!("/?access_token={held}&text={held}"), "x-note", "query text"),
+        (format!("/?callback={held}&url=https://elsewhere.example/"), "x-note", "query callback"),
+        ("/".to_owned(), "x-note", "header x-note"),
+        ("/".to_owned(), "origin", "header origin"),
+        ("/".to_owned(), "referer", "header referer"),
+    ] {
+        let value = if slot.starts_with("header") { &*held } else { "nothing" };
+        let got = get(&mut client, &path, &[(header, value)]).await;
+        let told = (got.status.as_u16(), &*got.reason());
+        assert_eq!(told, (403, "credential_out_of_scope"), "{path}: {got:?}");
+        assert_eq!(got.json()["findings"][0]["slot"], slot);
+    }
     assert_eq!(origin.bytes_received(), 0);
     // What reflects a request is sent the placeholder only.
     let mut client = Client::http1(gate.running(), HERE).await;

@@ -6,7 +6,7 @@
 use super::opinion::Opinions;
 use super::scope::Candidate;
 use super::{Context, Reason, derived};
-use crate::inspect::Presented;
+use crate::inspect::{Presented, credential};
 use crate::message::Head;
 use crate::policy::file::Credentials;
 use crate::policy::{Ix, Resource};
@@ -82,6 +82,10 @@ fn inject(presented: &Presented, head: &Head, opinions: &mut Opinions<'_>) -> bo
     if matches!(*head.method(), Method::OPTIONS | Method::TRACE) {
         return true;
     }
+    if !credential::is_named(&presented.slot) {
+        // Whatever has the form of a credential is presented; a place of the agent's choosing gets none.
+        return false;
+    }
     let candidates = policy.candidates(opinions.context.agent, head.target());
     let bound = policy.injected(opinions.context.agent, &candidates);
     let injection = bound
@@ -116,7 +120,7 @@ pub(super) fn credentials<'a>(
         };
         if passes {
             if !inject(credential, head, opinions) {
-                let detail = "a placeholder stands where no value is put in; send it in a header of its own, or as the value of a query parameter";
+                let detail = "a placeholder stands where no value is put in; send it in a header or a query parameter that is one for credentials by its name, alone in it";
                 opinions.misplaced(credential, detail);
                 continue;
             }

@@ -98,6 +98,16 @@ fn a_value_is_put_where_its_placeholder_stands_and_nowhere_else() {
     injection.put_in(&mut HeaderMap::new(), &mut path);
     let encoded = utf8_percent_encode(VALUE, UNRESERVED);
     assert_eq!(*path, format!("/x?a=%41&token={encoded}&token=other"));
+    // Of many pairs with the placeholder the one that presented it, by its name however it is written.
+    let others = format!("text={placeholder}&Access%5FToken={placeholder}&a=1&text={placeholder}");
+    let head =
+        crate::message::tests::head("GET", &format!("https://a.test/x?{others}"), &[]).unwrap();
+    let of = |slot: &str| one.injection(slot, head.headers(), head.query().as_str());
+    let mut path = Zeroizing::new(head.path_and_query());
+    of("query access_token").unwrap().put_in(&mut HeaderMap::new(), &mut path);
+    let put = others.replace(&format!("5FToken={placeholder}"), &format!("5FToken={encoded}"));
+    assert_eq!(*path, format!("/x?{put}"));
+    assert!(of("query token").is_none());
     for slot in ["cookie", "path", "body token", "header cookie"] {
         assert!(one.injection(slot, head.headers(), "").is_none(), "{slot}");
     }

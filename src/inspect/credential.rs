@@ -89,6 +89,15 @@ pub fn presented(head: &Head, key: &FingerprintKey) -> Vec<Presented> {
     found
 }
 
+/// Whether a slot that presents a credential is one by its name, and not by what stands in it.
+pub fn is_named(slot: &str) -> bool {
+    match slot.split_once(' ') {
+        Some(("header", name)) => is_slot(name),
+        Some(("query", name)) => is_parameter(name),
+        _ => false,
+    }
+}
+
 /// The signatures of signed addresses, and the parameter that says whose key made each.
 const SIGNED_BY: &[(&str, &str)] = &[
     ("x-amz-signature", "x-amz-credential"),
