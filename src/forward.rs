@@ -15,7 +15,7 @@ mod resolve;
 mod send;
 
 pub use body::{Cut, RequestBody, ResponseBody, Source, Watch};
-pub use clean::Clean;
+pub use clean::{Clean, Fault};
 pub use coming::{Broken, Coming};
 pub use dial::{Reach, is_public};
 pub use leaving::Leaving;
@@ -62,6 +62,12 @@ pub enum Error {
     /// The answer is in a coding although it was asked for without: what it says cannot be looked for.
     #[error("the upstream sent its answer in a coding that it was asked not to use")]
     Coded,
+    /// The answer is a part of one that was asked for as a whole: what it says cannot be looked for.
+    #[error("the upstream sent a part of an answer that it was asked for as a whole")]
+    Part,
+    /// The head of the answer says a value that the agent never sees, in a form that is not replaced.
+    #[error("the head of the answer says a credential that the agent never sees")]
+    Said,
     /// The request cannot be put in the upstream's form.
     #[error("the request cannot be sent: {0}")]
     Form(#[from] http::Error),
@@ -114,6 +120,12 @@ impl Error {
             Self::Slow(_) => "the upstream did not answer in time; whether it acted is not known",
             Self::Coded => {
                 "the upstream's answer is compressed although it was asked not to, so it cannot be looked through for credentials; the call was made"
+            }
+            Self::Part => {
+                "the upstream's answer is a part although the whole was asked for, so it cannot be looked through for credentials; the call was made"
+            }
+            Self::Said => {
+                "the upstream's answer says a credential that is not the agent's to see; the call was made"
             }
             Self::Form(_) => "the request cannot be put in the upstream's form",
         }

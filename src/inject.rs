@@ -5,8 +5,10 @@
 //! no header can carry, and those too short to be told apart in an answer. Pure.
 
 mod placeholder;
+mod rest;
 mod scrub;
 
+pub use rest::Rest;
 pub use scrub::Scrubber;
 
 use crate::fingerprint::FingerprintKey;
@@ -45,6 +47,7 @@ pub struct Injected {
     placeholder: String,
     value: Zeroizing<String>,
     scrub: Scrub,
+    sought: rest::Sought,
 }
 
 /// Where in a request a placeholder stands for a value.
@@ -74,7 +77,8 @@ impl Injected {
         }
         let placeholder = placeholder::of(text, &name, key);
         let scrub = Scrub::new(text, &placeholder);
-        Ok(Self { name, placeholder, value: Zeroizing::new(text.to_owned()), scrub })
+        let sought = rest::Sought::new(text, key);
+        Ok(Self { name, placeholder, value: Zeroizing::new(text.to_owned()), scrub, sought })
     }
 
     /// Its name in the policy.

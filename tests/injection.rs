@@ -1,7 +1,7 @@
 //! Values that the agent never sees: put in for their placeholder, and kept out of every answer.
 
 use crate::support::Gate;
-use crate::support::client::{Client, Got, empty, full};
+use crate::support::client::{Client, Got, empty, full, within};
 use crate::support::mock::{Options, PROJECT, STAGING_TOKEN};
 use crate::support::origin::{Accepted, Body, Identity, Origin, text};
 use crate::support::policy::Edit;
@@ -103,6 +103,26 @@ fn reflection(request: &Request<Incoming>) -> Response<Body> {
             let mut answer = text("whatever");
             answer.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
             answer
+        }
+        "/coded/transfer" => {
+            let mut answer = text("whatever");
+            answer.headers_mut().insert("transfer-encoding", "gzip, chunked".parse().unwrap());
+            answer
+        }
+        "/part" => {
+            let mut answer = text("whatever");
+            *answer.status_mut() = hyper::StatusCode::PARTIAL_CONTENT;
+            answer
+        }
+        "/twice/head" => {
+            let mut answer = text("whatever");
+            let twice = STANDARD.encode(STANDARD.encode(VALUE));
+            answer.headers_mut().insert("x-said", twice.parse().unwrap());
+            answer
+        }
+        "/twice" => {
+            let before = "before ".repeat(20_000);
+            text(before + &STANDARD.encode(STANDARD.encode(VALUE)) + " and after")
         }
         _ => text("here"),
     }
@@ -238,9 +258,34 @@ async fn a_value_is_put_in_for_its_resource_and_kept_out_of_answers() {
             }
         }
         assert_eq!(get(&mut client, "/plain", &[]).await.body, held);
-        let got = get(&mut client, "/coded", &[]).await;
-        assert_eq!((got.status.as_u16(), &*got.reason()), (502, "upstream_unreachable"), "{got:?}");
+        let refused = if http2 {
+            &["/coded", "/part", "/twice/head"][..]
+        } else {
+            &["/coded", "/part", "/twice/head", "/coded/transfer"]
+        };
+        for path in refused {
+            let headers = [("x-ms-range", "bytes=0-10")];
+            let mut client = Client::open(gate.running(), HERE, http2).await;
+            let got = get(&mut client, path, &headers).await;
+            let told = (got.status.as_u16(), &*got.reason());
+            assert_eq!(told, (502, "upstream_unreachable"), "{path}: {got:?}");
+            let saw = seen.lock().unwrap().pop().unwrap();
+            assert!(!saw.contains("x-ms-range"), "{saw}");
+        }
+        // What only the second look sees is broken off: the agent never has the end, and the record says so.
+        let mut client = Client::open(gate.running(), HERE, http2).await;
+        let request = client.request("GET", "/twice").body(empty()).unwrap();
+        let is_whole = match client.send(request).await {
+            Ok(response) => within("its end", response.into_body().collect()).await.is_ok(),
+            Err(_) => false,
+        };
+        assert!(!is_whole, "an answer with the value came to its end");
+        seen.lock().unwrap().clear();
     }
+    let records = gate.records();
+    let broken =
+        records.iter().filter(|one| one.to_string().contains("so it was broken off")).count();
+    assert_eq!(broken, 2, "{records:?}");
 }
 
 /// K-21: a placeholder is worth nothing anywhere else, and the value itself is nobody's.

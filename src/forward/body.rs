@@ -4,7 +4,7 @@
 //! dropped, those of responses pass without what could change the head. A response body tells its
 //! watcher of every byte and of its end.
 
-use super::clean::Clean;
+use super::clean::{Clean, Fault};
 use super::coming::{Broken, Coming, Progress};
 use crate::audit::NotRecorded;
 use crate::message::Body;
@@ -89,7 +89,7 @@ impl HttpBody for RequestBody {
 pub enum Cut {
     /// The upstream's fault, or the network's.
     #[error(transparent)]
-    Upstream(#[from] hyper::Error),
+    Upstream(#[from] Fault),
     /// The answer cannot be recorded, so it is not finished.
     #[error(transparent)]
     NotRecorded(#[from] NotRecorded),
@@ -121,12 +121,12 @@ pub enum Source {
 
 impl HttpBody for Source {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Fault;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         match self.get_mut() {
             Self::Coming(incoming) => Pin::new(incoming).poll_frame(cx),
             Self::Whole(bytes, _) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
@@ -212,6 +212,9 @@ impl<W: Watch> HttpBody for ResponseBody<W> {
                         }
                     },
                     Some(Err(error)) => {
+                        if let Some(why) = error.why() {
+                            this.watch.cut(why);
+                        }
                         this.state = State::Over;
                         return Poll::Ready(Some(Err(error.into())));
                     }

@@ -1,13 +1,14 @@
 //! Values that the agent never sees: put in as a request leaves, taken out of what comes back.
 //!
 //! Takes what a verdict allowed to be put in, and the credentials that no answer may say; changes the
-//! outgoing head, the head of the answer and its body as it streams. Refuses an answer in a coding,
-//! in which nothing can be looked for. An answer to a host of such a credential is asked for uncoded
-//! and whole: a part of a value could not be told.
+//! outgoing head, the head of the answer and its body as it streams. Refuses an answer in a coding
+//! or in part, in which nothing can be looked for, though it was asked for uncoded and whole. What
+//! still says a value in the end, in whatever encoding, is broken off before that passes.
 
 use super::Error;
-use crate::inject::{Injected, Injection, Scrubber};
+use crate::inject::{Injected, Injection, Rest, Scrubber};
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::response::Parts;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -17,8 +18,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use zeroize::Zeroizing;
 
-/// Headers that ask for a part, a difference or a coding (RFC 9110 section 14.2, RFC 3229, gRPC).
-const PARTIAL: &[&str] = &["range", "if-range", "a-im", "grpc-accept-encoding"];
+/// Headers that ask for a part, a difference or a coding (RFC 9110 section 14.2, RFC 3229, gRPC, Azure).
+const PARTIAL: &[&str] = &["range", "x-ms-range", "if-range", "a-im", "grpc-accept-encoding"];
 
 /// What is put in a request and kept out of its answer.
 #[derive(Debug, Default)]
@@ -58,19 +59,34 @@ impl Guard {
             self.head(&mut head)?;
         }
         let scrubbers = self.kept_back.iter().map(Scrubber::new).collect();
-        Ok(http::Response::from_parts(head, Clean { incoming, scrubbers, trailers: None }))
+        let rest = Rest::of(&self.kept_back);
+        let clean = Clean { incoming, scrubbers, rest, trailers: None, is_over: false };
+        Ok(http::Response::from_parts(head, clean))
     }
 
     fn head(&self, head: &mut Parts) -> Result<(), Error> {
-        let mut codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
-        if codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")) {
+        let other_than = |name: header::HeaderName, fine: &[u8]| {
+            head.headers.get_all(name).iter().any(|coding| {
+                let mut words = coding.as_bytes().split(|byte| *byte == b',');
+                words.any(|word| !word.trim_ascii().eq_ignore_ascii_case(fine))
+            })
+        };
+        if other_than(header::CONTENT_ENCODING, b"identity")
+            || other_than(header::TRANSFER_ENCODING, b"chunked")
+        {
             return Err(Error::Coded);
+        }
+        if head.status == StatusCode::PARTIAL_CONTENT {
+            return Err(Error::Part);
         }
         head.extensions.remove::<ReasonPhrase>();
         for injected in &self.kept_back {
             clean(&Scrubber::new(injected), &mut head.headers);
         }
-        Ok(())
+        match Rest::of(&self.kept_back) {
+            Some(rest) if says(&rest, &head.headers) => Err(Error::Said),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -88,11 +104,41 @@ fn clean(scrubber: &Scrubber, headers: &mut HeaderMap) {
     }
 }
 
+/// Whether fields still say a value.
+fn says(rest: &Rest, headers: &HeaderMap) -> bool {
+    headers
+        .iter()
+        .any(|(name, value)| rest.says(value.as_bytes()) || rest.says(name.as_str().as_bytes()))
+}
+
+/// Why a body does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The upstream's fault, or the network's.
+    #[error(transparent)]
+    Upstream(#[from] hyper::Error),
+    /// It says a value that the agent never sees.
+    #[error("the answer says a credential that the agent never sees, so it was broken off")]
+    Said,
+}
+
+impl Fault {
+    /// What is recorded, where it is not the upstream that broke off.
+    pub(super) const fn why(&self) -> Option<&'static str> {
+        match self {
+            Self::Upstream(_) => None,
+            Self::Said => Some("the answer says a value that is put in, so it was broken off"),
+        }
+    }
+}
+
 /// The body of an answer without the values.
 #[derive(Debug)]
 pub struct Clean {
     incoming: Incoming,
     scrubbers: Vec<Scrubber>,
+    rest: Option<Rest>,
+    is_over: bool,
     /// What came after bytes that were still kept.
     trailers: Option<HeaderMap>,
 }
@@ -105,6 +151,19 @@ impl Clean {
         bytes
     }
 
+    /// What passes, once nothing of it says a value together with what has passed.
+    fn frame(&mut self, bytes: Bytes) -> Option<Result<Frame<Bytes>, Fault>> {
+        if self.rest.as_mut().is_some_and(|rest| rest.goes_on(&bytes)) {
+            return self.over();
+        }
+        Some(Ok(Frame::data(bytes)))
+    }
+
+    fn over(&mut self) -> Option<Result<Frame<Bytes>, Fault>> {
+        self.is_over = true;
+        Some(Err(Fault::Said))
+    }
+
     fn kept(&self) -> usize {
         self.scrubbers.iter().map(Scrubber::kept).sum()
     }
@@ -112,22 +171,28 @@ impl Clean {
 
 impl Body for Clean {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Fault;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let this = self.get_mut();
         loop {
+            if this.is_over {
+                return Poll::Ready(None);
+            }
             if let Some(trailers) = this.trailers.take() {
                 return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
             }
             let frame = match ready!(Pin::new(&mut this.incoming).poll_frame(cx)) {
                 Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 None if this.kept() == 0 => return Poll::Ready(None),
-                None => return Poll::Ready(Some(Ok(Frame::data(this.pass(Bytes::new(), true))))),
+                None => {
+                    let bytes = this.pass(Bytes::new(), true);
+                    return Poll::Ready(this.frame(bytes));
+                }
             };
             if this.scrubbers.is_empty() {
                 return Poll::Ready(Some(Ok(frame)));
@@ -137,7 +202,7 @@ impl Body for Clean {
                     let last = this.incoming.is_end_stream();
                     let bytes = this.pass(bytes, last);
                     if !bytes.is_empty() {
-                        return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                        return Poll::Ready(this.frame(bytes));
                     }
                 }
                 Err(frame) => {
@@ -145,9 +210,13 @@ impl Body for Clean {
                     for scrubber in &this.scrubbers {
                         clean(scrubber, &mut trailers);
                     }
+                    if this.rest.as_ref().is_some_and(|rest| says(rest, &trailers)) {
+                        return Poll::Ready(this.over());
+                    }
                     this.trailers = Some(trailers);
                     if this.kept() > 0 {
-                        return Poll::Ready(Some(Ok(Frame::data(this.pass(Bytes::new(), true)))));
+                        let bytes = this.pass(Bytes::new(), true);
+                        return Poll::Ready(this.frame(bytes));
                     }
                 }
             }

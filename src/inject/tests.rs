@@ -168,6 +168,29 @@ fn a_value_is_taken_out_however_it_is_said_and_cut() {
     assert_eq!(out, format!("token={};", one.placeholder()));
 }
 
+/// I3: what the scrubber passes over is seen all the same, before its end passes.
+#[test]
+fn what_still_says_a_value_is_seen_however_it_is_cut() {
+    let one = injected(VALUE);
+    let twice = STANDARD.encode(STANDARD.encode(VALUE));
+    let escaped = serde_json::to_string(&serde_json::to_string(&STANDARD.encode(VALUE)).unwrap());
+    let hex: String = STANDARD.encode(VALUE).bytes().map(|byte| format!("{byte:02x}")).collect();
+    for said in [VALUE.to_owned(), twice, escaped.unwrap(), hex] {
+        let text = format!("{} {said} after", "before ".repeat(2000));
+        for cut in [0, 1, 9_000, text.len() - 40, text.len() - 7, text.len()] {
+            let mut rest = Rest::of(std::slice::from_ref(&one)).unwrap();
+            let (first, second) = text.as_bytes().split_at(cut);
+            assert!(rest.goes_on(first) || rest.goes_on(second), "{said} at {cut}");
+        }
+        let mut rest = Rest::of(std::slice::from_ref(&one)).unwrap();
+        assert!(text.bytes().any(|byte| rest.goes_on(&[byte])), "{said}");
+        assert!(rest.says(said.as_bytes()) && !rest.says(&said.as_bytes()[12..]));
+    }
+    let mut rest = Rest::of(std::slice::from_ref(&one)).unwrap();
+    assert!(!rest.goes_on(STANDARD.encode(one.placeholder()).as_bytes()), "it is the agent's");
+    assert!(Rest::of(&[]).is_none());
+}
+
 proptest! {
     #[test]
     fn what_is_not_the_value_passes_as_it_is(text: Vec<u8>, cuts: Vec<prop::sample::Index>) {

@@ -37,7 +37,7 @@ pub struct Error(#[from] aho_corasick::BuildError);
 #[derive(Clone, Debug)]
 pub struct Scanner {
     key: Arc<FingerprintKey>,
-    shapes: Arc<Shapes>,
+    shapes: Option<Arc<Shapes>>,
     known: SmallVec<[Arc<Known>; 2]>,
 }
 
@@ -135,7 +135,12 @@ struct Text<'a> {
 impl Scanner {
     /// Looks for shapes only.
     pub fn new(key: Arc<FingerprintKey>) -> Result<Self, Error> {
-        Ok(Self { key, shapes: Arc::new(Shapes::new()?), known: SmallVec::new() })
+        Ok(Self { key, shapes: Some(Arc::new(Shapes::new()?)), known: SmallVec::new() })
+    }
+
+    /// Looks for no shape: for what is known and added only.
+    pub fn for_known(key: Arc<FingerprintKey>) -> Self {
+        Self { key, shapes: None, known: SmallVec::new() }
     }
 
     /// Looks for these known secrets as well. Of a secret in two sets the first set says whose it is.
@@ -155,7 +160,7 @@ impl Scanner {
 
     /// How often something stands in a text that secrets begin with: what a scan costs at least.
     pub fn hits(&self, text: &[u8]) -> usize {
-        self.shapes.hits(text)
+        self.shapes.as_ref().map_or(0, |shapes| shapes.hits(text))
     }
 
     fn scan(&self, bytes: &[u8], at: usize, is_unfinished: bool) -> Vec<Sighting> {
@@ -174,13 +179,15 @@ impl Scanner {
                 note(text, start, What::Known(owner), *trace, found);
             });
         }
-        self.shapes.find(text, |shape, range| {
-            let secret = text.bytes.get(range.clone()).unwrap_or_default();
-            if let Some(trace) = self.key.trace(secret) {
-                let what = shape.map_or(What::Crowded, What::from);
-                note(text, range.start, what, trace, found);
-            }
-        });
+        if let Some(shapes) = &self.shapes {
+            shapes.find(text, |shape, range| {
+                let secret = text.bytes.get(range.clone()).unwrap_or_default();
+                if let Some(trace) = self.key.trace(secret) {
+                    let what = shape.map_or(What::Crowded, What::from);
+                    note(text, range.start, what, trace, found);
+                }
+            });
+        }
         if text.encodings.0.len() == ROUNDS {
             return;
         }
