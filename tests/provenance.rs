@@ -340,3 +340,73 @@ async fn a_long_answer_is_looked_at_without_a_gap() {
         gate.serve();
     }
 }
+
+/// What a client has read of an answer is known before it could be used, though the rest is never read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_been_read_of_an_open_answer_is_known() {
+    // The status, the kind and the coding of an answer, and how many bytes go between two pieces of it.
+    const ROWS: &[(u16, &str, Option<&str>, Option<usize>)] = &[
+        (200, "text/plain", None, None),
+        (200, "text/plain", None, Some(30)),
+        (200, "application/vnd.github.raw", None, None),
+        (200, "multipart/mixed; boundary=a", None, None),
+        (200, "text/event-stream", None, None),
+        (200, "text/plain", Some("gzip"), None),
+        (404, "text/html", None, None),
+        (500, "application/problem+json", None, None),
+    ];
+    let answer = |request: Request<Incoming>| async move {
+        let row: usize = request.uri().path().trim_start_matches('/').parse().unwrap();
+        let (status, kind, coding, cut) = ROWS[row];
+        let mut bytes = file(row).into_bytes();
+        if coding.is_some() {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(&bytes).unwrap();
+            // What was written can be read, and the end is not there.
+            encoder.flush().unwrap();
+            bytes = std::mem::take(encoder.get_mut());
+        }
+        let pieces: Vec<_> =
+            bytes.chunks(cut.unwrap_or(bytes.len())).map(Bytes::copy_from_slice).collect();
+        let frames = futures_util::StreamExt::chain(
+            futures_util::stream::iter(
+                pieces.into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(piece))),
+            ),
+            futures_util::stream::pending(),
+        );
+        let mut response = Response::new(StreamBody::new(frames).boxed());
+        *response.status_mut() = status.try_into().unwrap();
+        response.headers_mut().insert("content-type", kind.parse().unwrap());
+        if let Some(coding) = coding {
+            response.headers_mut().insert("content-encoding", coding.parse().unwrap());
+        }
+        response
+    };
+    let raw = Origin::http(Identity::named(&[RAW]), answer).await;
+    let gate = gate(&raw).await;
+    for (row, (status, kind, coding, _)) in ROWS.iter().enumerate() {
+        let mut client = Client::open(gate.running(), RAW, row % 2 == 1).await;
+        let path = format!("/{row}");
+        let mut request = client.request("GET", &path).body(empty()).unwrap();
+        request.headers_mut().insert("accept-encoding", "gzip".parse().unwrap());
+        let mut response = client.send(request).await.unwrap();
+        assert_eq!(response.status().as_u16(), *status, "{row}");
+        assert_eq!(response.headers().contains_key("content-encoding"), coding.is_some(), "{row}");
+        let mut read = Vec::new();
+        let has_token = |read: &[u8]| match coding {
+            Some(_) => read.len() >= 60,
+            None => String::from_utf8_lossy(read).contains(&token(row)),
+        };
+        while !has_token(&read) {
+            read.extend(response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap());
+        }
+        // It is open still.
+        let sent = gate.mock.requests().len();
+        let refused = gate.delete_volume(&token(row), STAGING_VOLUME);
+        assert_eq!(refused.reason(), "foreign_credential", "{kind} {refused:?}");
+        assert_eq!(gate.mock.requests().len(), sent, "nothing was sent");
+        let seen = &denial(&gate)["credentials"][0]["first_seen"];
+        assert_eq!(seen["answer_to"], format!("GET {RAW}{path}"), "{status} {kind} {coding:?}");
+        drop(response);
+    }
+}
