@@ -451,7 +451,7 @@ impl Outcome {
 }
 
 impl Watch for Outcome {
-    fn passed(&mut self, bytes: &Bytes) {
+    fn passed(&mut self, bytes: &Bytes, _are_last: bool) {
         self.bytes += bytes.len() as u64;
     }
 

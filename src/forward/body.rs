@@ -100,8 +100,8 @@ pub enum Cut {
 
 /// What is told of a response body while it passes.
 pub trait Watch: Send + Unpin {
-    /// Bytes that pass.
-    fn passed(&mut self, bytes: &Bytes);
+    /// Bytes that pass; whether they are known to be the last.
+    fn passed(&mut self, bytes: &Bytes, are_last: bool);
     /// Whether the end may be told: what has to happen before it has happened, or never will.
     fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>>;
     /// The body ended as its sender meant it to.
@@ -199,9 +199,10 @@ impl<W: Watch> HttpBody for ResponseBody<W> {
                 State::Flowing => match ready!(Pin::new(&mut this.source).poll_frame(cx)) {
                     Some(Ok(frame)) => match frame.into_data() {
                         Ok(bytes) => {
-                            this.watch.passed(&bytes);
+                            let are_last = this.source.is_end_stream();
+                            this.watch.passed(&bytes, are_last);
                             let frame = Frame::data(bytes);
-                            if !this.source.is_end_stream() {
+                            if !are_last {
                                 return Poll::Ready(Some(Ok(frame)));
                             }
                             this.state = State::Last(Some(frame));

@@ -9,9 +9,11 @@
 mod scan;
 mod unescape;
 
-use memchr::memmem;
+use memchr::memchr;
+use memchr::memmem::{self, Finder};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// How often a text is unescaped.
 const LEVELS: usize = 5;
@@ -133,7 +135,11 @@ fn is_wide(text: &[u8]) -> bool {
 
 /// Whether the name `lc` may stand in a text, in quotation marks or escaped.
 fn may_hold(text: &[u8]) -> bool {
-    [&b"lc\""[..], b"lc\\", b"u006"].iter().any(|hint| memmem::find(text, hint).is_some())
+    static PLAIN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"lc\""));
+    // Most answers have no escapes at all, and are searched for one thing.
+    PLAIN.find(text).is_some()
+        || (memchr(b'\\', text).is_some()
+            && [&b"lc\\"[..], b"u006"].iter().any(|hint| memmem::find(text, hint).is_some()))
 }
 
 #[cfg(test)]

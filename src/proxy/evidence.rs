@@ -1,17 +1,17 @@
 //! Answers as evidence: the secrets that they hand out, and the serialised objects that they carry.
 //!
 //! Takes permits and the answers to them; notes fingerprints of what may be a secret among the agent's
-//! sightings, before the end of the answer is told: the client's next call finds them known. For
-//! secrets it looks at answers in text that went well, whatever host they are of, and not at the talk
-//! of a model; for objects at any text. Changes no byte, and keeps no value.
+//! sightings, before the client has what says them: its next call finds them known. For secrets it
+//! looks at all answers but those that surely are no text, whatever host they are of and however they
+//! went, and not at the talk of a model; for objects at the same. Changes no byte, and keeps no value.
 
-use super::learn::{EVENTS, single};
+use super::learn::single;
 use super::serialized::{finding, finding_of};
 use super::{Caller, Proxy};
 use crate::catalog::{Catalog, Effect, Kind};
 use crate::decide::{Finding, Permit};
 use crate::forward::Coming;
-use crate::inspect::credential::handed::{Handed, in_body, in_head};
+use crate::inspect::credential::handed::{Handed, in_body, in_head, in_piece};
 use crate::inspect::{Leak, serialized, shown_path};
 use crate::inventory::keeper;
 use crate::message::Target;
@@ -89,20 +89,27 @@ impl Proxy {
 impl Sought {
     /// The answer has begun: notes what its head hands out; whether its body is to be looked at.
     pub(super) fn answered<B>(mut self, response: &Response<B>) -> Option<Self> {
-        let (status, headers) = (response.status(), response.headers());
-        if self.secrets && (status.is_success() || status.is_redirection()) {
+        if self.secrets {
             // Not the policy it was asked under: an answer may outlast that, and must not keep it alive.
             let now = self.proxy.current.load_full();
-            let handed = in_head(headers, &now.policy.fingerprints);
+            let handed = in_head(response.headers(), &now.policy.fingerprints);
             self.note(handed, &now.policy);
         }
-        let is_text = may_hold(headers);
-        self.secrets &= status.is_success() && is_text;
-        self.objects &= is_text || is_stream(headers);
+        let may_hold = may_hold(response.headers());
+        self.secrets &= may_hold;
+        self.objects &= may_hold;
         Some(self).filter(|sought| sought.secrets || sought.objects)
     }
 
-    /// Notes what is in the body, or in a piece of it.
+    /// Notes what a piece of a body says by itself, which more follows on.
+    pub(super) fn pass(&mut self, piece: &[u8]) {
+        if self.secrets {
+            let now = self.proxy.current.load_full();
+            self.note(in_piece(piece, &now.policy.fingerprints), &now.policy);
+        }
+    }
+
+    /// Notes what is in the body, or in a part of one that is not kept whole.
     pub(super) fn read(&mut self, body: &[u8]) {
         if self.secrets {
             let now = self.proxy.current.load_full();
@@ -180,24 +187,51 @@ impl Sought {
     }
 }
 
-/// Whether an answer is of a kind that people write secrets in.
+/// Kinds of which nothing is text.
+const BINARY: &[&str] = &[
+    "application/gzip",
+    "application/java-archive",
+    "application/pdf",
+    "application/vnd.android.package-archive",
+    "application/vnd.rar",
+    "application/wasm",
+    "application/x-7z-compressed",
+    "application/x-bzip2",
+    "application/x-gtar",
+    "application/x-gzip",
+    "application/x-rar-compressed",
+    "application/x-rpm",
+    "application/x-tar",
+    "application/x-xz",
+    "application/x-zip-compressed",
+    "application/zip",
+    "application/zstd",
+];
+/// And what such kinds begin or end with.
+const BINARY_FIRST: &[&str] =
+    &["audio/", "font/", "image/", "video/", "application/vnd.openxmlformats-officedocument"];
+const BINARY_LAST: &[&str] = &["+gzip", "+zip", "+zstd", ".tar.gzip"];
+
+/// Whether there may be text in an answer.
 fn may_hold(headers: &HeaderMap) -> bool {
     let Ok(kind) = single(headers, &header::CONTENT_TYPE) else { return true };
-    let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    let kind = kind.to_ascii_lowercase();
-    if kind.is_empty() || kind == "application/octet-stream" {
+    let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim().as_bytes();
+    if kind.is_empty() || kind.eq_ignore_ascii_case(b"application/octet-stream") {
         let length = single(headers, &header::CONTENT_LENGTH).ok().flatten();
         return length.is_none_or(|length| length.parse().is_ok_and(|n: u64| n <= LONGEST_UNKNOWN));
     }
-    const PARTS: &[&str] =
-        &["json", "xml", "yaml", "toml", "javascript", "x-sh", "urlencoded", "ini", "x-pem", "env"];
-    kind != EVENTS && (kind.starts_with("text/") || PARTS.iter().any(|part| kind.contains(part)))
-}
-
-fn is_stream(headers: &HeaderMap) -> bool {
-    let kind = single(headers, &header::CONTENT_TYPE).ok().flatten().unwrap_or_default();
-    let media = kind.split(';').next().unwrap_or_default().trim();
-    media.eq_ignore_ascii_case(EVENTS)
+    let is = |known: &str| kind.eq_ignore_ascii_case(known.as_bytes());
+    let starts = |first: &str| {
+        kind.get(..first.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(first.as_bytes()))
+    };
+    let ends = |last: &str| {
+        let from = kind.len().checked_sub(last.len()).and_then(|from| kind.get(from..));
+        from.is_some_and(|kind| kind.eq_ignore_ascii_case(last.as_bytes()))
+    };
+    is("image/svg+xml")
+        || !(BINARY_FIRST.iter().any(|first| starts(first))
+            || BINARY_LAST.iter().any(|last| ends(last)))
+            && !BINARY.iter().any(|known| is(known))
 }
 
 #[cfg(test)]
@@ -205,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_may_hold_secrets_is_read() {
+    fn only_what_surely_is_no_text_is_not_read() {
         for (kind, length, read) in [
             (Some("application/json"), None, true),
             (Some("text/plain; charset=utf-8"), Some("9999999"), true),
@@ -215,7 +249,13 @@ mod tests {
             (None, None, true),
             (Some("application/octet-stream"), Some("100"), true),
             (Some("application/octet-stream"), Some("9999999"), false),
-            (Some("text/event-stream"), None, false),
+            (Some("text/event-stream"), None, true),
+            (Some("application/vnd.github.raw"), None, true),
+            (Some("application/csv"), None, true),
+            (Some("multipart/mixed; boundary=a"), None, true),
+            (Some("image/svg+xml"), None, true),
+            (Some("Application/ZIP"), None, false),
+            (Some("application/vnd.oci.image.layer.v1.tar+gzip"), None, false),
             (Some("image/png"), Some("100"), false),
             (Some("application/gzip"), None, false),
             (Some("video/mp4"), None, false),

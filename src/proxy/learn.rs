@@ -5,19 +5,19 @@
 //! of it is there, before its end is told: the client's next call finds it known. No byte waits for it
 //! and none is changed. Only a 200 in JSON from a host that proved who it is teaches anything.
 
+mod reader;
 mod tokens;
 
 use super::evidence::Sought;
 use super::{Caller, Proxy};
 use crate::audit::{Entry, Kind, NotRecorded, Text};
 use crate::catalog::{self, Catalog, Effect};
-use crate::decide::{Deriving, Finding, Permit, Ruling};
+use crate::decide::{Deriving, Permit, Ruling};
 use crate::fingerprint::FingerprintKey;
 use crate::forward::{Coming, Watch};
 use crate::inspect::graphql::Expected;
 use crate::inspect::{Identity, annotations, answer, handed_out};
 use crate::inventory::{Lesson, keeper};
-use crate::message::coding;
 use crate::policy::Policy;
 use crate::record::{Exchange, Outcome};
 use crate::session::AgentState;
@@ -25,22 +25,12 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
+use reader::Reader;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-
-/// A longer answer teaches nothing, as it comes or decoded.
-const LONGEST: usize = 1 << 20;
-/// Room is taken in pieces of so many KiB.
-const PIECE_KIB: u32 = 64;
-/// A long answer, and a stream of events that teaches nothing, are looked at in pieces of this as they
-/// go on: nobody waits long for one.
-const PIECE: usize = 64 << 10;
-/// What the pieces share of an answer that is looked at piece by piece.
-const SHARED: usize = 8 << 10;
 
 /// An answer that is awaited, and may teach something.
 pub(super) struct Asked {
@@ -65,22 +55,6 @@ enum Of {
     Tools,
     /// What is handed out in exchange for what was presented.
     Tokens { deriving: Box<Deriving>, key: Arc<FingerprintKey> },
-}
-
-/// An answer that is read while it passes.
-struct Reader {
-    /// Who learns of it.
-    asked: Option<Asked>,
-    /// Who looks for evidence in it.
-    sought: Option<Sought>,
-    state: Arc<AgentState>,
-    /// Its media type, in small letters.
-    kind: String,
-    is_stream: bool,
-    in_pieces: bool,
-    codings: Option<String>,
-    bytes: Vec<u8>,
-    room: Option<OwnedSemaphorePermit>,
 }
 
 /// Ids that a write touches: what is known of them is forgotten before it is sent, and again when it is
@@ -200,92 +174,6 @@ impl Asked {
     }
 }
 
-impl Reader {
-    /// A reader of an answer that has begun, if anybody wants to know of it.
-    fn new<B>(
-        asked: Option<Asked>,
-        sought: Option<Sought>,
-        state: &Arc<AgentState>,
-        response: &Response<B>,
-    ) -> Option<Box<Self>> {
-        let asked = asked.filter(|asked| asked.may_learn_of(response));
-        let sought = sought.and_then(|sought| sought.answered(response));
-        if asked.is_none() && sought.is_none() {
-            return None;
-        }
-        let kind = media(response.headers());
-        let codings = match single(response.headers(), &header::CONTENT_ENCODING) {
-            Ok(codings) => codings.map(str::to_owned),
-            Err(Ambiguous) => return None,
-        };
-        let is_stream = is(response.headers(), &[EVENTS]);
-        let in_pieces = is_stream && asked.is_none() && codings.is_none();
-        let (state, bytes, room) = (state.clone(), Vec::new(), None);
-        let reader =
-            Self { asked, sought, state, kind, is_stream, in_pieces, codings, bytes, room };
-        Some(Box::new(reader))
-    }
-
-    /// Keeps bytes that pass; whether there was room for them.
-    fn keep(&mut self, bytes: &Bytes) -> bool {
-        let needed = self.bytes.len().saturating_add(bytes.len());
-        let most = if self.in_pieces { PIECE } else { LONGEST };
-        if needed > most {
-            return self.look_at_piece(bytes);
-        }
-        let held = self.room.as_ref().map_or(0, |room| room.num_permits() << 10);
-        let missing =
-            u32::try_from(needed.saturating_sub(held).div_ceil(1 << 10)).unwrap_or(u32::MAX);
-        if missing > 0 {
-            let piece = missing.next_multiple_of(PIECE_KIB);
-            let lessons: Arc<Semaphore> = self.state.lessons.clone();
-            let Ok(more) = lessons.try_acquire_many_owned(piece) else {
-                return self.look_at_piece(bytes);
-            };
-            match &mut self.room {
-                Some(room) => room.merge(more),
-                room @ None => *room = Some(more),
-            }
-        }
-        self.bytes.extend_from_slice(bytes);
-        true
-    }
-
-    /// Looks at what there is of an answer that is too long to be kept, and goes on with its end; whether
-    /// that can be done. Nothing is learned of such an answer.
-    fn look_at_piece(&mut self, bytes: &Bytes) -> bool {
-        (self.asked, self.in_pieces) = (None, true);
-        let Some(sought) = self.sought.as_mut().filter(|_| self.codings.is_none()) else {
-            return false;
-        };
-        // What two pieces share is looked at with both.
-        self.bytes.extend_from_slice(bytes.get(..SHARED).unwrap_or(bytes));
-        sought.read(&self.bytes);
-        if bytes.len() > SHARED {
-            sought.read(bytes);
-        }
-        let from = if bytes.len() > SHARED { bytes.as_ref() } else { &self.bytes };
-        let shared = from.get(from.len().saturating_sub(SHARED)..).unwrap_or_default();
-        self.bytes = shared.to_vec();
-        true
-    }
-
-    /// No more of it comes than is there; what is found in it, and what its end has to wait for.
-    fn end(self, is_whole: bool) -> (Vec<Finding>, Option<JoinHandle<()>>) {
-        let body = Bytes::from(self.bytes);
-        let body = match &self.codings {
-            None => Ok(body),
-            Some(codings) => coding::decode(codings, &body, LONGEST),
-        };
-        let Ok(body) = body else { return (Vec::new(), None) };
-        let keeping = (self.asked.filter(|_| is_whole))
-            .and_then(|asked| asked.learn(&body, &self.kind, self.is_stream));
-        let Some(mut sought) = self.sought else { return (Vec::new(), keeping) };
-        sought.read(&body);
-        (sought.into_findings(), keeping)
-    }
-}
-
 impl Asked {
     /// All of it is there; what has to be done before its end is told, if anything has.
     fn learn(self, body: &[u8], kind: &str, is_stream: bool) -> Option<JoinHandle<()>> {
@@ -331,11 +219,11 @@ impl Attentive {
 }
 
 impl Watch for Attentive {
-    fn passed(&mut self, bytes: &Bytes) {
-        if self.reader.as_mut().is_some_and(|reader| !reader.keep(bytes)) {
+    fn passed(&mut self, bytes: &Bytes, are_last: bool) {
+        if self.reader.as_mut().is_some_and(|reader| !reader.keep(bytes, are_last)) {
             self.reader = None;
         }
-        self.outcome.passed(bytes);
+        self.outcome.passed(bytes, are_last);
     }
 
     fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>> {

@@ -58,6 +58,16 @@ pub fn in_body(body: &[u8], reveals: bool, key: &FingerprintKey) -> Vec<Handed> 
     found.all
 }
 
+/// What may be a secret in a piece of a body, by what it says itself.
+pub fn in_piece(piece: &[u8], key: &FingerprintKey) -> Vec<Handed> {
+    let mut found = Found::new(key);
+    if hints::may_hold(piece) {
+        found.spare += piece.len().saturating_mul(AGAIN);
+        text::lines(piece, &mut found);
+    }
+    found.all
+}
+
 /// What may be a secret in the head of an answer. Cookies are their host's own and not among them.
 pub fn in_head(headers: &HeaderMap, key: &FingerprintKey) -> Vec<Handed> {
     let mut found = Found::new(key);
