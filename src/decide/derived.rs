@@ -8,7 +8,7 @@ use super::Context;
 use super::credentials::{Fit, is_own_cookie, issued_fits};
 use crate::catalog::TokenEndpoint;
 use crate::fingerprint::{Fingerprint, FingerprintKey};
-use crate::inspect::handed_out::{HandedOut, Life};
+use crate::inspect::exchanged::{HandedOut, Life};
 use crate::inspect::{Facts, Presented};
 use crate::message::Head;
 use crate::policy::file::Credentials;

@@ -16,7 +16,7 @@ use crate::decide::{Deriving, Permit, Ruling};
 use crate::fingerprint::FingerprintKey;
 use crate::forward::{Coming, Watch};
 use crate::inspect::graphql::Expected;
-use crate::inspect::{Identity, annotations, answer, handed_out};
+use crate::inspect::{Identity, annotations, answer, exchanged};
 use crate::inventory::{Lesson, keeper};
 use crate::policy::Policy;
 use crate::record::{Exchange, Outcome};
@@ -168,7 +168,7 @@ impl Asked {
         let headers = response.headers();
         let is_stream = matches!(self.of, Of::Tools) && is(headers, &[EVENTS]);
         match self.of {
-            Of::Tokens { .. } => response.status().is_success() && is(headers, handed_out::KINDS),
+            Of::Tokens { .. } => response.status().is_success() && is(headers, exchanged::KINDS),
             _ => response.status() == StatusCode::OK && (is_stream || is(headers, JSON)),
         }
     }

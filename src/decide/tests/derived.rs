@@ -1,7 +1,7 @@
 //! Tokens that were handed out: for whom, for how long, and never where those they stand for are refused.
 
 use super::*;
-use crate::inspect::{self, handed_out};
+use crate::inspect::{self, exchanged as token_answer};
 use crate::inventory::Inventory;
 use crate::message::{Body, Message};
 use bytes::Bytes;
@@ -67,7 +67,7 @@ fn exchanged(policy: &Policy, standing: &mut Standing, body: &str, answer: &str)
     let verdict = judged(policy, standing, AT, (OAUTH, "", body));
     let Verdict::Allow(permit) = verdict else { panic!("{:?}", verdict.ruling()) };
     let Some(deriving) = permit.ruling().deriving.clone() else { return false };
-    let answer = handed_out::read("application/json", answer.as_bytes(), &deriving.endpoint);
+    let answer = token_answer::read("application/json", answer.as_bytes(), &deriving.endpoint);
     for (print, token) in deriving.tokens(&answer.unwrap(), &policy.fingerprints, AT) {
         standing.derived.keep(print, token, AT);
     }

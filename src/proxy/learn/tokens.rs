@@ -6,7 +6,7 @@
 use super::Proxy;
 use crate::decide::Deriving;
 use crate::fingerprint::FingerprintKey;
-use crate::inspect::handed_out;
+use crate::inspect::exchanged;
 use crate::inventory::keeper;
 use crate::session::AgentState;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ impl Proxy {
         kind: &str,
         body: &[u8],
     ) -> Option<JoinHandle<()>> {
-        let handed_out = handed_out::read(kind, body, &deriving.endpoint)?;
+        let handed_out = exchanged::read(kind, body, &deriving.endpoint)?;
         let now = u64::try_from(keeper::now()).map_or(Duration::ZERO, Duration::from_millis);
         let tokens = deriving.tokens(&handed_out, key, now);
         let gone = state.derive(&tokens, now);
