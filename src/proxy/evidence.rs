@@ -69,9 +69,10 @@ impl Proxy {
             state: caller.state.clone(),
             method: permit.head().method().clone(),
             target: caller.target.clone(),
-            path: match ruling.hides(Leak::PATH) {
-                true => Box::from("/[secret]"),
-                false => Box::from(permit.head().path().as_str()),
+            path: if ruling.hides(Leak::PATH) {
+                Box::from("/[secret]")
+            } else {
+                Box::from(permit.head().path().as_str())
             },
             operation: ruling.operation()?.clone(),
             request_id: exchange.request_id.clone(),
