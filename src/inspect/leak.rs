@@ -70,16 +70,23 @@ impl Search<'_> {
         let (path, query) = (head.path().as_str().as_bytes(), head.query().as_str());
         let fields =
             || head.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let address = self.scanner.sightings(&[path, b"\n", query.as_bytes()].concat());
         let mut all = Vec::with_capacity(1 << 10);
+        for part in [path, b"\n", query.as_bytes(), b"\n"] {
+            all.extend_from_slice(part);
+        }
+        let address = all.len();
         for (name, value) in fields() {
             for part in [name.as_bytes(), b": ", value, b"\n"] {
                 all.extend_from_slice(part);
             }
         }
-        // Once over all of them, as most requests carry no secret but in its slot.
+        // Once over all of it, as most requests carry no secret, or only in its slot.
         let within = self.scanner.sightings(&all);
-        if !address.is_empty() {
+        if within.is_empty() {
+            return;
+        }
+        let address = all.get(..address).unwrap_or_default();
+        if !self.scanner.sightings(address).is_empty() {
             self.note(Leak::PATH, self.scanner.sightings(path), facts);
             for pair in query.split('&') {
                 let (name, _) = pair.split_once('=').unwrap_or((pair, ""));
