@@ -481,7 +481,7 @@ async fn a_secret_is_found_behind_what_belongs() {
         assert_eq!((got.status.as_u16(), &*got.reason()), (403, "secret_leak"), "{value}: {got:?}");
     }
     // So many secrets that belong that nothing behind them would be looked at.
-    let own: String = (0..80).map(|n| format!("{issued} ghp_{n} ")).collect();
+    let own = (0..80).map(|n| format!("{issued} ghp_{n} ")).collect::<Vec<_>>().concat();
     let decoys: Vec<String> = (0..80)
         .map(|n| ["sk_live", &format!("_{:024}", 91_827_364_500_u64 * (n + 7))].concat())
         .collect();

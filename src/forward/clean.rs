@@ -152,16 +152,16 @@ impl Clean {
     }
 
     /// What passes, once nothing of it says a value together with what has passed.
-    fn frame(&mut self, bytes: Bytes) -> Option<Result<Frame<Bytes>, Fault>> {
+    fn frame(&mut self, bytes: Bytes) -> Result<Frame<Bytes>, Fault> {
         if self.rest.as_mut().is_some_and(|rest| rest.goes_on(&bytes)) {
-            return self.over();
+            return Err(self.over());
         }
-        Some(Ok(Frame::data(bytes)))
+        Ok(Frame::data(bytes))
     }
 
-    fn over(&mut self) -> Option<Result<Frame<Bytes>, Fault>> {
+    fn over(&mut self) -> Fault {
         self.is_over = true;
-        Some(Err(Fault::Said))
+        Fault::Said
     }
 
     fn kept(&self) -> usize {
@@ -191,7 +191,7 @@ impl Body for Clean {
                 None if this.kept() == 0 => return Poll::Ready(None),
                 None => {
                     let bytes = this.pass(Bytes::new(), true);
-                    return Poll::Ready(this.frame(bytes));
+                    return Poll::Ready(Some(this.frame(bytes)));
                 }
             };
             if this.scrubbers.is_empty() {
@@ -202,7 +202,7 @@ impl Body for Clean {
                     let last = this.incoming.is_end_stream();
                     let bytes = this.pass(bytes, last);
                     if !bytes.is_empty() {
-                        return Poll::Ready(this.frame(bytes));
+                        return Poll::Ready(Some(this.frame(bytes)));
                     }
                 }
                 Err(frame) => {
@@ -211,12 +211,12 @@ impl Body for Clean {
                         clean(scrubber, &mut trailers);
                     }
                     if this.rest.as_ref().is_some_and(|rest| says(rest, &trailers)) {
-                        return Poll::Ready(this.over());
+                        return Poll::Ready(Some(Err(this.over())));
                     }
                     this.trailers = Some(trailers);
                     if this.kept() > 0 {
                         let bytes = this.pass(Bytes::new(), true);
-                        return Poll::Ready(this.frame(bytes));
+                        return Poll::Ready(Some(this.frame(bytes)));
                     }
                 }
             }

@@ -94,14 +94,15 @@ const MOST_ROWS: usize = 20;
 
 /// Path and query, but for what is secret of them.
 fn shown(head: &Head, ruling: &Ruling) -> String {
-    let mut shown = match ruling.hides(Leak::PATH) {
-        true => "/[secret]".to_owned(),
-        false => shown_path(head.path().as_str()).into_owned(),
+    let path = if ruling.hides(Leak::PATH) {
+        "/[secret]".into()
+    } else {
+        shown_path(head.path().as_str())
     };
-    match ruling.hides("query") {
-        true => shown.push_str("?[secret]"),
-        false => shown.push_str(&shown_query(head.query())),
-    }
+    let query =
+        if ruling.hides("query") { "?[secret]".to_owned() } else { shown_query(head.query()) };
+    let mut shown = path.into_owned();
+    shown.push_str(&query);
     shown
 }
 

@@ -174,7 +174,12 @@ fn what_still_says_a_value_is_seen_however_it_is_cut() {
     let one = injected(VALUE);
     let twice = STANDARD.encode(STANDARD.encode(VALUE));
     let escaped = serde_json::to_string(&serde_json::to_string(&STANDARD.encode(VALUE)).unwrap());
-    let hex: String = STANDARD.encode(VALUE).bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex: Vec<u8> = STANDARD
+        .encode(VALUE)
+        .bytes()
+        .flat_map(|byte| format!("{byte:02x}").into_bytes())
+        .collect();
+    let hex = String::from_utf8(hex).unwrap();
     for said in [VALUE.to_owned(), twice, escaped.unwrap(), hex] {
         let text = format!("{} {said} after", "before ".repeat(2000));
         for cut in [0, 1, 9_000, text.len() - 40, text.len() - 7, text.len()] {

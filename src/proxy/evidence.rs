@@ -229,10 +229,10 @@ fn may_hold(headers: &HeaderMap) -> bool {
         let from = kind.len().checked_sub(last.len()).and_then(|from| kind.get(from..));
         from.is_some_and(|kind| kind.eq_ignore_ascii_case(last.as_bytes()))
     };
-    is("image/svg+xml")
-        || !(BINARY_FIRST.iter().any(|first| starts(first))
-            || BINARY_LAST.iter().any(|last| ends(last)))
-            && !BINARY.iter().any(|known| is(known))
+    let binary = BINARY_FIRST.iter().any(|first| starts(first))
+        || BINARY_LAST.iter().any(|last| ends(last))
+        || BINARY.iter().any(|known| is(known));
+    is("image/svg+xml") || !binary
 }
 
 #[cfg(test)]
