@@ -159,7 +159,7 @@ impl Clean {
         Ok(Frame::data(bytes))
     }
 
-    fn over(&mut self) -> Fault {
+    const fn over(&mut self) -> Fault {
         self.is_over = true;
         Fault::Said
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use percent_encoding::NON_ALPHANUMERIC;
 use proptest::prelude::*;
 
-const VALUE: &str = "ghp_Zk9+Qx/2mN\"7vB4cL8wRtY1uI0oPaSdFgHjKl";
+const VALUE: &str = "ghp_Zk9+Qx/2mN\"7&B4<L8wRtY1uI0oPaSdFgHjKl";
 
 fn injected(value: &str) -> Arc<Injected> {
     let key = FingerprintKey::new(b"key");
@@ -127,6 +127,33 @@ fn said(value: &str) -> Vec<Vec<u8>> {
         value.bytes().flat_map(|byte| format!("\\u00{byte:02X}").into_bytes()).collect(),
         value.bytes().flat_map(|byte| [byte, 0]).collect(),
     ];
+    let html = value.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+    let nested = serde_json::to_string(&serde_json::to_string(value).unwrap()).unwrap();
+    let percent = utf8_percent_encode(value, NON_ALPHANUMERIC).to_string();
+    let base64 = STANDARD.encode(value);
+    all.extend([
+        html.replace('>', "&gt;").into_bytes(),
+        html.replace("quot", "#34").into_bytes(),
+        html.replace('&', "&amp;").into_bytes(),
+        value.bytes().flat_map(|byte| format!("&#x{byte:X};").into_bytes()).collect(),
+        value.replace('&', "\\u0026").replace('<', "\\u003c").replace('"', "\\\"").into_bytes(),
+        nested.as_bytes()[3..nested.len() - 3].to_vec(),
+        percent.replace("%2F", "/").replace("%2B", "+").into_bytes(),
+        percent.replace('%', "%25").into_bytes(),
+        value.replace('"', "\"\"").into_bytes(),
+        value.replacen('p', "%70", 1).into_bytes(),
+        value.replacen('_', "\\u005f", 1).into_bytes(),
+        value.bytes().map(hex).collect::<Vec<_>>().join(":").into_bytes(),
+        utf8_percent_encode(&base64, NON_ALPHANUMERIC).to_string().into_bytes(),
+    ]);
+    for (line, end) in [(60, "\n"), (64, "\r\n"), (76, "\n"), (60, "\\n")] {
+        let text = STANDARD.encode(format!("{}{value}", "x".repeat(31)));
+        let lines: Vec<&str> = (0..text.len().div_ceil(line))
+            .map(|number| &text[number * line..text.len().min((number + 1) * line)])
+            .collect();
+        // What stands before is not the value's.
+        all.push(lines.join(end).as_bytes()[42..].to_vec());
+    }
     for before in ["", "x", "xy", "user:"] {
         for after in ["", "\"", "ab"] {
             let text = format!("{before}{value}{after}");
@@ -174,12 +201,7 @@ fn what_still_says_a_value_is_seen_however_it_is_cut() {
     let one = injected(VALUE);
     let twice = STANDARD.encode(STANDARD.encode(VALUE));
     let escaped = serde_json::to_string(&serde_json::to_string(&STANDARD.encode(VALUE)).unwrap());
-    let hex: Vec<u8> = STANDARD
-        .encode(VALUE)
-        .bytes()
-        .flat_map(|byte| format!("{byte:02x}").into_bytes())
-        .collect();
-    let hex = String::from_utf8(hex).unwrap();
+    let hex: String = crate::fingerprint::hex(STANDARD.encode(VALUE).as_bytes());
     for said in [VALUE.to_owned(), twice, escaped.unwrap(), hex] {
         let text = format!("{} {said} after", "before ".repeat(2000));
         for cut in [0, 1, 9_000, text.len() - 40, text.len() - 7, text.len()] {
