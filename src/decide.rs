@@ -169,9 +169,9 @@ pub struct Ruling {
     pub targets: Vec<Target>,
     /// The credentials.
     pub credentials: Vec<Used>,
-    /// For each credential that is a token in the place of others, what it stands for; nothing where
+    /// For each credential that is a token in the place of others, all that it stands for; nothing where
     /// anybody is handed one.
-    pub standing_for: Vec<(Fingerprint, Option<Fingerprint>)>,
+    pub standing_for: Vec<(Fingerprint, Vec<Fingerprint>)>,
     /// For whom its answer hands out tokens.
     pub deriving: Option<Box<Deriving>>,
     /// The conditions that were asked, each with its place and whether it is so.

@@ -34,6 +34,14 @@ pub enum Parent {
         /// Its value.
         value: Fingerprint,
     },
+    /// Minted: it may do something else than what was presented for it, so that it is one of its own
+    /// beside that, and so is what comes of it.
+    Minted {
+        /// By which operation.
+        operation: Arc<str>,
+        /// Its own value.
+        value: Fingerprint,
+    },
     /// Of nobody: anybody is handed one by this host.
     Nobody {
         /// The host.
@@ -42,10 +50,12 @@ pub enum Parent {
 }
 
 impl Parent {
-    /// The value that was presented.
+    /// The value that was presented, or minted.
     pub const fn value(&self) -> Option<Fingerprint> {
         match self {
-            Self::Issued { value, .. } | Self::Pinned { value, .. } => Some(*value),
+            Self::Issued { value, .. }
+            | Self::Pinned { value, .. }
+            | Self::Minted { value, .. } => Some(*value),
             Self::Nobody { .. } => None,
         }
     }
@@ -60,6 +70,16 @@ pub struct Token {
     pub until: Option<Duration>,
     /// When it was handed out, since 1970.
     pub at: Duration,
+}
+
+impl Token {
+    /// All that it stands for, in one order; nothing where anybody is handed one.
+    pub fn stands_for(&self) -> Vec<Fingerprint> {
+        let mut values: Vec<Fingerprint> = self.parents.iter().filter_map(Parent::value).collect();
+        values.sort_by_key(|value| *value.as_bytes());
+        values.dedup();
+        values
+    }
 }
 
 /// How long a token lasts whose answer does not say so.
@@ -112,8 +132,8 @@ impl FromIterator<(Fingerprint, Token)> for Derived {
 pub struct Deriving {
     /// What the endpoint hands out.
     pub endpoint: Arc<TokenEndpoint>,
-    parents: Arc<[Parent]>,
-    until: Option<Duration>,
+    pub(super) parents: Arc<[Parent]>,
+    pub(super) until: Option<Duration>,
 }
 
 impl Deriving {
@@ -140,8 +160,12 @@ impl Deriving {
                 (until, true) if self.is_of_somebody() => until,
                 (until, _) => Some(until.map_or(ends, |until| until.min(ends))),
             };
-            let token = Token { parents: self.parents.clone(), until, at: now };
-            (key.fingerprint(value.as_bytes()), token)
+            let value = key.fingerprint(value.as_bytes());
+            let operation = || Arc::from(&*self.endpoint.operation);
+            let minted =
+                self.endpoint.mints.then(|| Parent::Minted { operation: operation(), value });
+            let parents = self.parents.iter().cloned().chain(minted).collect();
+            (value, Token { parents, until, at: now })
         };
         handed_out.values.iter().map(of_value).collect()
     }
@@ -226,7 +250,9 @@ pub(super) fn of<'c>(presented: &Presented, context: &Context<'c>) -> Option<&'c
 
 /// Whether a token fits a resource: where each of its parents does.
 pub(super) fn fit(token: &Token, resource: &Resource, context: &Context<'_>) -> Fit {
-    let each = token.parents.iter().map(|parent| match parent {
+    // That it was minted says nothing of where it may be used.
+    let of = token.parents.iter().filter(|parent| !matches!(parent, Parent::Minted { .. }));
+    let each = of.map(|parent| match parent {
         _ if resource.credentials == Credentials::Any && parent.value().is_none() => Fit::Fits,
         Parent::Issued { name, value } => match context.policy.issued(value) {
             Some((ix, credential))
@@ -250,6 +276,7 @@ pub(super) fn fit(token: &Token, resource: &Resource, context: &Context<'_>) -> 
             let takes = resource.credentials != Credentials::None;
             if covers && takes { Fit::Fits } else { Fit::Foreign }
         }
+        Parent::Minted { .. } => Fit::Foreign,
     });
     each.max().unwrap_or(Fit::Foreign)
 }
@@ -259,10 +286,11 @@ pub(super) fn name(token: &Token) -> Arc<str> {
     let of: Vec<String> = token
         .parents
         .iter()
-        .map(|parent| match parent {
-            Parent::Issued { name, .. } => format!("{name} (derived)"),
-            Parent::Pinned { resource, .. } => format!("pinned for {resource} (derived)"),
-            Parent::Nobody { host } => format!("anonymous of {host}"),
+        .filter_map(|parent| match parent {
+            Parent::Issued { name, .. } => Some(format!("{name} (derived)")),
+            Parent::Pinned { resource, .. } => Some(format!("pinned for {resource} (derived)")),
+            Parent::Nobody { host } => Some(format!("anonymous of {host}")),
+            Parent::Minted { .. } => None,
         })
         .collect();
     Arc::from(of.join(" and "))

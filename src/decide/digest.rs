@@ -68,12 +68,12 @@ impl<B> Held<B> {
         }
         for credential in facts.credentials() {
             put("slot", credential.slot.as_bytes());
-            // A token that was renewed meanwhile is the same credential.
+            // A token that was renewed meanwhile is the same credential, one that was minted is not.
             let print = credential.fingerprint();
             let mut tokens = self.ruling.standing_for.iter();
             match tokens.find(|(token, _)| Some(*token) == print) {
-                Some((_, Some(parent))) => put("credential", parent.as_bytes()),
-                Some((_, None)) => put("credential", b"anonymous"),
+                Some((_, of)) if of.is_empty() => put("credential", b"anonymous"),
+                Some((_, of)) => of.iter().for_each(|one| put("credential", one.as_bytes())),
                 None => put("credential", print.as_ref().map_or(&[], |one| one.as_bytes())),
             }
         }

@@ -5,8 +5,7 @@
 
 use super::plain::Does;
 use super::{
-    Context, Deriving, Finding, Parent, Reason, Ruling, Standing, Target, Terms, Used, derived,
-    leaks,
+    Context, Deriving, Finding, Reason, Ruling, Standing, Target, Terms, Used, derived, leaks,
 };
 use crate::catalog::condition::{Side, Truth};
 use crate::catalog::{Effect, Reversibility};
@@ -300,7 +299,7 @@ impl<'a> Opinions<'a> {
             if let (Some(token), Some(print)) =
                 (derived::of(presented, context), presented.fingerprint())
             {
-                ruling.standing_for.push((print, token.parents.first().and_then(Parent::value)));
+                ruling.standing_for.push((print, token.stands_for()));
             }
             ruling.credentials.push(used(presented, context));
         }

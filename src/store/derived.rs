@@ -25,6 +25,7 @@ impl Store {
             let parent = match row.try_get::<&str, _>("kind")? {
                 "issued" => Parent::Issued { name, value: value()? },
                 "pinned" => Parent::Pinned { resource: name, value: value()? },
+                "minted" => Parent::Minted { operation: name, value: value()? },
                 "nobody" => Parent::Nobody { host: name },
                 other => return Err(Error::Value(format!("a token of the kind `{other}`"))),
             };
@@ -64,6 +65,7 @@ impl Store {
                 let (kind, name) = match parent {
                     Parent::Issued { name, .. } => ("issued", name),
                     Parent::Pinned { resource, .. } => ("pinned", resource),
+                    Parent::Minted { operation, .. } => ("minted", operation),
                     Parent::Nobody { host } => ("nobody", host),
                 };
                 let value = parent.value();
@@ -105,9 +107,10 @@ mod tests {
         let token = |parents: &[Parent], until| Token { parents: Arc::from(parents), until, at };
         let issued = Parent::Issued { name: Arc::from("a"), value: print(1) };
         let pinned = Parent::Pinned { resource: Arc::from("r"), value: print(2) };
+        let minted = Parent::Minted { operation: Arc::from("o"), value: print(10) };
         let nobody = Parent::Nobody { host: Arc::from("h.test") };
         let kept = [
-            (print(10), token(&[issued.clone(), pinned], None)),
+            (print(10), token(&[issued.clone(), minted, pinned], None)),
             (print(11), token(&[nobody], until)),
             (print(12), token(std::slice::from_ref(&issued), Some(Duration::from_secs(1)))),
             (print(13), token(&[issued], until)),

@@ -237,3 +237,39 @@ proptest! {
         }
     }
 }
+
+/// Two tokens are one credential to an approval where one renews the other, not where each was minted.
+#[test]
+fn a_token_stands_for_all_it_is_of_and_a_minted_one_for_itself() {
+    let key = FingerprintKey::new(b"key");
+    let print = |value: &[u8]| key.fingerprint(value);
+    let of = |names: &[&str]| -> Arc<[Parent]> {
+        let issued = |name: &&str| {
+            let value = print(name.as_bytes());
+            Parent::Issued { name: Arc::from(*name), value }
+        };
+        names.iter().map(issued).collect()
+    };
+    let handed = |operation: (&str, &str, &str), kind: &str, body: &str, names: &[&str]| {
+        let catalog = crate::catalog::Catalog::embedded(operation.0).unwrap();
+        let endpoint = catalog.token_endpoint(operation.1, operation.2).unwrap().clone();
+        let answer = token_answer::read(kind, body.as_bytes(), &endpoint).unwrap();
+        let deriving = Deriving { endpoint, parents: of(names), until: None };
+        deriving.tokens(&answer, &key, AT).swap_remove(0).1
+    };
+    let railway = ("railway", "POST /oauth/token", "backboard.railway.com");
+    let renewed = |value: &str, names: &[&str]| {
+        handed(railway, "application/json", &answer(value, "", ""), names).stands_for()
+    };
+    assert_eq!(renewed("t", &["a"]), [print(b"a")]);
+    assert_eq!(renewed("t", &["a", "b"]), renewed("u", &["b", "a"]));
+    assert_ne!(renewed("t", &["a", "b"]), renewed("t", &["a"]));
+    let sts = ("aws", "sts:AssumeRole", "sts.amazonaws.com");
+    let role = |value: &str| {
+        let body = format!("<AccessKeyId>{value}</AccessKeyId>");
+        handed(sts, "text/xml", &body, &["a"])
+    };
+    assert_ne!(role("r1").stands_for(), role("r2").stands_for());
+    assert!(role("r1").stands_for().contains(&print(b"r1")));
+    assert!(role("r1").stands_for().contains(&print(b"a")));
+}
