@@ -151,7 +151,8 @@ impl Facts {
     pub const fn overridden(&self) -> Option<&'static str> {
         self.overridden
     }
-    /// Whether it asks for a token of somebody else than its credentials are of: whoever consented.
+    /// Whether it may ask for a token of somebody else than its credentials are of: of whoever consented,
+    /// or gave what is not known.
     pub const fn asks_of_another(&self) -> bool {
         self.of_another
     }
@@ -488,20 +489,21 @@ fn presented_in_body<B>(
             return Ok(());
         }
         let host = head.target().host().as_str();
-        let exchanges = |one: &Operation| catalog.token_endpoint(&one.name, host).is_some();
-        kind = BodyKind::Catalogued;
-        if facts.operations.iter().any(exchanges) {
-            facts.of_another = credential::asks_of_another(head);
-            kind = BodyKind::Exchange;
+        let mut endpoints =
+            facts.operations.iter().filter_map(|one| catalog.token_endpoint(&one.name, host));
+        kind = endpoints.next().map_or(BodyKind::Catalogued, |one| BodyKind::Exchange(one));
+    }
+    let bytes = match message.body() {
+        Body::Whole(bytes) if !head.is_coded() => &**bytes,
+        // Of an exchange the query is read, whose body is not there or not known.
+        body => {
+            facts.of_another = !matches!(body, Body::Empty);
+            b""
         }
-    }
-    if let Body::Whole(bytes) = message.body()
-        && !head.is_coded()
-    {
-        let said = credential::of_body(head, bytes, kind, key)?;
-        facts.credentials.extend(said.credentials);
-        facts.of_another |= said.of_another;
-    }
+    };
+    let said = credential::of_body(head, bytes, kind, key)?;
+    facts.credentials.extend(said.credentials);
+    facts.of_another |= said.of_another;
     Ok(())
 }
 

@@ -154,7 +154,7 @@ async fn a_token_stands_for_the_credential_that_it_was_exchanged_for() {
     let rows = [
         (false, refresh(STAGING_TOKEN)),
         (true, refresh(&renewing(0))),
-        (false, format!("{}&as=gzip", refresh(&renewing(1)))),
+        (false, format!("{}&scope=gzip", refresh(&renewing(1)))),
     ];
     for (number, (http2, body)) in rows.iter().enumerate() {
         let got = renew(&gate, *http2, body).await;
@@ -202,7 +202,10 @@ async fn what_somebodys_consent_is_exchanged_for_is_foreign() {
     let (gate, _folder) = gate(&origin, DERIVES, NAMED).await;
     let code = format!("grant_type=authorization_code&code=abc&client_secret={STAGING_TOKEN}");
     let twice = format!("{}&code=abc", refresh(STAGING_TOKEN));
-    for (number, body) in [code, twice].iter().enumerate() {
+    let beside = |more: &str| format!("{}&{more}", refresh(STAGING_TOKEN));
+    let hidden = beside(&format!("refresh_token[a]={FOREIGN}"));
+    let rows = [code, twice, hidden, beside("code[]=abc"), beside("otp=1"), beside("password=<a>")];
+    for (number, body) in rows.iter().enumerate() {
         assert_eq!(renew(&gate, false, body).await.status, 200);
         is_refused(&get(&gate, ACME, "/things", &access(number)).await, "foreign_credential");
     }

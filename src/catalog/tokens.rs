@@ -14,6 +14,9 @@ pub struct TokenEndpoint {
     pub operation: Box<str>,
     /// The only host where it does, if not all.
     host: Option<String>,
+    /// What its requests have besides the members that OAuth and registries name, as in `client.secret`.
+    #[serde(default)]
+    takes: Vec<Box<str>>,
     /// The members of an answer that are credentials, as in `access_token` or `access_token.token`; of
     /// an answer in XML, the elements.
     pub hands_out: Vec<Box<str>>,
@@ -47,6 +50,11 @@ impl TokenEndpoint {
             self.on = Some(on);
         }
         Ok(self)
+    }
+
+    /// Whether its requests have a member of this name by the catalog.
+    pub fn has_member(&self, name: &str) -> bool {
+        self.takes.iter().any(|known| **known == *name)
     }
 
     /// Whether an operation on a host is this.

@@ -13,7 +13,7 @@ mod reading;
 mod slot;
 mod variable;
 
-pub(super) use body::{Kind as BodyKind, asks_of_another, of_arguments, of_body};
+pub(super) use body::{Kind as BodyKind, of_arguments, of_body};
 pub use form::{shown_path, shown_query};
 pub(super) use json::within;
 pub use variable::{looks_secret, service_of};

@@ -4,14 +4,17 @@
 //! call by its name, and whose grant it asks for. What stands deeper is data: a password that is set, a
 //! conversation, a manifest. Refuses a body that cannot be read where a token is handed out.
 
+mod exchange;
+
 use super::Presented;
 use super::form::has_form;
 use super::reading::{one, read};
-use super::slot::is_switch;
-use crate::catalog::Catalog;
+use super::slot::{is_parameter, is_switch};
+use crate::catalog::{Catalog, TokenEndpoint};
 use crate::fingerprint::FingerprintKey;
 use crate::inspect::{Operation, Unreadable, multipart};
 use crate::message::{Head, json};
+use exchange::Members;
 use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -21,19 +24,20 @@ use std::borrow::Cow;
 pub(in crate::inspect) struct Said {
     /// Its credentials.
     pub credentials: Vec<Presented>,
-    /// Whether it asks for a token of somebody else than these are of: whoever gave their consent.
+    /// Whether it may ask for a token of somebody else than these are of: it hands over somebody's
+    /// consent, or what is not known.
     pub of_another: bool,
 }
 
 /// Whose body it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::inspect) enum Kind {
+#[derive(Clone, Copy, Debug)]
+pub(in crate::inspect) enum Kind<'c> {
     /// Of a host that no catalog describes.
     Plain,
     /// Of a catalogued one, which takes credentials elsewhere.
     Catalogued,
     /// Of an operation that hands out tokens.
-    Exchange,
+    Exchange(&'c TokenEndpoint),
 }
 
 /// Names that say what stands there, in small letters and without `-`, `_` and `.`.
@@ -54,11 +58,14 @@ const CERTAIN: &[&str] = &[
     "subjecttoken",
     "xamzcredential",
     "xamzsecuritytoken",
+    "xapikey",
+    "xauthtoken",
     "xgoogcredential",
 ];
 
 /// Names under which some services take a credential, and others a value.
 const LIKELY: &[&str] = &[
+    "accesskey",
     "apisecret",
     "auth",
     "authentication",
@@ -74,68 +81,70 @@ const LIKELY: &[&str] = &[
     "secretkey",
     "sessiontoken",
     "token",
+    "usertoken",
 ];
 
 /// Objects that hold what authenticates a call, and nothing else.
 const WRAPPERS: &[&str] = &["auth", "authentication", "authorization", "credential", "credentials"];
 
-/// The grants of OAuth whose token is of whom the request presents (RFC 6749, 7523, 8693).
-const OWN_GRANTS: &[&str] = &[
-    "client_credentials",
-    "password",
-    "refresh_token",
-    "urn:ietf:params:oauth:grant-type:jwt-bearer",
-    "urn:ietf:params:oauth:grant-type:saml2-bearer",
-    "urn:ietf:params:oauth:grant-type:token-exchange",
-];
-
 /// More than any client presents in one place.
 const MOST: usize = 50;
 
+/// The longest text in brackets that stands in for a secret.
+const LONGEST_STAND_IN: usize = 64;
+
 struct Reading<'k> {
-    kind: Kind,
+    is_catalogued: bool,
     is_oauth: bool,
+    /// The members of a request for a token.
+    members: Option<Members<'k>>,
     key: &'k FingerprintKey,
     said: Said,
 }
 
-/// What a body says of who calls.
+/// What a body says of who calls; of an exchange also what the query says in the names that bodies have.
 pub(in crate::inspect) fn of_body(
     head: &Head,
     bytes: &[u8],
-    kind: Kind,
+    kind: Kind<'_>,
     key: &FingerprintKey,
 ) -> Result<Said, Unreadable> {
-    let mut reading =
-        Reading { kind, is_oauth: kind == Kind::Exchange, key, said: Said::default() };
+    let mut reading = Reading::of(kind, key);
+    let is_exchange = reading.members.is_some();
+    reading.query(head);
+    if bytes.is_empty() {
+        return reading.end();
+    }
     let media = head.media_type().unwrap_or_default();
     if media == "multipart/form-data" {
         let content_type = head.header("content-type").unwrap_or_default();
         let fields = multipart::fields(content_type, bytes).map_err(Unreadable::Multipart)?;
         let pairs = fields.into_iter().map(|field| (field.name, Cow::Borrowed(field.data)));
-        reading.pairs(&pairs.collect::<Vec<_>>());
+        reading.form(&pairs.collect::<Vec<_>>());
         return reading.end();
     }
     let is_form = media.is_empty() || media == crate::inspect::overriding::FORM;
     // curl labels JSON as a form, and many servers read it all the same, whatever it is in.
     let document = str::from_utf8(bytes).ok().filter(|text| json::may_hold(text));
-    let document = document.map(|_| json::parse(bytes));
+    // Many servers skip a byte order mark; where tokens are handed out there is none.
+    let unmarked =
+        |text| if is_exchange { text } else { str::trim_start_matches(text, '\u{feff}') };
+    let document = document.map(|text| json::parse(unmarked(text).as_bytes()));
     match &document {
         Some(Ok(Value::Object(map))) => reading.object(map),
-        Some(Err(_)) if kind == Kind::Exchange && !is_form => return Err(Unreadable::Json),
-        None if kind == Kind::Exchange && !is_form => return Err(Unreadable::Form),
+        Some(Ok(Value::Array(list))) => match &**list {
+            [Value::Object(map)] if !is_exchange => reading.object(map),
+            _ => reading.unknown(),
+        },
+        Some(Ok(_)) => reading.unknown(),
+        Some(Err(_)) if is_exchange && !is_form => return Err(Unreadable::Json),
+        None if is_exchange && !is_form => return Err(Unreadable::Form),
         _ => {}
     }
     if is_form {
-        reading.pairs(&pairs(bytes));
+        reading.form(&pairs(bytes));
     }
     reading.end()
-}
-
-/// What the query of a call to an endpoint that hands out tokens asks for.
-pub(in crate::inspect) fn asks_of_another(head: &Head) -> bool {
-    let pairs = head.query().pairs().iter();
-    pairs.into_iter().any(|(name, value)| is_of_another(name, value.as_bytes()))
 }
 
 /// The credentials in the arguments of a GraphQL call: at their top, or in the one input object.
@@ -144,7 +153,7 @@ pub(in crate::inspect) fn of_arguments(
     catalog: &Catalog,
     key: &FingerprintKey,
 ) -> Result<Vec<Presented>, Unreadable> {
-    let mut reading = Reading { kind: Kind::Plain, is_oauth: false, key, said: Said::default() };
+    let mut reading = Reading::of(Kind::Plain, key);
     let data = catalog.graphql.as_ref().map_or(&[][..], |graphql| &graphql.data);
     let is_data = |name: &str| data.iter().any(|known| known == name);
     for operation in operations {
@@ -161,18 +170,79 @@ pub(in crate::inspect) fn of_arguments(
     reading.end().map(|said| said.credentials)
 }
 
-impl Reading<'_> {
+impl<'k> Reading<'k> {
+    fn of(kind: Kind<'k>, key: &'k FingerprintKey) -> Self {
+        let members = match kind {
+            Kind::Exchange(endpoint) => Some(Members::of(endpoint)),
+            Kind::Plain | Kind::Catalogued => None,
+        };
+        Self {
+            is_catalogued: matches!(kind, Kind::Catalogued),
+            is_oauth: members.is_some(),
+            members,
+            key,
+            said: Said::default(),
+        }
+    }
+
+    /// A member of a request for a token.
+    fn note(&mut self, name: &str, text: Option<&str>) {
+        if let Some(members) = &mut self.members {
+            members.note(name, text);
+        }
+    }
+
+    /// Something stands in a request for a token that is not known.
+    const fn unknown(&mut self) {
+        if let Some(members) = &mut self.members {
+            members.of_another = true;
+        }
+    }
+
+    /// The query of a request for a token. What is a slot by its name in any query is read there.
+    fn query(&mut self, head: &Head) {
+        if self.members.is_none() {
+            return;
+        }
+        for (name, value) in head.query().pairs() {
+            self.note(name, Some(value).map(String::as_str).filter(|text| !text.contains(';')));
+            if !is_parameter(name) {
+                self.member("query", name, value.as_bytes());
+            } else if self.is_slot(name) && is_switch(value) {
+                self.unknown();
+            }
+        }
+    }
+
+    fn form(&mut self, pairs: &[(String, Cow<'_, [u8]>)]) {
+        for (name, value) in
+            pairs.iter().filter(|(name, value)| !(name.is_empty() && value.is_empty()))
+        {
+            self.note(name, str::from_utf8(value).ok());
+        }
+        self.pairs(pairs);
+    }
+
     fn object(&mut self, map: &Map<String, Value>) {
-        let texts = map.iter().filter_map(|(name, value)| Some((name, value.as_str()?)));
-        let texts: Vec<(String, Cow<'_, [u8]>)> =
-            texts.map(|(name, text)| (name.clone(), Cow::Borrowed(text.as_bytes()))).collect();
-        self.pairs(&texts);
-        let wraps = |name: &str| self.kind == Kind::Exchange || WRAPPERS.contains(&&*word(name));
+        for (name, value) in map {
+            match value {
+                Value::Object(below) if !below.is_empty() => {
+                    for (inside, value) in below {
+                        self.note(&format!("{name}.{inside}"), value.as_str());
+                    }
+                }
+                value => self.note(name, value.as_str()),
+            }
+        }
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned().into_bytes());
+        let texts =
+            map.iter().filter_map(|(name, value)| Some((name.clone(), owned(text(value)?))));
+        self.pairs(&texts.collect::<Vec<_>>());
+        let wraps = |name: &str| self.members.is_some() || WRAPPERS.contains(&&*word(name));
         let inside: Vec<_> = map.iter().filter(|(name, _)| wraps(name)).collect();
         for (wrapper, value) in inside {
             for (name, value) in value.as_object().into_iter().flatten() {
-                if let Value::String(value) = value {
-                    self.said.of_another |= self.is_oauth && is_of_another(name, value.as_bytes());
+                if let Some(value) = text(value) {
                     self.wrapped(wrapper, name, value.as_bytes());
                 }
             }
@@ -183,7 +253,6 @@ impl Reading<'_> {
         self.is_oauth |= pairs.iter().any(|(name, _)| word(name) == "granttype");
         let has_role = pairs.iter().any(|(name, _)| word(name) == "roleid");
         for (name, value) in pairs {
-            self.said.of_another |= self.is_oauth && is_of_another(name, value);
             let (bare, inside) = name.split_once('[').unwrap_or((name, ""));
             let inside = inside.trim_end_matches(']');
             if WRAPPERS.contains(&&*word(bare)) && !inside.is_empty() {
@@ -198,26 +267,34 @@ impl Reading<'_> {
     }
 
     fn wrapped(&mut self, wrapper: &str, name: &str, value: &[u8]) {
-        if self.kind != Kind::Catalogued {
+        if !self.is_catalogued {
             self.member(&format!("body {}", shown(wrapper)), name, value);
         }
     }
 
     fn member(&mut self, place: &str, name: &str, value: &[u8]) {
-        let word = word(name);
-        let is = |known: &[&str]| known.contains(&&*word);
-        let likely = self.kind != Kind::Catalogued && is(LIKELY);
-        if is(CERTAIN) || likely || (self.is_oauth && is(&["assertion", "password"])) {
+        if self.is_slot(name) {
             self.present(&format!("{place} {}", shown(name)), value);
         }
+    }
+
+    /// Whether a member is a credential by its name.
+    fn is_slot(&self, name: &str) -> bool {
+        let word = word(name);
+        let is = |known: &[&str]| known.contains(&&*word);
+        let likely = !self.is_catalogued && is(LIKELY);
+        is(CERTAIN) || likely || (self.is_oauth && is(&["assertion", "password"]))
     }
 
     fn present(&mut self, slot: &str, value: &[u8]) {
         let value = value.trim_ascii();
         let switch = str::from_utf8(value).is_ok_and(is_switch);
-        if value.is_empty() || switch || is_placeholder(value) || self.said.credentials.len() > MOST
-        {
+        if value.is_empty() {
             return;
+        }
+        if switch || is_placeholder(value) || self.said.credentials.len() > MOST {
+            // To the server it may be somebody's all the same.
+            return self.unknown();
         }
         let scope = value.iter().position(|byte| *byte == b'/').filter(|at| {
             let signs = slot.ends_with("x-amz-credential") || slot.ends_with("x-goog-credential");
@@ -231,29 +308,44 @@ impl Reading<'_> {
         }
     }
 
-    fn end(self) -> Result<Said, Unreadable> {
+    fn end(mut self) -> Result<Said, Unreadable> {
+        self.said.of_another = self.members.is_some_and(|members| members.of_another);
         if self.said.credentials.len() > MOST { Err(Unreadable::Crowded) } else { Ok(self.said) }
     }
 }
 
-/// Whether a parameter of a request for a token hands over somebody's consent: what comes back is of
-/// whoever gave it (RFC 6749 section 4.1.3, RFC 8628, CIBA).
-fn is_of_another(name: &str, value: &[u8]) -> bool {
-    match &*word(name) {
-        "code" | "devicecode" | "authreqid" => !value.is_empty(),
-        "granttype" => !OWN_GRANTS.iter().any(|own| own.as_bytes() == value),
-        _ => false,
-    }
-}
-
-/// Whether a text stands where a secret would, and says that there is none.
+/// Whether a text stands where a secret would, and says that there is none. What has the digits of a
+/// secret inside its brackets says nothing of the kind.
 fn is_placeholder(value: &[u8]) -> bool {
-    let bracketed = |open: &[u8], close: &[u8]| value.starts_with(open) && value.ends_with(close);
+    let bracketed = |open: &[u8], close: &[u8]| {
+        let inside = value.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+        inside.is_some_and(|inside| {
+            let digits = inside.iter().filter(|byte| byte.is_ascii_digit()).count();
+            inside.len() <= LONGEST_STAND_IN && digits < 3 && !has_form(inside)
+        })
+    };
     let word = value.eq_ignore_ascii_case(b"null") || value.eq_ignore_ascii_case(b"undefined");
     word || bracketed(b"${", b"}")
         || bracketed(b"{{", b"}}")
         || bracketed(b"<", b">")
         || value.iter().all(|byte| matches!(byte, b'*' | b'x' | b'X'))
+}
+
+/// The text of a member that is one, also where it is a number or alone in a list: servers that convert
+/// what they are given take these for it.
+fn text(value: &Value) -> Option<Cow<'_, str>> {
+    let value = match value {
+        Value::Array(list) => match &**list {
+            [alone] => alone,
+            _ => return None,
+        },
+        value => value,
+    };
+    match value {
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        _ => None,
+    }
 }
 
 /// A name in small letters and without `-`, `_`, `.` and what stands around it.

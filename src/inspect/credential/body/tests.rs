@@ -8,13 +8,32 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 const MULTIPART: &str = "multipart/form-data; boundary=b";
 
-fn said(media: &str, body: &str, kind: Kind) -> Result<Said, Unreadable> {
+/// What a request for a token of a service says.
+fn asked(
+    (service, operation, host): (&str, &str, &str),
+    query: &str,
+    media: &str,
+    body: &str,
+) -> Result<Said, Unreadable> {
+    let catalog = Catalog::embedded(service).unwrap();
+    let endpoint = catalog.token_endpoint(operation, host).unwrap();
+    let url = format!("https://{host}/{query}");
+    let head = head("POST", &url, &[("content-type", media)]).unwrap();
+    of_body(&head, body.as_bytes(), Kind::Exchange(endpoint), &FingerprintKey::new(b"key"))
+}
+
+const RAILWAY: (&str, &str, &str) = ("railway", "POST /oauth/token", "backboard.railway.com");
+const HEROKU: (&str, &str, &str) = ("heroku", "POST /oauth/tokens", "api.heroku.com");
+const HUB: (&str, &str, &str) = ("docker-hub", "POST /v2/auth/token", "hub.docker.com");
+const STS: (&str, &str, &str) = ("aws", "sts:AssumeRole", "sts.amazonaws.com");
+
+fn said(media: &str, body: &str, kind: Kind<'_>) -> Result<Said, Unreadable> {
     let key = FingerprintKey::new(b"key");
     let head = head("POST", "https://a.test/", &[("content-type", media)]).unwrap();
     of_body(&head, body.as_bytes(), kind, &key)
 }
 
-fn slots(media: &str, body: &str, kind: Kind) -> Vec<String> {
+fn slots(media: &str, body: &str, kind: Kind<'_>) -> Vec<String> {
     said(media, body, kind).unwrap().credentials.into_iter().map(|one| one.slot).collect()
 }
 
@@ -44,6 +63,12 @@ fn each_slot_of_a_body_is_found() {
         ("body token", JSON, "{\"token\":\"SECRET\"}"),
         ("body token", JSON, "{\"tok\\u0065n\":\"SECRET\"}"),
         ("body accesstoken", JSON, "{\"accessToken\":\"SECRET\"}"),
+        ("body token", JSON, "[{\"TOKEN\":\"SECRET\"}]"),
+        ("body token", JSON, "{\"token\":[\"SECRET\"]}"),
+        ("body token", JSON, "\u{feff}{\"token\":\"SECRET\"}"),
+        ("body auth token", JSON, "{\"auth\":{\"token\":[\"SECRET\"]}}"),
+        ("body x-api-key", JSON, "{\"X-Api-Key\":\"SECRET\"}"),
+        ("body accesskey", JSON, "{\"accessKey\":\"SECRET\"}"),
         ("body auth token", JSON, "{\"auth\":{\"token\":\"SECRET\"}}"),
         (
             "body credentials password",
@@ -74,6 +99,20 @@ fn each_slot_of_a_body_is_found() {
         let print = key.fingerprint(SECRET.as_bytes());
         assert!(found[0].readings().contains(&print), "{body}");
         assert!(!format!("{found:?}").contains("dead"));
+    }
+}
+
+/// What stands in brackets is no stand-in where it looks like a secret, and a number is a text to many.
+#[test]
+fn a_secret_is_one_in_brackets_and_as_a_number() {
+    for body in [
+        "{\"token\":\"<SECRET>\"}",
+        "{\"token\":\"${SECRET}\"}",
+        "{\"token\":\"{{SECRET}}\"}",
+        "{\"password\":123456}",
+        "{\"password\":[123456]}",
+    ] {
+        assert_eq!(slots(JSON, &body.replace("SECRET", SECRET), Kind::Plain).len(), 1, "{body}");
     }
 }
 
@@ -152,29 +191,106 @@ fn everyday_bodies_carry_no_credential() {
 #[test]
 fn whose_token_is_asked_for_is_told() {
     for (body, of_another) in [
-        ("grant_type=refresh_token&refresh_token=x", false),
+        ("grant_type=refresh_token&refresh_token=r", false),
         ("grant_type=client_credentials", false),
         (
-            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token=x",
+            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token=s",
             false,
         ),
         ("grant_type=authorization_code&code=x", true),
-        ("grant_type=refresh_token&refresh_token=x&code=y", true),
+        ("grant_type=refresh_token&refresh_token=r&code=y", true),
         ("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&device_code=x", true),
         ("grant_type=something&x=y", true),
         ("client_id=a&client_secret=b&code=c", true),
         ("username=u&password=p", false),
     ] {
-        let said = said(FORM, body, Kind::Exchange).unwrap();
+        let said = asked(RAILWAY, "", FORM, body).unwrap();
         assert_eq!(said.of_another, of_another, "{body}");
     }
     let nested = r#"{"grant":{"type":"refresh_token"},"client":{"secret":"a"},"refresh_token":{"token":"b"}}"#;
-    assert_eq!(
-        slots(JSON, nested, Kind::Exchange),
-        ["body client secret", "body refresh_token token"]
-    );
+    let nested = asked(HEROKU, "", JSON, nested).unwrap();
+    assert!(!nested.of_another);
+    let slots: Vec<&str> = nested.credentials.iter().map(|one| &*one.slot).collect();
+    assert_eq!(slots, ["body client secret", "body refresh_token token"]);
     let consent = r#"{"grant":{"type":"authorization_code","code":"c"},"client":{"secret":"a"}}"#;
-    assert!(said(JSON, consent, Kind::Exchange).unwrap().of_another);
+    assert!(asked(HEROKU, "", JSON, consent).unwrap().of_another);
+}
+
+/// Whose grant rides along in what is not known cannot be told.
+#[test]
+fn a_request_for_a_token_is_made_of_known_members_alone() {
+    let of_another = |endpoint, query: &str, media: &str, body: &str| {
+        asked(endpoint, query, media, body).unwrap().of_another
+    };
+    let own = "grant_type=refresh_token&refresh_token=r";
+    for more in [
+        "client_id=a&client_secret=b&scope=c",
+        "client_id=a&client_secret=",
+        "scope=a&scope=b&audience=c&audience=d&resource=e&resource=f",
+        "client_assertion=a&client_assertion_type=urn:x",
+        "subject_token=a&subject_token_type=b&actor_token=c&actor_token_type=d",
+        "account=a&service=b&offline_token=true&access_type=offline",
+    ] {
+        assert!(!of_another(RAILWAY, "", FORM, &format!("{own}&{more}")), "{more}");
+    }
+    for more in [
+        "refresh_token[a]=y",
+        "refresh_token=y",
+        "Refresh_Token=y",
+        "refreshToken=y",
+        "code[]=abc",
+        "code%5B0%5D=abc",
+        "code=",
+        "grant_type[]=authorization_code",
+        "grant_type=refresh_token",
+        "client_secret=<hunter2>",
+        "client_secret=${X}",
+        "client_secret=null",
+        "password=true",
+        "otp=1",
+        "saml_response=y",
+        "auth_code=y",
+        "requested_subject=admin",
+        "scope=a;code=b",
+        "scope=%00",
+        "scope=%ff",
+        "x",
+    ] {
+        assert!(of_another(RAILWAY, "", FORM, &format!("{own}&{more}")), "{more}");
+    }
+    for (query, expected) in [
+        ("?scope=a", false),
+        ("?client_assertion=a", false),
+        ("?assertion=a", false),
+        ("?assertion=%3Ca%3E", true),
+        ("?refresh_token=true", true),
+        ("?refresh_token=r", true),
+        ("?scope=a;code=b", true),
+        ("?id=x", true),
+        ("?code=x", true),
+    ] {
+        assert_eq!(of_another(RAILWAY, query, FORM, own), expected, "{query}");
+    }
+    let presented = asked(RAILWAY, "?assertion=a", FORM, own).unwrap().credentials;
+    assert_eq!(presented[0].slot, "query assertion");
+    for (body, expected) in [
+        ("{\"grant_type\":\"refresh_token\",\"refresh_token\":\"r\"}", false),
+        ("{\"client_secret\":\"c\",\"refresh_token\":[\"y\"]}", true),
+        ("{\"client_secret\":\"c\",\"code\":123456}", true),
+        ("{\"client_secret\":\"c\",\"scope\":{}}", true),
+        ("{\"client_secret\":\"c\",\"a\":{\"b\":{\"refresh_token\":\"y\"}}}", true),
+        ("{\"client_secret\":\"c\",\"client\":{\"secret\":\"y\"}}", true),
+        ("[{\"client_secret\":\"c\"}]", true),
+        ("\"x\"", true),
+    ] {
+        assert_eq!(of_another(RAILWAY, "", JSON, body), expected, "{body}");
+        assert!(of_another(RAILWAY, "", FORM, body), "{body}");
+    }
+    assert!(!of_another(HUB, "", JSON, "{\"identifier\":\"a\",\"secret\":\"b\"}"));
+    // What mints is judged so, and signed.
+    let role = "Action=AssumeRole&Version=1&RoleArn=a&Tags.member.1.Key=k";
+    assert!(!of_another(STS, "", FORM, role));
+    assert!(of_another(STS, "", FORM, &format!("{role}&code[]=1")));
 }
 
 #[test]
@@ -184,7 +300,7 @@ fn what_hands_out_tokens_has_to_be_read() {
         (JSON, "{\"refresh_token\":\"a\",\"refresh_token\":\"b\"}"),
         (JSON, "refresh_token=x"),
     ] {
-        assert!(said(media, body, Kind::Exchange).is_err(), "{body}");
+        assert!(asked(RAILWAY, "", media, body).is_err(), "{body}");
     }
     let many: Vec<String> = (0..=MOST).map(|number| format!("token=t{number}")).collect();
     let many = many.join("&");
