@@ -205,7 +205,7 @@ impl<'k> Reading<'k> {
             return;
         }
         for (name, value) in head.query().pairs() {
-            self.note(name, Some(value).map(String::as_str).filter(|text| !text.contains(';')));
+            self.note(name, Some(value.as_str()).filter(|text| !text.contains(';')));
             if !is_parameter(name) {
                 self.member("query", name, value.as_bytes());
             } else if self.is_slot(name) && is_switch(value) {
