@@ -58,12 +58,21 @@ pub fn in_body(body: &[u8], reveals: bool, key: &FingerprintKey) -> Vec<Handed> 
     found.all
 }
 
-/// What may be a secret in a piece of a body, by what it says itself.
+/// What may be a secret in a piece of a body, by what it says itself. What its end may have cut is
+/// noted as it stands there, and never as sure: the whole of it may come with the next piece.
 pub fn in_piece(piece: &[u8], key: &FingerprintKey) -> Vec<Handed> {
     let mut found = Found::new(key);
     if hints::may_hold(piece) {
         found.spare += piece.len().saturating_mul(AGAIN);
-        text::lines(piece, &mut found);
+        let ends =
+            |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b',' | b'<');
+        let cut = piece.iter().rposition(ends).map_or(0, |at| at + 1);
+        text::lines(piece.get(..cut).unwrap_or_default(), &mut found);
+        if cut < piece.len() {
+            found.is_cut = true;
+            let from = piece.len().saturating_sub(LONGEST);
+            text::lines(piece.get(from..).unwrap_or_default(), &mut found);
+        }
     }
     found.all
 }
@@ -110,6 +119,8 @@ struct Found<'k> {
     known: HashMap<Fingerprint, usize>,
     /// How many bytes may be looked at again.
     spare: usize,
+    /// Whether what is noted from now on may be a part of something.
+    is_cut: bool,
     /// How many bytes were.
     #[cfg(test)]
     looked: usize,
@@ -122,6 +133,7 @@ impl<'k> Found<'k> {
             all: Vec::new(),
             known: HashMap::new(),
             spare: LEAST_AGAIN,
+            is_cut: false,
             #[cfg(test)]
             looked: 0,
         }
@@ -151,6 +163,7 @@ impl<'k> Found<'k> {
         if !(SHORTEST..=LONGEST).contains(&value.len()) || self.is_full() || stands_for_one(value) {
             return;
         }
+        let sure = sure && !self.is_cut;
         let print = self.key.fingerprint(value);
         let trace = if sure { self.key.trace(value) } else { None };
         if let Some(one) = self.known.get(&print).and_then(|at| self.all.get_mut(*at)) {

@@ -213,3 +213,22 @@ fn what_is_no_secret_under_a_name_with_its_word_is_not_sure() {
         assert_eq!(handed(&json, false, value), Some(true), "{json}");
     }
 }
+
+/// What a piece ends in may go on in the next, and is looked for nowhere until it is whole.
+#[test]
+fn what_a_piece_ends_in_is_not_sure() {
+    let key = FingerprintKey::new(b"key");
+    let token = "0badc0de-0000-4000-8000-00000000dead";
+    let text = format!("export RAILWAY_TOKEN={token}");
+    let of_token = key.fingerprint(token.as_bytes());
+    let sure = |text: &str| -> Vec<Fingerprint> {
+        let all = in_piece(text.as_bytes(), &key).into_iter();
+        all.filter(|one| one.sure || one.trace.is_some()).map(|one| one.print).collect()
+    };
+    for length in 0..=text.len() {
+        assert_eq!(sure(&text[..length]), [], "{length}");
+    }
+    assert_eq!(sure(&format!("{text}\n")), [of_token]);
+    // Known all the same, as the client may have all of it.
+    assert!(in_piece(text.as_bytes(), &key).iter().any(|one| one.print == of_token));
+}
