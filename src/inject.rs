@@ -12,9 +12,10 @@ pub use rest::Rest;
 pub use scrub::Scrubber;
 
 use crate::fingerprint::FingerprintKey;
+use crate::inspect::credential::decoded;
 use crate::message::path::pairs;
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use percent_encoding::utf8_percent_encode;
@@ -122,10 +123,9 @@ impl Injected {
         let (scheme, rest) = text.split_once([' ', '\t']).unwrap_or(("", text));
         let rest = rest.trim_start();
         let put = if scheme.eq_ignore_ascii_case("basic") {
-            let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
-            let decoded = engines.iter().find_map(|engine| engine.decode(rest).ok());
-            let pair = Zeroizing::new(String::from_utf8(decoded?).ok()?);
-            let (user, password) = pair.split_once(':').unwrap_or((&pair, ""));
+            let decoded = decoded(rest.as_bytes())?;
+            let pair = str::from_utf8(&decoded).ok()?;
+            let (user, password) = pair.split_once(':').unwrap_or((pair, ""));
             let of = |part: &str| {
                 if part == self.placeholder {
                     self.value.clone()

@@ -11,7 +11,7 @@ use crate::inspect::secret::{Known, Owner};
 use crate::inventory;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The most secrets that are known of one agent.
@@ -74,7 +74,14 @@ pub enum Change {
 pub struct Sightings {
     /// By what was asked for: anybody may write on a host where others do.
     known: BySource<Sighting>,
-    traces: Arc<Known>,
+    /// Made when they are first asked for: whoever notes does not wait for them.
+    traced: OnceLock<Traced>,
+}
+
+/// What the sure ones are found again by, and the answer that handed out each.
+#[derive(Clone, Debug, Default)]
+struct Traced {
+    known: Arc<Known>,
     answers: Arc<[Arc<Answer>]>,
 }
 
@@ -83,10 +90,15 @@ impl Sightings {
     pub fn note(&mut self, handed: &[Handed], answer: &Arc<Answer>) -> Vec<Change> {
         let mut changes = Vec::new();
         for one in handed {
-            if self.known.contains(&one.print) {
+            let Handed { length, sure, trace, .. } = *one;
+            if let Some(known) = self.known.get_mut(&one.print) {
+                // The first sighting counts; what it could be taken for may show later.
+                if sure && !known.sure {
+                    (known.sure, known.trace) = (sure, trace);
+                    changes.push(Change::Saw(one.print, known.clone()));
+                }
                 continue;
             }
-            let Handed { length, sure, trace, .. } = *one;
             let sighting = Sighting { answer: answer.clone(), length, sure, trace };
             self.known.keep(&answer.asked, one.print, sighting.clone());
             changes.push(Change::Saw(one.print, sighting));
@@ -97,7 +109,7 @@ impl Sightings {
             Change::Forgot(_) => true,
         };
         if changes.iter().any(bears) {
-            self.trace();
+            self.traced = OnceLock::new();
         }
         changes
     }
@@ -109,29 +121,33 @@ impl Sightings {
             let asked = sighting.answer.asked.clone();
             sightings.known.keep(&asked, print, sighting);
         }
-        sightings.trace();
         sightings
     }
 
     /// What the sure ones are found again by in a text; whose each is, [`Self::handed_out_by`] says.
-    pub const fn traces(&self) -> &Arc<Known> {
-        &self.traces
+    pub fn traces(&self) -> &Arc<Known> {
+        &self.traced.get_or_init(|| self.trace()).known
     }
 
     /// The answer that handed out the secret of a number among the traces.
     pub fn handed_out_by(&self, number: usize) -> Option<&Arc<Answer>> {
-        self.answers.get(number)
+        self.traced.get_or_init(|| self.trace()).answers.get(number)
     }
 
-    fn trace(&mut self) {
+    fn trace(&self) -> Traced {
         let sure = || self.all().filter_map(|(_, one)| Some((one.trace?, &one.answer)));
         let traces = sure().enumerate().map(|(n, (trace, _))| (trace, Owner::Seen(n)));
-        let (traces, answers) = (Known::new(traces), sure().map(|(_, answer)| answer.clone()));
-        (self.answers, self.traces) = (answers.collect(), Arc::new(traces));
+        let answers = sure().map(|(_, answer)| answer.clone()).collect();
+        Traced { known: Arc::new(Known::new(traces)), answers }
     }
 
-    /// Whether a secret is among them.
-    pub fn contains(&self, print: &Fingerprint) -> bool {
+    /// Whether nothing of what is handed out is news.
+    pub fn has(&self, handed: &Handed) -> bool {
+        self.known.get(&handed.print).is_some_and(|known| known.sure || !handed.sure)
+    }
+
+    #[cfg(test)]
+    fn contains(&self, print: &Fingerprint) -> bool {
         self.known.contains(print)
     }
 
@@ -175,6 +191,10 @@ impl<V> BySource<V> {
     /// What is known of one.
     pub fn get(&self, print: &Fingerprint) -> Option<&V> {
         self.known.get(print).map(|(_, _, value)| value)
+    }
+
+    fn get_mut(&mut self, print: &Fingerprint) -> Option<&mut V> {
+        self.known.get_mut(print).map(|(_, _, value)| value)
     }
 
     /// Keeps one as the newest of its source.
@@ -231,6 +251,23 @@ mod tests {
 
     fn handed(print: Fingerprint) -> Handed {
         Handed { print, length: 36, sure: true, trace: None }
+    }
+
+    /// A piece ends in what may go on; the whole says that it is all.
+    #[test]
+    fn what_was_not_sure_becomes_so() {
+        let key = FingerprintKey::new(b"key");
+        let print = key.fingerprint(b"a-secret-of-some-length-4711");
+        let unsure = Handed { sure: false, ..handed(print) };
+        let sure = Handed { trace: key.trace(b"a-secret-of-some-length-4711"), ..handed(print) };
+        let mut sightings = Sightings::default();
+        let first = answer("first.test", 1);
+        assert_eq!(sightings.note(&[unsure], &first).len(), 1);
+        assert!(sightings.traces().is_empty() && sightings.has(&unsure) && !sightings.has(&sure));
+        assert_eq!(sightings.note(&[sure], &answer("second.test", 2)).len(), 1);
+        assert_eq!((sightings.traces().len(), sightings.has(&sure)), (1, true));
+        assert_eq!(sightings.handed_out_by(0), Some(&first), "the first sighting counts");
+        assert!(sightings.note(&[unsure, sure], &first).is_empty());
     }
 
     #[test]

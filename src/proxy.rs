@@ -269,7 +269,7 @@ impl Proxy {
         let touching = self.touching(permit.ruling(), catalog).await;
         let lesson = self.asked(&permit, caller, catalog, policy, exchange);
         let notes_objects = serialized == SerializedObjects::Note;
-        let sought = self.sought(&permit, caller, catalog, exchange, notes_objects);
+        let sought = self.sought(&permit, caller, catalog, policy, exchange, notes_objects);
         let asked = permit.allows_websocket().then(|| Box::new(permit.head().clone()));
         let operation = permit.ruling().operation().cloned();
         let reveals = permit.ruling().operations.iter().any(|it| it.has(Effect::Credential));

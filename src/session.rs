@@ -161,7 +161,7 @@ impl AgentState {
     /// Notes what an answer handed out.
     pub fn saw(&self, handed: &[Handed], answer: &Arc<Answer>) {
         let seen = self.seen();
-        if handed.iter().all(|one| seen.contains(&one.print)) {
+        if handed.iter().all(|one| seen.has(one)) {
             return;
         }
         drop(seen);
@@ -182,7 +182,7 @@ impl AgentState {
         let mut later = self.unkept_sightings();
         changes.append(&mut later);
         // A store that takes nothing for long does not take all memory: what is known now is what counts.
-        changes.truncate(MOST_UNKEPT);
+        changes.drain(..changes.len().saturating_sub(MOST_UNKEPT));
         *later = changes;
     }
 
@@ -273,9 +273,7 @@ impl AgentState {
             note(verdict, policy, standing, trajectory, at)
         })
     }
-}
 
-impl AgentState {
     /// Notes what the answer to an allowed call showed. It has come, so a sequence that it completes
     /// bears on what follows.
     pub fn showed(&self, stage: Stage, what: &Arc<str>, policy: &Policy, at: Duration) -> Changes {
@@ -285,9 +283,7 @@ impl AgentState {
             changes
         })
     }
-}
 
-impl AgentState {
     /// Takes up tokens that were handed out; returns which are not kept any more.
     pub fn derive(&self, tokens: &[(Fingerprint, Token)], now: Duration) -> Vec<Fingerprint> {
         self.critically(|standing, _trajectory| {

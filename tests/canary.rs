@@ -4,7 +4,7 @@
 //! encoding that it knows.
 
 use crate::support::client::{Client, empty, full};
-use crate::support::mock::{Options, STAGING_ENVIRONMENT, STAGING_TOKEN};
+use crate::support::mock::{Options, STAGING_ENVIRONMENT, STAGING_TOKEN, STAGING_VOLUME};
 use crate::support::origin::{Identity, Origin, text};
 use crate::support::policy::Edit;
 use crate::support::socket::Socket;
@@ -253,6 +253,13 @@ async fn a_secret_in_any_slot_is_written_nowhere() {
     let own = format!("Authorization: Bearer {STAGING_TOKEN}");
     let answer = gate.curl(&["-X", "DELETE", "-A", STAGING_TOKEN, "-H", &own, &url]);
     written.push(("the answer to a path".to_owned(), answer.body.into_bytes()));
+    let held =
+        json!({ "query": format!("mutation {{ volumeDelete(volumeId: \"{STAGING_VOLUME}\") }}") });
+    let graphql = "https://backboard.railway.com/graphql/v2";
+    let json = "Content-Type: application/json";
+    let body = held.to_string();
+    let answer = gate.curl(&["-A", STAGING_TOKEN, "-H", &own, "-H", json, "-d", &body, graphql]);
+    assert_eq!(answer.verdict(), "hold", "its card is written: {answer:?}");
     let secret = canaries.next("a message");
     let mut socket = Socket::railway(&gate, "graphql-transport-ws", None).await;
     let init = json!({ "type": "connection_init", "payload": { "token": secret } });

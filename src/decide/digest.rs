@@ -126,7 +126,7 @@ impl<B> Held<B> {
 /// by this reading and not to the server.
 fn json_meaning(head: &Head, bytes: &[u8]) -> Option<String> {
     let media = head.media_type()?;
-    if head.is_coded() || !(media == "application/json" || media.ends_with("+json")) {
+    if head.is_coded() || !json::is_media(&media) {
         return None;
     }
     let value = json::parse(bytes).ok().filter(|value| !json::has_inexact_number(value))?;

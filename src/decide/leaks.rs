@@ -1,9 +1,9 @@
 //! Secrets on their way to a host that they do not belong to.
 //!
 //! Takes what was seen of secrets in a request and its candidates; adds an opinion on each. A secret
-//! belongs to the resources it is issued for; one of a vendor's shape to that vendor's service; one that an
-//! answer handed out to the host of that answer, and others of its service. What is
-//! done about one that does not belong says `leaks` of the resource, the strictest where there are more.
+//! belongs to the resources it is issued for; one of a vendor's shape to that vendor's service; one that
+//! an answer handed out to the host of that answer, and others of its service. What is done about one
+//! that does not belong says `leaks` of the resource, the strictest where there are more.
 
 use super::opinion::Opinions;
 use super::scope::Candidate;

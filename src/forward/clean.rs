@@ -55,39 +55,37 @@ impl Guard {
         response: http::Response<Incoming>,
     ) -> Result<http::Response<Clean>, Error> {
         let (mut head, incoming) = response.into_parts();
-        if !self.kept_back.is_empty() {
-            self.head(&mut head)?;
-        }
-        let scrubbers = self.kept_back.iter().map(Scrubber::new).collect();
+        let scrubbers: Vec<Scrubber> = self.kept_back.iter().map(Scrubber::new).collect();
         let rest = Rest::of(&self.kept_back);
+        if let Some(rest) = &rest {
+            cleaned(&mut head, &scrubbers, rest)?;
+        }
         let clean = Clean { incoming, scrubbers, rest, trailers: None, is_over: false };
         Ok(http::Response::from_parts(head, clean))
     }
+}
 
-    fn head(&self, head: &mut Parts) -> Result<(), Error> {
-        let other_than = |name: header::HeaderName, fine: &[u8]| {
-            head.headers.get_all(name).iter().any(|coding| {
-                let mut words = coding.as_bytes().split(|byte| *byte == b',');
-                words.any(|word| !word.trim_ascii().eq_ignore_ascii_case(fine))
-            })
-        };
-        if other_than(header::CONTENT_ENCODING, b"identity")
-            || other_than(header::TRANSFER_ENCODING, b"chunked")
-        {
-            return Err(Error::Coded);
-        }
-        if head.status == StatusCode::PARTIAL_CONTENT {
-            return Err(Error::Part);
-        }
-        head.extensions.remove::<ReasonPhrase>();
-        for injected in &self.kept_back {
-            clean(&Scrubber::new(injected), &mut head.headers);
-        }
-        match Rest::of(&self.kept_back) {
-            Some(rest) if says(&rest, &head.headers) => Err(Error::Said),
-            _ => Ok(()),
-        }
+/// Takes the values out of the head of an answer. Refuses one whose body could not be looked through.
+fn cleaned(head: &mut Parts, scrubbers: &[Scrubber], rest: &Rest) -> Result<(), Error> {
+    let other_than = |name: header::HeaderName, fine: &[u8]| {
+        head.headers.get_all(name).iter().any(|coding| {
+            let mut words = coding.as_bytes().split(|byte| *byte == b',');
+            words.any(|word| !word.trim_ascii().eq_ignore_ascii_case(fine))
+        })
+    };
+    if other_than(header::CONTENT_ENCODING, b"identity")
+        || other_than(header::TRANSFER_ENCODING, b"chunked")
+    {
+        return Err(Error::Coded);
     }
+    if head.status == StatusCode::PARTIAL_CONTENT {
+        return Err(Error::Part);
+    }
+    head.extensions.remove::<ReasonPhrase>();
+    for scrubber in scrubbers {
+        clean(scrubber, &mut head.headers);
+    }
+    if says(rest, &head.headers) { Err(Error::Said) } else { Ok(()) }
 }
 
 /// Takes a value out of fields, their names among them.

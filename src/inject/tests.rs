@@ -1,5 +1,6 @@
 use super::*;
 use crate::message::tests::head;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use percent_encoding::NON_ALPHANUMERIC;
 use proptest::prelude::*;

@@ -16,6 +16,7 @@ mod variable;
 pub(super) use body::{Kind as BodyKind, of_arguments, of_body};
 pub use form::{shown_path, shown_query};
 pub(super) use json::within;
+pub(crate) use reading::decoded;
 pub use variable::{looks_secret, service_of};
 
 use crate::fingerprint::{Fingerprint, FingerprintKey};

@@ -93,10 +93,10 @@ impl Search<'_> {
                 self.field("query", name, pair.as_bytes(), facts);
             }
         }
-        if within.iter().any(|sighting| !is_presented(sighting, facts)) {
-            for (name, value) in fields() {
-                self.field("header", name, value, facts);
-            }
+        let is_all = within.iter().any(|sighting| !is_presented(sighting, facts));
+        // What an agent says of itself is shown to people, so it is looked at in any case.
+        for (name, value) in fields().filter(|(name, _)| is_all || *name == "user-agent") {
+            self.field("header", name, value, facts);
         }
     }
 

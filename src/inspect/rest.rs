@@ -270,7 +270,7 @@ pub(super) fn body(head: &Head, bytes: &[u8]) -> Result<Option<Value>, Unreadabl
         return Err(Unreadable::Charset);
     }
     let kind = head.media_type().unwrap_or_default();
-    if kind == "application/json" || kind.ends_with("+json") {
+    if json::is_media(&kind) {
         return json::parse(bytes).map(Some).map_err(|_error| Unreadable::Json);
     }
     if kind == super::overriding::FORM {

@@ -132,6 +132,11 @@ struct Text<'a> {
     is_unfinished: bool,
 }
 
+/// What secrets of vendors begin with, and what some have in them.
+pub fn beginnings() -> impl Iterator<Item = &'static str> {
+    vendor::SHAPES.iter().flat_map(|shape| shape.begins).copied()
+}
+
 impl Scanner {
     /// Looks for shapes only.
     pub fn new(key: Arc<FingerprintKey>) -> Result<Self, Error> {

@@ -7,6 +7,11 @@ use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
+/// Whether a media type, in small letters, is one of JSON (RFC 6839 section 3.1).
+pub fn is_media(media: &str) -> bool {
+    media == "application/json" || media.ends_with("+json")
+}
+
 /// Why a document cannot be read; what it says contains nothing of the document.
 #[derive(Debug, thiserror::Error)]
 #[error("the body is not one strict JSON document (line {line}, column {column})")]

@@ -10,6 +10,7 @@ use super::serialized::{finding, finding_of};
 use super::{Caller, Proxy};
 use crate::catalog::{Catalog, Effect, Kind};
 use crate::decide::{Finding, Permit};
+use crate::fingerprint::FingerprintKey;
 use crate::forward::Coming;
 use crate::inspect::credential::handed::{Handed, in_body, in_head, in_piece};
 use crate::inspect::{Leak, serialized, shown_path};
@@ -33,6 +34,7 @@ const LONGEST_PATH: usize = 300;
 /// An answer that is looked at for what it hands out.
 pub(super) struct Sought {
     proxy: Arc<Proxy>,
+    key: Arc<FingerprintKey>,
     state: Arc<AgentState>,
     method: Method,
     target: Target,
@@ -58,6 +60,7 @@ impl Proxy {
         permit: &Permit<Coming>,
         caller: &Caller,
         catalog: Option<&Catalog>,
+        policy: &Policy,
         exchange: &Exchange,
         objects: bool,
     ) -> Option<Sought> {
@@ -66,6 +69,7 @@ impl Proxy {
         let reveals = ruling.operations.iter().any(|one| one.has(Effect::Credential));
         Some(Sought {
             proxy: self.clone(),
+            key: policy.fingerprints.clone(),
             state: caller.state.clone(),
             method: permit.head().method().clone(),
             target: caller.target.clone(),
@@ -91,10 +95,7 @@ impl Sought {
     /// The answer has begun: notes what its head hands out; whether its body is to be looked at.
     pub(super) fn answered<B>(mut self, response: &Response<B>) -> Option<Self> {
         if self.secrets {
-            // Not the policy it was asked under: an answer may outlast that, and must not keep it alive.
-            let now = self.proxy.current.load_full();
-            let handed = in_head(response.headers(), &now.policy.fingerprints);
-            self.note(handed, &now.policy);
+            self.note(in_head(response.headers(), &self.key));
         }
         let may_hold = may_hold(response.headers());
         self.secrets &= may_hold;
@@ -105,16 +106,14 @@ impl Sought {
     /// Notes what a piece of a body says by itself, which more follows on.
     pub(super) fn pass(&mut self, piece: &[u8]) {
         if self.secrets {
-            let now = self.proxy.current.load_full();
-            self.note(in_piece(piece, &now.policy.fingerprints), &now.policy);
+            self.note(in_piece(piece, &self.key));
         }
     }
 
     /// Notes what is in the body, or in a part of one that is not kept whole.
     pub(super) fn read(&mut self, body: &[u8]) {
         if self.secrets {
-            let now = self.proxy.current.load_full();
-            self.note(in_body(body, self.reveals, &now.policy.fingerprints), &now.policy);
+            self.note(in_body(body, self.reveals, &self.key));
         }
         if self.objects {
             let found = match serialized::objects(body) {
@@ -130,10 +129,13 @@ impl Sought {
         self.findings
     }
 
-    fn note(&mut self, mut handed: Vec<Handed>, policy: &Policy) {
+    fn note(&mut self, mut handed: Vec<Handed>) {
         if handed.is_empty() {
             return;
         }
+        // Not the policy it was asked under: an answer may outlast that, and must not keep it alive.
+        let now = self.proxy.current.load_full();
+        let policy = &now.policy;
         let Some((_, agent)) = policy.agent(&self.state.name) else { return };
         let is_mine = |handed: &Handed| {
             policy.issued(&handed.print).is_some_and(|(ix, _)| agent.credentials.contains(&ix))

@@ -172,9 +172,7 @@ impl Asked {
             _ => response.status() == StatusCode::OK && (is_stream || is(headers, JSON)),
         }
     }
-}
 
-impl Asked {
     /// All of it is there; what has to be done before its end is told, if anything has.
     fn learn(self, body: &[u8], kind: &str, is_stream: bool) -> Option<JoinHandle<()>> {
         let Self { proxy, state, host, of } = self;

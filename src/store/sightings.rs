@@ -45,7 +45,7 @@ impl Store {
         for change in changes {
             let statement = match change {
                 Change::Saw(print, sighting) => sqlx::query(
-                    "INSERT OR IGNORE INTO sightings (agent, fingerprint, length, sure, trace, host, asked, request_id, at)
+                    "INSERT OR REPLACE INTO sightings (agent, fingerprint, length, sure, trace, host, asked, request_id, at)
                      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 )
                 .bind(agent)

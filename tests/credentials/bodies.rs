@@ -107,6 +107,7 @@ async fn everyday_bodies_pass_and_what_rides_along_does_not() {
         (JSON, "{\"name\":\"web\",\"config\":{\"secret\":\"s\",\"url\":\"https://a.test\"}}"),
         (JSON, "{\"user\":{\"name\":\"u\",\"password\":\"data\"},\"token\":null}"),
         (JSON, "[1,2,3]"),
+        (JSON, "{\"index\":{}}\n{\"name\":\"web\"}\n"),
     ] {
         let got = post(&gate, HERE, media, body.to_owned()).await;
         assert_eq!(got.status, 200, "{body}: {got:?}");
@@ -119,6 +120,15 @@ async fn everyday_bodies_pass_and_what_rides_along_does_not() {
     ] {
         let got = post(&gate, HERE, FORM, body).await;
         assert_eq!((got.status.as_u16(), &*got.reason()), (403, "foreign_credential"), "{got:?}");
+    }
+    // What servers read in two ways is no way around it.
+    for body in [
+        format!("{{\"a\":1}} {{\"token\":\"{FOREIGN}\"}}"),
+        format!("{{\"token\":\"{STAGING_TOKEN}\",\"token\":\"{FOREIGN}\"}}"),
+        format!("{{\"token\":\"{FOREIGN}\",}}"),
+    ] {
+        let got = post(&gate, HERE, JSON, body).await;
+        assert_eq!((got.status.as_u16(), &*got.reason()), (403, "unreadable"), "{got:?}");
     }
     assert_eq!(origin.bytes_received(), before);
 }

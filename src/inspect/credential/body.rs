@@ -8,6 +8,7 @@ mod exchange;
 
 use super::Presented;
 use super::form::has_form;
+use super::handed::may_hold;
 use super::reading::{one, read};
 use super::slot::{is_parameter, is_switch};
 use crate::catalog::{Catalog, TokenEndpoint};
@@ -138,6 +139,8 @@ pub(in crate::inspect) fn of_body(
         },
         Some(Ok(_)) => reading.unknown(),
         Some(Err(_)) if is_exchange && !is_form => return Err(Unreadable::Json),
+        // Servers differ in what they read of it, and a credential may be what one of them reads.
+        Some(Err(_)) if json::is_media(&media) && may_hold(bytes) => return Err(Unreadable::Json),
         None if is_exchange && !is_form => return Err(Unreadable::Form),
         _ => {}
     }

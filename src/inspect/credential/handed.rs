@@ -10,6 +10,8 @@ mod hints;
 mod leaves;
 mod text;
 
+pub(super) use hints::may_hold;
+
 use super::Presented;
 use super::form::has_form;
 use super::reading::{behind_scheme, decoded, users};
@@ -47,7 +49,7 @@ pub struct Handed {
 /// What may be a secret in the body of an answer; `reveals` is whether the call hands out secrets, as
 /// its catalog says.
 pub fn in_body(body: &[u8], reveals: bool, key: &FingerprintKey) -> Vec<Handed> {
-    if !reveals && !hints::may_hold(body) {
+    if !reveals && !may_hold(body) {
         return Vec::new();
     }
     let mut found = Found::new(key);
@@ -62,7 +64,7 @@ pub fn in_body(body: &[u8], reveals: bool, key: &FingerprintKey) -> Vec<Handed> 
 /// noted as it stands there, and never as sure: the whole of it may come with the next piece.
 pub fn in_piece(piece: &[u8], key: &FingerprintKey) -> Vec<Handed> {
     let mut found = Found::new(key);
-    if hints::may_hold(piece) {
+    if may_hold(piece) {
         found.spare += piece.len().saturating_mul(AGAIN);
         let ends =
             |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b',' | b'<');

@@ -234,7 +234,8 @@ fn quoted_token(secret: &[u8]) -> Option<&[u8]> {
     token.iter().all(plain).then_some(token)
 }
 
-pub(super) fn decoded(encoded: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+/// What base64 of either alphabet says, with its padding or without.
+pub(crate) fn decoded(encoded: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let engines = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
     engines.iter().find_map(|engine| engine.decode(encoded).ok()).map(Zeroizing::new)
 }

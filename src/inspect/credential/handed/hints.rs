@@ -51,7 +51,7 @@ const BEFORE: usize = 16;
 const BEHIND: usize = 64;
 
 /// Whether the expression, or the user of an address, may stand in a text.
-pub(super) fn may_hold(text: &[u8]) -> bool {
+pub(in crate::inspect::credential) fn may_hold(text: &[u8]) -> bool {
     has_hint(text) || has_user(text)
 }
 
