@@ -307,7 +307,7 @@ impl<B> Held<B> {
         let (now, _websocket) = ruling(&request, context);
         match now.word {
             Word::Deny => (Self { request, ruling: before }, true),
-            Word::Hold => (Self { request, ruling: Box::new(now) }, false),
+            Word::Hold => (Self { request, ruling: now }, false),
             Word::Allow => {
                 let ruling = Ruling { targets: now.targets, ..*before };
                 (Self { request, ruling: Box::new(ruling) }, false)
@@ -396,19 +396,19 @@ pub fn decide<B>(request: Inspected<B>, context: &Context<'_>) -> Verdict<B> {
         Word::Allow => {
             let (message, facts) = request.into_parts();
             let expected = facts.expected().cloned();
-            Verdict::Allow(Permit { message, websocket, expected, ruling: Box::new(ruling) })
+            Verdict::Allow(Permit { message, websocket, expected, ruling })
         }
-        Word::Hold => Verdict::Hold(Held { request, ruling: Box::new(ruling) }),
+        Word::Hold => Verdict::Hold(Held { request, ruling }),
         Word::Deny => {
             let (message, _facts) = request.into_parts();
             let head = message.into_parts().0;
-            Verdict::Deny(Denied { head, ruling: Box::new(ruling) })
+            Verdict::Deny(Denied { head, ruling })
         }
     }
 }
 
 /// What there is to say of a request, and whether a WebSocket may follow.
-fn ruling<B>(request: &Inspected<B>, context: &Context<'_>) -> (Ruling, bool) {
+fn ruling<B>(request: &Inspected<B>, context: &Context<'_>) -> (Box<Ruling>, bool) {
     let head = request.message().head();
     let candidates = context.policy.candidates(context.agent, head.target());
     let mut opinions = Opinions::new(context);

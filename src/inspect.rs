@@ -178,7 +178,8 @@ impl Facts {
 #[derive(Debug)]
 pub struct Inspected<B> {
     message: Message<B>,
-    facts: Facts,
+    /// Boxed, as it is handed from stage to stage.
+    facts: Box<Facts>,
 }
 
 impl<B> Inspected<B> {
@@ -187,7 +188,7 @@ impl<B> Inspected<B> {
         &self.message
     }
     /// Its facts.
-    pub const fn facts(&self) -> &Facts {
+    pub fn facts(&self) -> &Facts {
         &self.facts
     }
     /// The same with calls of tools made graver by what their server says of them.
@@ -220,7 +221,7 @@ impl<B> Inspected<B> {
         let (head, _taken) = self.message.into_parts();
         Self { message: Message::new(head, body), facts: self.facts }
     }
-    pub(crate) fn into_parts(self) -> (Message<B>, Facts) {
+    pub(crate) fn into_parts(self) -> (Message<B>, Box<Facts>) {
         (self.message, self.facts)
     }
 }
@@ -290,7 +291,7 @@ pub fn request<B>(
     failed: Option<Unreadable>,
 ) -> Inspected<B> {
     let head = message.head();
-    let mut facts = Facts {
+    let mut facts = Box::new(Facts {
         operations: Arc::default(),
         credentials: credential::presented(head, key),
         leaks: Vec::new(),
@@ -300,7 +301,7 @@ pub fn request<B>(
         meaning: Meaning::default(),
         expected: None,
         asked: None,
-    };
+    });
     let jsonrpc = catalog.and_then(|catalog| jsonrpc::takes(head, catalog));
     if jsonrpc.is_some() {
         facts.credentials.retain(|presented| !jsonrpc::is_session(&presented.slot));

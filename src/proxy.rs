@@ -23,8 +23,7 @@ pub use tools::Tools;
 use crate::audit::Log;
 use crate::catalog::{Catalog, Effect, Kind};
 use crate::decide::{Grant, Permit, Reason, Ruling, Verdict};
-use crate::forward;
-use crate::forward::{Coming, ResponseBody, Upstream, strip_hop_by_hop};
+use crate::forward::{Coming, Upstream};
 use crate::hold::Holds;
 use crate::inspect;
 use crate::inventory::keeper::{self, Keeper};
@@ -37,14 +36,14 @@ use crate::session::{AgentState, Agents, Changes, Place};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::tls::leaf::Leaves;
-use crate::trajectory::Stage;
+use answer::{Awaited, not_answered};
 use arc_swap::ArcSwap;
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
-use learn::Attentive;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -182,40 +181,10 @@ impl Proxy {
             }
         };
         let candidates = policy.candidates(agent, &caller.target);
-        let catalog =
-            candidates.first().and_then(|(_, resource)| resource.catalog()).map(Arc::as_ref);
         let http2 = request.version() == Version::HTTP_2;
-        let mut begun = match intake::head(request, &caller.target) {
-            Ok(begun) => begun,
-            Err(refusal) => {
-                Box::pin(exchange.refused(None, &refusal.ruling, policy, None)).await;
-                return Err(refusal);
-            }
-        };
-        let upgrade = begun.upgrade.take();
-        let (limits, bodies) = (&policy.limits, &caller.state.bodies);
-        let leaving = || leaving::leaving(snapshot, &candidates, caller, exchange.seen());
-        let gathered = intake::gather(begun, catalog, &candidates, limits, bodies, leaving).await;
+        let read = self.read(caller, snapshot, exchange, &candidates, request).await;
         // The room is taken until the call is answered or handed back.
-        let (message, failed, _room) = match gathered {
-            Ok(gathered) => gathered,
-            Err(mut refusal) => {
-                refusal.ruling.saw(exchange.seen().all());
-                Box::pin(exchange.refused(None, &refusal.ruling, policy, None)).await;
-                return Err(refusal);
-            }
-        };
-        let opened = matches!(message.body(), Body::Opened(..));
-        let streams = opened || matches!(message.body(), Body::Stream(_));
-        let manner = respond::Manner::of(message.head(), catalog);
-        let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
-        let inspected = inspected.searched(&policy.scanner, &caller.state.seen());
-        let has_tools = catalog.is_some_and(|catalog| catalog.kind == Kind::Mcp);
-        let said = has_tools.then(|| self.tools.of(caller.target.host())).flatten();
-        let inspected = match said {
-            Some(said) => inspected.raised(&said),
-            None => inspected,
-        };
+        let Read { inspected, upgrade, manner, failed, opened, streams, _room } = read?;
         let asked = inspected.facts().asked().cloned().map(Box::new);
         let (verdict, changes) = self.judge(&caller.state, inspected, policy, agent, None);
         if !changes.is_empty() {
@@ -244,6 +213,50 @@ impl Proxy {
         answered.map_err(|refusal| refusal.to(asked))
     }
 
+    /// Reads a request as far as a rule needs it, and says what it is.
+    async fn read(
+        &self,
+        caller: &Caller,
+        snapshot: &Arc<Snapshot>,
+        exchange: &Exchange,
+        candidates: &[(Ix, &Resource)],
+        request: Request<Incoming>,
+    ) -> Result<Read, Refusal> {
+        let policy = &snapshot.policy;
+        let catalog = of_host(candidates).map(Arc::as_ref);
+        let mut begun = match intake::head(request, &caller.target) {
+            Ok(begun) => begun,
+            Err(refusal) => {
+                Box::pin(exchange.refused(None, &refusal.ruling, policy, None)).await;
+                return Err(refusal);
+            }
+        };
+        let upgrade = begun.upgrade.take();
+        let (limits, bodies) = (&policy.limits, &caller.state.bodies);
+        let leaving = || leaving::leaving(snapshot, candidates, caller, exchange.seen());
+        let gathered = intake::gather(begun, catalog, candidates, limits, bodies, leaving).await;
+        let (message, failed, _room) = match gathered {
+            Ok(gathered) => gathered,
+            Err(mut refusal) => {
+                refusal.ruling.saw(exchange.seen().all());
+                Box::pin(exchange.refused(None, &refusal.ruling, policy, None)).await;
+                return Err(refusal);
+            }
+        };
+        let opened = matches!(message.body(), Body::Opened(..));
+        let streams = opened || matches!(message.body(), Body::Stream(_));
+        let manner = respond::Manner::of(message.head(), catalog);
+        let inspected = inspect::request(message, catalog, &policy.fingerprints, failed);
+        let inspected = inspected.searched(&policy.scanner, &caller.state.seen());
+        let has_tools = catalog.is_some_and(|catalog| catalog.kind == Kind::Mcp);
+        let said = has_tools.then(|| self.tools.of(caller.target.host())).flatten();
+        let inspected = match said {
+            Some(said) => inspected.raised(&said),
+            None => inspected,
+        };
+        Ok(Read { inspected, upgrade, manner, failed, opened, streams, _room })
+    }
+
     /// Records and sends a permitted request.
     async fn send(
         self: &Arc<Self>,
@@ -265,97 +278,28 @@ impl Proxy {
             ))
         })?;
         self.metrics.allowed(permit.ruling());
-        let (catalog, serialized) = (way.catalog.as_deref(), way.serialized);
-        let touching = self.touching(permit.ruling(), catalog).await;
-        let lesson = self.asked(&permit, caller, catalog, policy, exchange);
-        let notes_objects = serialized == SerializedObjects::Note;
-        let sought = self.sought(&permit, caller, catalog, policy, exchange, notes_objects);
-        let asked = permit.allows_websocket().then(|| Box::new(permit.head().clone()));
-        let operation = permit.ruling().operation().cloned();
-        let reveals = permit.ruling().operations.iter().any(|it| it.has(Effect::Credential));
-        let head_only = permit.head().method() == http::Method::HEAD;
+        let catalog = way.catalog.as_deref();
+        let notes_objects = way.serialized == SerializedObjects::Note;
+        let awaited = Awaited {
+            touching: self.touching(permit.ruling(), catalog).await,
+            lesson: self.asked(&permit, caller, catalog, policy, exchange),
+            sought: self.sought(&permit, caller, catalog, policy, exchange, notes_objects),
+            asked: permit.allows_websocket().then(|| Box::new(permit.head().clone())),
+            operation: permit.ruling().operation().cloned(),
+            reveals: permit.ruling().operations.iter().any(|it| it.has(Effect::Credential)),
+            head_only: permit.head().method() == http::Method::HEAD,
+            intent,
+        };
         let awaiting = exchange.awaiting();
         let sent = snapshot
             .upstream
             .send(permit, way.http2, &caller.state.pool, &policy.network, &policy.limits)
             .await;
         awaiting.over();
-        let sent = match sent {
-            Ok(sent) => sent,
-            Err(error) => {
-                tracing::warn!(request_id = %exchange.request_id, %error, "no answer from the upstream");
-                let (reason, detail) = (error.reason(), error.to_string());
-                match error.broken_off_after() {
-                    Some(sent) => exchange.broken_off(reason.status(), reason, sent, &detail),
-                    None => exchange.failed(reason.status(), &detail),
-                }
-                let mut refusal = manner.refusal(Ruling::denial(reason, error.told()));
-                refusal.ruling.saw(exchange.seen().all());
-                refusal.status =
-                    Some(502).filter(|_| !matches!(error, forward::Error::Objection(_)));
-                refusal.unread = refusal.status.is_none();
-                return Err(refusal);
-            }
-        };
-        let mut response = sent.response;
-        self.learn(caller, policy, response.headers());
-        let status = response.status();
-        if let Some(stage) = shown_by(status, reveals)
-            && let Some(operation) = operation
-        {
-            let changes = caller.state.showed(stage, &operation, policy, self.clock.now());
-            // The call is done, so its answer passes also where this could not be kept; what restrains the
-            // agent holds in memory, and keeping it is tried again.
-            if !changes.is_empty() && Box::pin(self.remember(&caller.state, changes)).await.is_err()
-            {
-                tracing::error!(request_id = %exchange.request_id, "what an answer showed is not stored yet");
-            }
+        match sent {
+            Ok(sent) => self.answered(sent, awaited, caller, snapshot, exchange, way).await,
+            Err(error) => Err(not_answered(&error, exchange, manner)),
         }
-        if status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(
-                response,
-                way.upgrade.zip(asked),
-                exchange,
-                manner,
-                caller,
-                snapshot,
-            );
-        }
-        let may_follow =
-            !(head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED));
-        strip_hop_by_hop(response.headers_mut());
-        let (address, attempts) = (sent.address, sent.attempts);
-        let mut outcome =
-            exchange.clone().answered(status.as_u16(), address, attempts, intent, sent.lease);
-        let wanted = if may_follow { serialized } else { SerializedObjects::Note };
-        let cleared = serialized::cleared(response, wanted, caller, policy);
-        let response = match cleared.await {
-            Ok((response, found)) => {
-                outcome.found(found);
-                response
-            }
-            Err(withheld) => {
-                let refusal = manner.refusal(withheld.ruling());
-                outcome.withheld(withheld.finding, withheld.why).await;
-                return Err(refusal);
-            }
-        };
-        if !may_follow || response.body().is_end_stream() {
-            // The head is the whole answer, so its record comes before it.
-            if let Err(error) = Box::pin(outcome.recorded()).await {
-                tracing::error!(%error, "an answer was withheld because its record was not written");
-                return Err(manner.refusal(Ruling::denial(
-                    Reason::NotRecorded,
-                    "The call could not be recorded.",
-                )));
-            }
-        }
-        let watch = Attentive::new(outcome, (lesson, sought), touching, &caller.state, &response);
-        Ok(response.map(|body| {
-            let body = ResponseBody::new(body, watch, may_follow);
-            let terms = revoke::Terms::new(self, caller, snapshot);
-            AnswerBody::Upstream(Box::new(revoke::Revocable::new(body, terms)))
-        }))
     }
 
     /// Judges a request by what is known now.
@@ -375,18 +319,13 @@ impl Proxy {
     /// The catalog of the host, where the agent's resources there have one.
     pub fn catalog<'p>(policy: &'p Policy, agent: &str, target: &Target) -> Option<&'p Catalog> {
         let (_, agent) = policy.agent(agent)?;
-        let candidates = policy.candidates(agent, target);
-        candidates.first().and_then(|(_, resource)| resource.catalog()).map(Arc::as_ref)
+        of_host(&policy.candidates(agent, target)).map(Arc::as_ref)
     }
 }
 
-/// What an answer shows of where an agent is going; `reveals` is whether the call asked for secrets.
-fn shown_by(status: StatusCode, reveals: bool) -> Option<Stage> {
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Some(Stage::AuthenticationFailure),
-        _ if reveals && status.is_success() => Some(Stage::SecretHandedOut),
-        _ => None,
-    }
+/// The catalog of a host, where these resources there have one.
+fn of_host<'p>(candidates: &[(Ix, &'p Resource)]) -> Option<&'p Arc<Catalog>> {
+    candidates.first().and_then(|(_, resource)| resource.catalog())
 }
 
 /// The agent of a connection, if it still is who it was when the connection was opened.
@@ -400,6 +339,19 @@ fn still<'p>(policy: &'p Policy, caller: &Caller) -> Result<&'p Agent, Refusal> 
     } else {
         Err(Refusal::because(Reason::NotIdentified, ANOTHER_TOKEN))
     }
+}
+
+/// A request that was read.
+struct Read {
+    inspected: inspect::Inspected<Coming>,
+    upgrade: Option<hyper::upgrade::OnUpgrade>,
+    manner: respond::Manner,
+    /// Why its body was not read.
+    failed: Option<inspect::Unreadable>,
+    /// Whether only what its body begins with was read, and whether any of it is still to come.
+    opened: bool,
+    streams: bool,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// How the client speaks, and what may follow.
@@ -420,7 +372,7 @@ impl Way {
         upgrade: Option<hyper::upgrade::OnUpgrade>,
         candidates: &[(Ix, &Resource)],
     ) -> Self {
-        let catalog = candidates.first().and_then(|(_, resource)| resource.catalog()).cloned();
+        let catalog = of_host(candidates).cloned();
         let said = candidates.iter().map(|(_, resource)| resource.serialized_objects);
         let serialized = said.max().unwrap_or_default();
         Self { http2, manner, upgrade, catalog, serialized }

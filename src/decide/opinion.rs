@@ -227,7 +227,7 @@ impl<'a> Opinions<'a> {
         self.all.push(Opinion { word, reason, resource, place, detail, finding });
     }
 
-    pub(super) fn into_ruling(mut self, facts: &Facts, head: &Head) -> Ruling {
+    pub(super) fn into_ruling(mut self, facts: &Facts, head: &Head) -> Box<Ruling> {
         let context = self.context;
         let policy = context.policy;
         let word = self.all.iter().map(|opinion| opinion.word).max().unwrap_or(Word::Deny);
@@ -266,7 +266,7 @@ impl<'a> Opinions<'a> {
         };
         let asked = self.asked.into_inner().into_iter();
         let asked = asked.map(|(place, told)| format!("{} {told}", policy.rule_name(place)));
-        let mut ruling = Ruling {
+        let mut ruling = Box::new(Ruling {
             word,
             reason,
             detail: String::new(),
@@ -288,7 +288,7 @@ impl<'a> Opinions<'a> {
             kept_back: Vec::new(),
             terms,
             approvals_needed: usize::from(needed),
-        };
+        });
         let given = decisive.and_then(|opinion| opinion.detail.clone());
         ruling.targets = self.targets;
         if word != Word::Allow {

@@ -54,14 +54,17 @@ impl Guard {
         &self,
         response: http::Response<Incoming>,
     ) -> Result<http::Response<Clean>, Error> {
+        let Some(rest) = Rest::of(&self.kept_back) else {
+            return Ok(response.map(|incoming| Clean { incoming, scrubbing: None }));
+        };
         let (mut head, incoming) = response.into_parts();
         let scrubbers: Vec<Scrubber> = self.kept_back.iter().map(Scrubber::new).collect();
-        let rest = Rest::of(&self.kept_back);
-        if let Some(rest) = &rest {
-            cleaned(&mut head, &scrubbers, rest)?;
-        }
-        let clean = Clean { incoming, scrubbers, rest, trailers: None, is_over: false };
-        Ok(http::Response::from_parts(head, clean))
+        cleaned(&mut head, &scrubbers, &rest)?;
+        let scrubbing = Scrubbing { scrubbers, rest, trailers: None, is_over: false };
+        Ok(http::Response::from_parts(
+            head,
+            Clean { incoming, scrubbing: Some(Box::new(scrubbing)) },
+        ))
     }
 }
 
@@ -134,14 +137,21 @@ impl Fault {
 #[derive(Debug)]
 pub struct Clean {
     incoming: Incoming,
+    /// Boxed, as most answers may say anything.
+    scrubbing: Option<Box<Scrubbing>>,
+}
+
+/// What takes the values out of one body.
+#[derive(Debug)]
+struct Scrubbing {
     scrubbers: Vec<Scrubber>,
-    rest: Option<Rest>,
+    rest: Rest,
     is_over: bool,
     /// What came after bytes that were still kept.
     trailers: Option<HeaderMap>,
 }
 
-impl Clean {
+impl Scrubbing {
     fn pass(&mut self, mut bytes: Bytes, last: bool) -> Bytes {
         for scrubber in &mut self.scrubbers {
             bytes = scrubber.pass(bytes, last);
@@ -151,7 +161,7 @@ impl Clean {
 
     /// What passes, once nothing of it says a value together with what has passed.
     fn frame(&mut self, bytes: Bytes) -> Result<Frame<Bytes>, Fault> {
-        if self.rest.as_mut().is_some_and(|rest| rest.goes_on(&bytes)) {
+        if self.rest.goes_on(&bytes) {
             return Err(self.over());
         }
         Ok(Frame::data(bytes))
@@ -165,6 +175,54 @@ impl Clean {
     fn kept(&self) -> usize {
         self.scrubbers.iter().map(Scrubber::kept).sum()
     }
+
+    /// The next of a body without the values.
+    fn poll(
+        &mut self,
+        incoming: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        loop {
+            if self.is_over {
+                return Poll::Ready(None);
+            }
+            if let Some(trailers) = self.trailers.take() {
+                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+            }
+            let frame = match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None if self.kept() == 0 => return Poll::Ready(None),
+                None => {
+                    let bytes = self.pass(Bytes::new(), true);
+                    return Poll::Ready(Some(self.frame(bytes)));
+                }
+            };
+            match frame.into_data() {
+                Ok(bytes) => {
+                    let last = incoming.is_end_stream();
+                    let bytes = self.pass(bytes, last);
+                    if !bytes.is_empty() {
+                        return Poll::Ready(Some(self.frame(bytes)));
+                    }
+                }
+                Err(frame) => {
+                    let mut trailers = frame.into_trailers().unwrap_or_default();
+                    for scrubber in &self.scrubbers {
+                        clean(scrubber, &mut trailers);
+                    }
+                    if says(&self.rest, &trailers) {
+                        return Poll::Ready(Some(Err(self.over())));
+                    }
+                    self.trailers = Some(trailers);
+                    if self.kept() > 0 {
+                        let bytes = self.pass(Bytes::new(), true);
+                        return Poll::Ready(Some(self.frame(bytes)));
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Body for Clean {
@@ -175,63 +233,27 @@ impl Body for Clean {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let this = self.get_mut();
-        loop {
-            if this.is_over {
-                return Poll::Ready(None);
-            }
-            if let Some(trailers) = this.trailers.take() {
-                return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
-            }
-            let frame = match ready!(Pin::new(&mut this.incoming).poll_frame(cx)) {
-                Some(Ok(frame)) => frame,
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                None if this.kept() == 0 => return Poll::Ready(None),
-                None => {
-                    let bytes = this.pass(Bytes::new(), true);
-                    return Poll::Ready(Some(this.frame(bytes)));
-                }
-            };
-            if this.scrubbers.is_empty() {
-                return Poll::Ready(Some(Ok(frame)));
-            }
-            match frame.into_data() {
-                Ok(bytes) => {
-                    let last = this.incoming.is_end_stream();
-                    let bytes = this.pass(bytes, last);
-                    if !bytes.is_empty() {
-                        return Poll::Ready(Some(this.frame(bytes)));
-                    }
-                }
-                Err(frame) => {
-                    let mut trailers = frame.into_trailers().unwrap_or_default();
-                    for scrubber in &this.scrubbers {
-                        clean(scrubber, &mut trailers);
-                    }
-                    if this.rest.as_ref().is_some_and(|rest| says(rest, &trailers)) {
-                        return Poll::Ready(Some(Err(this.over())));
-                    }
-                    this.trailers = Some(trailers);
-                    if this.kept() > 0 {
-                        let bytes = this.pass(Bytes::new(), true);
-                        return Poll::Ready(Some(this.frame(bytes)));
-                    }
-                }
-            }
+        let Self { incoming, scrubbing } = self.get_mut();
+        match scrubbing {
+            None => Pin::new(incoming).poll_frame(cx).map_err(Fault::from),
+            Some(scrubbing) => scrubbing.poll(incoming, cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream() && self.kept() == 0 && self.trailers.is_none()
+        let is_all = |one: &Scrubbing| one.kept() == 0 && one.trailers.is_none();
+        self.incoming.is_end_stream() && self.scrubbing.as_deref().is_none_or(is_all)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (incoming, kept) = (self.incoming.size_hint(), self.kept() as u64);
-        let mut hint = SizeHint::new();
-        if let Some(upper) = incoming.upper() {
-            hint.set_upper(upper.saturating_add(kept));
+        let mut hint = self.incoming.size_hint();
+        if let Some(scrubbing) = &self.scrubbing {
+            let kept = scrubbing.kept() as u64;
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper.saturating_add(kept));
+            }
+            hint.set_lower(hint.lower().saturating_add(kept));
         }
-        hint.set_lower(incoming.lower().saturating_add(kept));
         hint
     }
 }

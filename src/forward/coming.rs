@@ -15,14 +15,17 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::time::Sleep;
 
-/// A body on its way.
+/// A body on its way; boxed, so that a request is small to move, most of which have none.
 #[derive(Debug)]
-pub struct Coming {
+pub struct Coming(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     /// What has arrived, and has been looked through already.
     first: Option<Bytes>,
     rest: Incoming,
     watch: Option<Box<Watch>>,
-    leaving: Option<Box<Leaving>>,
+    leaving: Option<Leaving>,
     /// How much of it has been handed on.
     passed: u64,
     /// How long nothing may come.
@@ -77,34 +80,7 @@ pub enum Broken {
     Objection(#[from] Objection),
 }
 
-impl Coming {
-    /// A body of which nothing has been read.
-    pub fn new(rest: Incoming, stall: Duration) -> Self {
-        let progress = Arc::new(Progress::new());
-        Self {
-            first: None,
-            rest,
-            watch: None,
-            leaving: None,
-            passed: 0,
-            stall,
-            until: None,
-            progress,
-        }
-    }
-
-    /// Looks through what is still to come of it.
-    #[must_use]
-    pub fn watched(self, watch: Option<Box<Watch>>) -> Self {
-        Self { watch, ..self }
-    }
-
-    /// Looks for secrets in what is still to come of it.
-    #[must_use]
-    pub fn searched(self, leaving: Leaving) -> Self {
-        Self { leaving: Some(Box::new(leaving)), ..self }
-    }
-
+impl Inner {
     /// Looks at the last of it, if that is what these bytes are, or at its end.
     fn looked(&mut self, bytes: Option<&Bytes>) -> Result<(), Objection> {
         // A length that was told may end the request with these bytes.
@@ -123,16 +99,48 @@ impl Coming {
         }
         Ok(())
     }
+}
+
+impl Coming {
+    /// A body of which nothing has been read.
+    pub fn new(rest: Incoming, stall: Duration) -> Self {
+        let progress = Arc::new(Progress::new());
+        Self(Box::new(Inner {
+            first: None,
+            rest,
+            watch: None,
+            leaving: None,
+            passed: 0,
+            stall,
+            until: None,
+            progress,
+        }))
+    }
+
+    /// Looks through what is still to come of it.
+    #[must_use]
+    pub fn watched(mut self, watch: Option<Box<Watch>>) -> Self {
+        self.0.watch = watch;
+        self
+    }
+
+    /// Looks for secrets in what is still to come of it.
+    #[must_use]
+    pub fn searched(mut self, leaving: Leaving) -> Self {
+        self.0.leaving = Some(leaving);
+        self
+    }
 
     /// When it last got on, also while it is sent.
     pub(super) fn progress(&self) -> Arc<Progress> {
-        self.progress.clone()
+        self.0.progress.clone()
     }
 
     /// Puts back what has been read of it.
     #[must_use]
-    pub fn with_first(self, first: Bytes) -> Self {
-        Self { first: Some(first).filter(|first| !first.is_empty()), ..self }
+    pub fn with_first(mut self, first: Bytes) -> Self {
+        self.0.first = Some(first).filter(|first| !first.is_empty());
+        self
     }
 }
 
@@ -144,7 +152,7 @@ impl Body for Coming {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let this = self.get_mut();
+        let this = &mut *self.get_mut().0;
         if let Some(first) = this.first.take() {
             this.progress.note();
             this.passed += first.len() as u64;
@@ -174,12 +182,12 @@ impl Body for Coming {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_end_stream()
+        self.0.first.is_none() && self.0.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let first = self.first.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        let rest = self.rest.size_hint();
+        let first = self.0.first.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        let rest = self.0.rest.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(first));
         if let Some(upper) = rest.upper() {

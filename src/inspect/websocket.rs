@@ -117,7 +117,7 @@ impl Conversation {
         };
         facts.unreadable = read.err();
         let message = Message::new(head, Body::Whole(bytes));
-        (Inspected { message, facts }, envelope)
+        (Inspected { message, facts: Box::new(facts) }, envelope)
     }
 
     /// Notes that a message was sent: what it presented counts for those that follow.

@@ -3,18 +3,21 @@
 //! Takes upstream responses; returns answers. Notes the cookies a host hands out, so that they are
 //! the host's own when they come back. Switches protocols only after a validated 101.
 
+use super::learn::Attentive;
 use super::relay::{Opened, Terms, relay};
-use super::revoke::Revocable;
-use super::{Caller, Proxy, Snapshot};
+use super::revoke::{self, Revocable};
+use super::{Caller, Proxy, Snapshot, Way, evidence, learn, serialized};
+use crate::audit::Ticket;
 use crate::catalog::Catalog;
 use crate::decide::{Reason, Ruling};
-use crate::forward::{Clean, Cut};
+use crate::forward::{self, Clean, Cut, ResponseBody, strip_hop_by_hop};
 use crate::inspect::credential::cookie_fingerprint;
 use crate::inspect::websocket::Language;
 use crate::message::Head;
-use crate::policy::Policy;
+use crate::policy::{Policy, SerializedObjects};
 use crate::record::Exchange;
 use crate::respond::{Manner, Refusal};
+use crate::trajectory::Stage;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -73,7 +76,96 @@ impl Body for AnswerBody {
     }
 }
 
+/// What waits for the answer to a call.
+pub(super) struct Awaited {
+    pub(super) touching: Option<learn::Touching>,
+    pub(super) lesson: Option<learn::Asked>,
+    pub(super) sought: Option<Box<evidence::Sought>>,
+    /// The handshake, where a WebSocket may follow.
+    pub(super) asked: Option<Box<Head>>,
+    pub(super) operation: Option<Arc<str>>,
+    /// Whether the call asks for secrets.
+    pub(super) reveals: bool,
+    /// Whether no body may follow the head.
+    pub(super) head_only: bool,
+    pub(super) intent: Option<Ticket>,
+}
+
 impl Proxy {
+    /// Hands on the answer to a permitted request, and what it shows.
+    pub(super) async fn answered(
+        self: &Arc<Self>,
+        sent: forward::Sent,
+        awaited: Awaited,
+        caller: &Caller,
+        snapshot: &Arc<Snapshot>,
+        exchange: &Exchange,
+        way: Way,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let (policy, manner, serialized) = (&snapshot.policy, way.manner, way.serialized);
+        let Awaited { touching, lesson, sought, asked, operation, reveals, head_only, intent } =
+            awaited;
+        let mut response = sent.response;
+        self.learn(caller, policy, response.headers());
+        let status = response.status();
+        if let Some(stage) = shown_by(status, reveals)
+            && let Some(operation) = operation
+        {
+            let changes = caller.state.showed(stage, &operation, policy, self.clock.now());
+            // The call is done, so its answer passes also where this could not be kept; what restrains the
+            // agent holds in memory, and keeping it is tried again.
+            if !changes.is_empty() && Box::pin(self.remember(&caller.state, changes)).await.is_err()
+            {
+                tracing::error!(request_id = %exchange.request_id, "what an answer showed is not stored yet");
+            }
+        }
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(
+                response,
+                way.upgrade.zip(asked),
+                exchange,
+                manner,
+                caller,
+                snapshot,
+            );
+        }
+        let may_follow =
+            !(head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED));
+        strip_hop_by_hop(response.headers_mut());
+        let (address, attempts) = (sent.address, sent.attempts);
+        let mut outcome =
+            exchange.clone().answered(status.as_u16(), address, attempts, intent, sent.lease);
+        let wanted = if may_follow { serialized } else { SerializedObjects::Note };
+        let cleared = serialized::cleared(response, wanted, caller, policy);
+        let response = match cleared.await {
+            Ok((response, found)) => {
+                outcome.found(found);
+                response
+            }
+            Err(withheld) => {
+                let refusal = manner.refusal(withheld.ruling());
+                Box::pin(outcome.withheld(withheld.finding, withheld.why)).await;
+                return Err(refusal);
+            }
+        };
+        if !may_follow || response.body().is_end_stream() {
+            // The head is the whole answer, so its record comes before it.
+            if let Err(error) = Box::pin(outcome.recorded()).await {
+                tracing::error!(%error, "an answer was withheld because its record was not written");
+                return Err(manner.refusal(Ruling::denial(
+                    Reason::NotRecorded,
+                    "The call could not be recorded.",
+                )));
+            }
+        }
+        let watch = Attentive::new(outcome, (lesson, sought), touching, &caller.state, &response);
+        Ok(response.map(|body| {
+            let body = ResponseBody::new(body, watch, may_follow);
+            let terms = revoke::Terms::new(self, caller, snapshot);
+            AnswerBody::Upstream(Box::new(Revocable::new(body, terms)))
+        }))
+    }
+
     /// Notes the cookies that a response hands out.
     pub(super) fn learn(self: &Arc<Self>, caller: &Caller, policy: &Policy, headers: &HeaderMap) {
         if !headers.contains_key(header::SET_COOKIE) {
@@ -151,6 +243,30 @@ impl Proxy {
         let opened = Opened { head, language, exchange: exchange.clone(), client, upstream };
         self.tasks.spawn(relay(opened, terms));
         Ok(answer)
+    }
+}
+
+/// The refusal of a call that got no answer, once that is recorded.
+pub(super) fn not_answered(error: &forward::Error, exchange: &Exchange, manner: Manner) -> Refusal {
+    tracing::warn!(request_id = %exchange.request_id, %error, "no answer from the upstream");
+    let (reason, detail) = (error.reason(), error.to_string());
+    match error.broken_off_after() {
+        Some(sent) => exchange.broken_off(reason.status(), reason, sent, &detail),
+        None => exchange.failed(reason.status(), &detail),
+    }
+    let mut refusal = manner.refusal(Ruling::denial(reason, error.told()));
+    refusal.ruling.saw(exchange.seen().all());
+    refusal.status = Some(502).filter(|_| !matches!(error, forward::Error::Objection(_)));
+    refusal.unread = refusal.status.is_none();
+    refusal
+}
+
+/// What an answer shows of where an agent is going; `reveals` is whether the call asked for secrets.
+fn shown_by(status: StatusCode, reveals: bool) -> Option<Stage> {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Some(Stage::AuthenticationFailure),
+        _ if reveals && status.is_success() => Some(Stage::SecretHandedOut),
+        _ => None,
     }
 }
 

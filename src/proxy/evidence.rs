@@ -63,11 +63,11 @@ impl Proxy {
         policy: &Policy,
         exchange: &Exchange,
         objects: bool,
-    ) -> Option<Sought> {
+    ) -> Option<Box<Sought>> {
         let talks = catalog.is_some_and(|catalog| catalog.kind == Kind::Conversation);
         let ruling = permit.ruling();
         let reveals = ruling.operations.iter().any(|one| one.has(Effect::Credential));
-        Some(Sought {
+        Some(Box::new(Sought {
             proxy: self.clone(),
             key: policy.fingerprints.clone(),
             state: caller.state.clone(),
@@ -87,13 +87,13 @@ impl Proxy {
             objects,
             findings: Vec::new(),
             answer: None,
-        })
+        }))
     }
 }
 
 impl Sought {
     /// The answer has begun: notes what its head hands out; whether its body is to be looked at.
-    pub(super) fn answered<B>(mut self, response: &Response<B>) -> Option<Self> {
+    pub(super) fn answered<B>(mut self: Box<Self>, response: &Response<B>) -> Option<Box<Self>> {
         if self.secrets {
             self.note(in_head(response.headers(), &self.key));
         }

@@ -118,7 +118,7 @@ impl Proxy {
         let ids = writes().flat_map(|one| one.decides.iter().chain(&one.names)).cloned().collect();
         let touching = Touching { proxy: self.clone(), service: catalog.service.clone(), ids };
         if self.inventory.touch(&touching.service, &touching.ids)
-            && let Err(error) = self.inventory.write().await
+            && let Err(error) = Box::pin(self.inventory.write()).await
         {
             tracing::warn!(%error, "what was forgotten may come back with the next start");
         }
@@ -206,7 +206,7 @@ impl Attentive {
     /// Watches an answer that has begun.
     pub(super) fn new<B>(
         outcome: Outcome,
-        (asked, sought): (Option<Asked>, Option<Sought>),
+        (asked, sought): (Option<Asked>, Option<Box<Sought>>),
         touching: Option<Touching>,
         state: &Arc<AgentState>,
         response: &Response<B>,

@@ -39,7 +39,7 @@ pub(super) struct Reader {
     /// Who learns of it.
     asked: Option<Asked>,
     /// Who looks for evidence in it.
-    sought: Option<Sought>,
+    sought: Option<Box<Sought>>,
     state: Arc<AgentState>,
     /// Its media type, in small letters, where somebody learns by it.
     kind: String,
@@ -47,7 +47,7 @@ pub(super) struct Reader {
     in_pieces: bool,
     codings: Option<String>,
     /// What is decoded of it while it passes; none where it is not, or no more.
-    unpacking: Option<Unpacking>,
+    unpacking: Option<Box<Unpacking>>,
     kept: Kept,
     room: Option<OwnedSemaphorePermit>,
 }
@@ -92,7 +92,7 @@ impl Reader {
     /// A reader of an answer that has begun, if anybody wants to know of it.
     pub(super) fn new<B>(
         asked: Option<Asked>,
-        sought: Option<Sought>,
+        sought: Option<Box<Sought>>,
         state: &Arc<AgentState>,
         response: &Response<B>,
     ) -> Option<Box<Self>> {
@@ -110,7 +110,7 @@ impl Reader {
         };
         let is_stream = is(headers, &[EVENTS]);
         let in_pieces = is_stream && asked.is_none() && codings.is_none();
-        let unpacking = codings.as_deref().and_then(Unpacking::of);
+        let unpacking = codings.as_deref().and_then(Unpacking::of).map(Box::new);
         let (state, kept, room) = (state.clone(), Kept::default(), None);
         Some(Box::new(Self {
             asked,
@@ -218,7 +218,7 @@ impl Reader {
             if self.unpacking.as_ref().is_some_and(|unpacking| !unpacking.has_begun()) {
                 self.unpack(&body);
             }
-            return (self.sought.map(Sought::into_findings).unwrap_or_default(), None);
+            return (self.sought.map(|sought| sought.into_findings()).unwrap_or_default(), None);
         };
         let keeping = (self.asked.filter(|_| is_whole))
             .and_then(|asked| asked.learn(&decoded, &self.kind, self.is_stream));
