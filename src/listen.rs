@@ -157,7 +157,7 @@ pub struct Serving {
     /// The proxy.
     pub proxy: Arc<Proxy>,
     /// Who calls, and for which one host.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// How long its parts may take.
     pub patience: Patience,
 }

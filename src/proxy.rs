@@ -129,7 +129,7 @@ impl Proxy {
     /// Answers one request.
     pub async fn answer(
         self: Arc<Self>,
-        caller: Caller,
+        caller: Arc<Caller>,
         request: Request<Incoming>,
     ) -> Response<AnswerBody> {
         let snapshot = self.current.load_full();
@@ -166,7 +166,7 @@ impl Proxy {
 
     async fn exchange(
         self: &Arc<Self>,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
         exchange: &Exchange,
         request: Request<Incoming>,
@@ -184,7 +184,7 @@ impl Proxy {
         let http2 = request.version() == Version::HTTP_2;
         let read = self.read(caller, snapshot, exchange, &candidates, request).await;
         // The room is taken until the call is answered or handed back.
-        let Read { inspected, upgrade, manner, failed, opened, streams, _room } = read?;
+        let Read { inspected, upgrade, manner, failed, opened, streams, room: _room } = read?;
         let asked = inspected.facts().asked().cloned().map(Box::new);
         let (verdict, changes) = self.judge(&caller.state, inspected, policy, agent, None);
         if !changes.is_empty() {
@@ -216,7 +216,7 @@ impl Proxy {
     /// Reads a request as far as a rule needs it, and says what it is.
     async fn read(
         &self,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
         exchange: &Exchange,
         candidates: &[(Ix, &Resource)],
@@ -235,7 +235,7 @@ impl Proxy {
         let (limits, bodies) = (&policy.limits, &caller.state.bodies);
         let leaving = || leaving::leaving(snapshot, candidates, caller, exchange.seen());
         let gathered = intake::gather(begun, catalog, candidates, limits, bodies, leaving).await;
-        let (message, failed, _room) = match gathered {
+        let (message, failed, room) = match gathered {
             Ok(gathered) => gathered,
             Err(mut refusal) => {
                 refusal.ruling.saw(exchange.seen().all());
@@ -254,14 +254,14 @@ impl Proxy {
             Some(said) => inspected.raised(&said),
             None => inspected,
         };
-        Ok(Read { inspected, upgrade, manner, failed, opened, streams, _room })
+        Ok(Read { inspected, upgrade, manner, failed, opened, streams, room })
     }
 
     /// Records and sends a permitted request.
     async fn send(
         self: &Arc<Self>,
         permit: Permit<Coming>,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
         exchange: &Exchange,
         hold: Option<&str>,
@@ -329,7 +329,7 @@ fn of_host<'p>(candidates: &[(Ix, &'p Resource)]) -> Option<&'p Arc<Catalog>> {
 }
 
 /// The agent of a connection, if it still is who it was when the connection was opened.
-fn still<'p>(policy: &'p Policy, caller: &Caller) -> Result<&'p Agent, Refusal> {
+fn still<'p>(policy: &'p Policy, caller: &Arc<Caller>) -> Result<&'p Agent, Refusal> {
     let Some((_, agent)) = policy.agent(&caller.state.name) else {
         let detail = "The policy no longer names this agent.";
         return Err(Refusal::because(Reason::NotIdentified, detail));
@@ -351,7 +351,8 @@ struct Read {
     /// Whether only what its body begins with was read, and whether any of it is still to come.
     opened: bool,
     streams: bool,
-    _room: Option<OwnedSemaphorePermit>,
+    /// The room that its body takes.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// How the client speaks, and what may follow.

@@ -77,7 +77,7 @@ pub async fn front(
     let state = proxy.agents.get(&agent.name);
     match place(&state, policy) {
         Ok(place) => {
-            let caller = Caller { state, target, proof: agent.proof, slot, place };
+            let caller = Arc::new(Caller { state, target, proof: agent.proof, slot, place });
             proxy.answer(caller, request).await
         }
         Err(refusal) => refused(&proxy, policy, Some(agent), None, &refusal).await,
@@ -92,7 +92,7 @@ fn connect(
     agent: &Agent,
     slot: Arc<Slot>,
     request: &Request<Incoming>,
-) -> Result<Caller, Refusal> {
+) -> Result<Arc<Caller>, Refusal> {
     let headers = request.headers();
     if headers.contains_key(header::CONTENT_LENGTH)
         || headers.contains_key(header::TRANSFER_ENCODING)
@@ -118,7 +118,7 @@ fn connect(
         }
     }
     let place = place(&state, policy)?;
-    Ok(Caller { state, target, proof: agent.proof, slot, place })
+    Ok(Arc::new(Caller { state, target, proof: agent.proof, slot, place }))
 }
 
 /// A place among the agent's connections, so that one agent leaves others theirs.
@@ -161,7 +161,7 @@ async fn refused(
 }
 
 /// Opens the tunnel once the client has its 200.
-fn open(proxy: &Arc<Proxy>, caller: Caller, mut request: Request<Incoming>) {
+fn open(proxy: &Arc<Proxy>, caller: Arc<Caller>, mut request: Request<Incoming>) {
     let upgrade = hyper::upgrade::on(&mut request);
     let proxy = proxy.clone();
     proxy.clone().tasks.spawn(async move {
@@ -172,7 +172,7 @@ fn open(proxy: &Arc<Proxy>, caller: Caller, mut request: Request<Incoming>) {
     });
 }
 
-async fn intercept(proxy: Arc<Proxy>, caller: Caller, upgraded: Upgraded) {
+async fn intercept(proxy: Arc<Proxy>, caller: Arc<Caller>, upgraded: Upgraded) {
     let snapshot = proxy.current.load_full();
     let declared = snapshot
         .policy

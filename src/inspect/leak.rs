@@ -44,7 +44,7 @@ impl<B> Inspected<B> {
     /// The same with the secrets in it.
     #[must_use]
     pub fn searched(mut self, scanner: &Scanner, seen: &Sightings) -> Self {
-        let search = Search { scanner: &scanner.and(seen.traces().clone()), seen };
+        let search = Search { scanner: &scanner.with(seen.traces()), seen };
         search.head(self.message.head(), &mut self.facts);
         search.body(self.message.body(), &mut self.facts);
         self
@@ -53,7 +53,7 @@ impl<B> Inspected<B> {
     /// The same with the secrets in its body only: for what comes under a head that was searched.
     #[must_use]
     pub fn searched_body(mut self, scanner: &Scanner, seen: &Sightings) -> Self {
-        let search = Search { scanner: &scanner.and(seen.traces().clone()), seen };
+        let search = Search { scanner: &scanner.with(seen.traces()), seen };
         search.body(self.message.body(), &mut self.facts);
         self
     }

@@ -20,6 +20,7 @@ pub use stream::Stream;
 use crate::fingerprint::{FingerprintKey, Trace};
 use shape::{Shape, Shapes};
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -156,6 +157,11 @@ impl Scanner {
             all.known.push(known);
         }
         all
+    }
+
+    /// The same as [`Self::and`], but not copied where there is none to add, as for most requests.
+    pub fn with(&self, known: &Arc<Known>) -> Cow<'_, Self> {
+        if known.is_empty() { Cow::Borrowed(self) } else { Cow::Owned(self.and(known.clone())) }
     }
 
     /// The secrets in a text that is here as a whole: each once, the known ones first.

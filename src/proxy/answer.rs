@@ -97,7 +97,7 @@ impl Proxy {
         self: &Arc<Self>,
         sent: forward::Sent,
         awaited: Awaited,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
         exchange: &Exchange,
         way: Way,
@@ -158,7 +158,7 @@ impl Proxy {
                 )));
             }
         }
-        let watch = Attentive::new(outcome, (lesson, sought), touching, &caller.state, &response);
+        let watch = Attentive::new(outcome, (lesson, sought), touching, caller, &response);
         Ok(response.map(|body| {
             let body = ResponseBody::new(body, watch, may_follow);
             let terms = revoke::Terms::new(self, caller, snapshot);
@@ -167,7 +167,12 @@ impl Proxy {
     }
 
     /// Notes the cookies that a response hands out.
-    pub(super) fn learn(self: &Arc<Self>, caller: &Caller, policy: &Policy, headers: &HeaderMap) {
+    pub(super) fn learn(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        policy: &Policy,
+        headers: &HeaderMap,
+    ) {
         if !headers.contains_key(header::SET_COOKIE) {
             return;
         }
@@ -214,7 +219,7 @@ impl Proxy {
         asked: Option<(OnUpgrade, Box<Head>)>,
         exchange: &Exchange,
         manner: Manner,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         snapshot: &Snapshot,
     ) -> Result<Response<AnswerBody>, Refusal> {
         let catalog = Self::catalog(&snapshot.policy, &caller.state.name, &caller.target);

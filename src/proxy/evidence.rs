@@ -15,11 +15,9 @@ use crate::forward::Coming;
 use crate::inspect::credential::handed::{Handed, in_body, in_head, in_piece};
 use crate::inspect::{Leak, serialized, shown_path};
 use crate::inventory::keeper;
-use crate::message::Target;
 use crate::policy::Policy;
 use crate::provenance::Answer;
 use crate::record::Exchange;
-use crate::session::AgentState;
 use crate::trajectory::Stage;
 use http::header::{self, HeaderMap};
 use http::{Method, Response};
@@ -35,9 +33,8 @@ const LONGEST_PATH: usize = 300;
 pub(super) struct Sought {
     proxy: Arc<Proxy>,
     key: Arc<FingerprintKey>,
-    state: Arc<AgentState>,
+    caller: Arc<Caller>,
     method: Method,
-    target: Target,
     path: Box<str>,
     operation: Arc<str>,
     request_id: Arc<str>,
@@ -58,7 +55,7 @@ impl Proxy {
     pub(super) fn sought(
         self: &Arc<Self>,
         permit: &Permit<Coming>,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         catalog: Option<&Catalog>,
         policy: &Policy,
         exchange: &Exchange,
@@ -70,9 +67,8 @@ impl Proxy {
         Some(Box::new(Sought {
             proxy: self.clone(),
             key: policy.fingerprints.clone(),
-            state: caller.state.clone(),
+            caller: caller.clone(),
             method: permit.head().method().clone(),
-            target: caller.target.clone(),
             path: if ruling.hides(Leak::PATH) {
                 Box::from("/[secret]")
             } else {
@@ -136,7 +132,7 @@ impl Sought {
         // Not the policy it was asked under: an answer may outlast that, and must not keep it alive.
         let now = self.proxy.current.load_full();
         let policy = &now.policy;
-        let Some((_, agent)) = policy.agent(&self.state.name) else { return };
+        let Some((_, agent)) = policy.agent(&self.caller.state.name) else { return };
         let is_mine = |handed: &Handed| {
             policy.issued(&handed.print).is_some_and(|(ix, _)| agent.credentials.contains(&ix))
         };
@@ -145,21 +141,21 @@ impl Sought {
             return;
         }
         let answer = self.answer();
-        self.state.saw(&handed, &answer);
+        self.caller.state.saw(&handed, &answer);
         if self.told || !handed.iter().any(|handed| handed.sure) {
             return;
         }
         self.told = true;
         let stage = Stage::SecretHandedOut;
-        let (proxy, state) = (self.proxy.clone(), self.state.clone());
-        let changes = state.showed(stage, &self.operation, policy, proxy.clock.now());
+        let (proxy, caller) = (self.proxy.clone(), self.caller.clone());
+        let changes = caller.state.showed(stage, &self.operation, policy, proxy.clock.now());
         if changes.is_empty() {
             return;
         }
         // What restrains the agent holds in memory by now, and keeping it is tried again.
         let request_id = self.request_id.clone();
         let keeping = async move {
-            if proxy.remember(&state, changes).await.is_err() {
+            if proxy.remember(&caller.state, changes).await.is_err() {
                 tracing::error!(%request_id, "what an answer handed out is not stored yet");
             }
         };
@@ -169,9 +165,9 @@ impl Sought {
     }
 
     fn answer(&mut self) -> Arc<Answer> {
-        let Self { method, target, path, operation, .. } = self;
+        let Self { method, caller, path, operation, .. } = self;
         let make = || {
-            let host = target.host();
+            let host = caller.target.host();
             let path: String = shown_path(path).chars().take(LONGEST_PATH).collect();
             let call = format!("{method} {host}{path}");
             // A plain operation is its method and path.

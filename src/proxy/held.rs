@@ -25,7 +25,7 @@ impl Proxy {
     pub(super) async fn held(
         self: &Arc<Self>,
         held: Held<Coming>,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
         exchange: &Exchange,
         way: Way,
@@ -87,7 +87,7 @@ impl Proxy {
     pub(super) async fn open(
         &self,
         held: &Held<Coming>,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         snapshot: &Snapshot,
         exchange: &Exchange,
     ) -> Result<View, Ruling> {
@@ -131,7 +131,7 @@ impl Proxy {
         self: &Arc<Self>,
         held: Held<Coming>,
         view: View,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         exchange: &Exchange,
         way: Way,
     ) -> Result<Response<AnswerBody>, Refusal> {
@@ -166,7 +166,7 @@ impl Proxy {
         self: &Arc<Self>,
         held: Held<Coming>,
         view: &View,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         exchange: &Exchange,
         manner: Manner,
     ) -> Result<Granted, Refusal> {
@@ -231,7 +231,7 @@ impl Proxy {
         self: &Arc<Self>,
         permit: Permit<Coming>,
         id: &str,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
         exchange: &Exchange,
         way: Way,
@@ -469,7 +469,7 @@ fn unkept() -> Refusal {
 /// A request with its body, and the room that it takes.
 async fn whole(
     request: Inspected<Coming>,
-    caller: &Caller,
+    caller: &Arc<Caller>,
     snapshot: &Snapshot,
     manner: Manner,
 ) -> Result<(Inspected<Coming>, Option<OwnedSemaphorePermit>), Refusal> {

@@ -20,7 +20,6 @@ use crate::inspect::{Identity, annotations, answer, exchanged};
 use crate::inventory::{Lesson, keeper};
 use crate::policy::Policy;
 use crate::record::{Exchange, Outcome};
-use crate::session::AgentState;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Response, StatusCode};
@@ -35,8 +34,7 @@ use tokio::task::JoinHandle;
 /// An answer that is awaited, and may teach something.
 pub(super) struct Asked {
     proxy: Arc<Proxy>,
-    state: Arc<AgentState>,
-    host: Arc<str>,
+    caller: Arc<Caller>,
     of: Of,
 }
 
@@ -79,7 +77,7 @@ impl Proxy {
     pub(super) fn asked(
         self: &Arc<Self>,
         permit: &Permit<Coming>,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         catalog: Option<&Catalog>,
         policy: &Policy,
         exchange: &Exchange,
@@ -102,8 +100,7 @@ impl Proxy {
             },
             _ => return None,
         };
-        let (proxy, state) = (self.clone(), caller.state.clone());
-        Some(Asked { proxy, state, host: caller.target.host().shared().clone(), of })
+        Some(Asked { proxy: self.clone(), caller: caller.clone(), of })
     }
 
     /// Forgets what a write touches, before it is sent.
@@ -175,14 +172,15 @@ impl Asked {
 
     /// All of it is there; what has to be done before its end is told, if anything has.
     fn learn(self, body: &[u8], kind: &str, is_stream: bool) -> Option<JoinHandle<()>> {
-        let Self { proxy, state, host, of } = self;
+        let Self { proxy, caller, of } = self;
+        let (state, host) = (&caller.state, caller.target.host().shared());
         let (expected, service, operation, request_id, moment) = match of {
             Of::Tokens { deriving, key } => {
-                return proxy.derive(&state, &deriving, &key, kind, body);
+                return proxy.derive(state, &deriving, &key, kind, body);
             }
             Of::Tools => {
                 let kind = if is_stream { EVENTS } else { "application/json" };
-                proxy.tools.said(&host, annotations::of_answer(kind, body));
+                proxy.tools.said(host, annotations::of_answer(kind, body));
                 return None;
             }
             Of::Things { expected, service, operation, request_id, moment } => {
@@ -194,7 +192,13 @@ impl Asked {
             return None;
         }
         let agent = state.name.clone();
-        let lesson = Arc::new(Lesson { request_id, operation, host, agent, at: keeper::now() });
+        let lesson = Arc::new(Lesson {
+            request_id,
+            operation,
+            host: host.clone(),
+            agent,
+            at: keeper::now(),
+        });
         if proxy.inventory.learn(&service, taught, &lesson, moment) {
             proxy.write_inventory();
         }
@@ -208,10 +212,10 @@ impl Attentive {
         outcome: Outcome,
         (asked, sought): (Option<Asked>, Option<Box<Sought>>),
         touching: Option<Touching>,
-        state: &Arc<AgentState>,
+        caller: &Arc<Caller>,
         response: &Response<B>,
     ) -> Self {
-        let reader = Reader::new(asked, sought, state, response);
+        let reader = Reader::new(asked, sought, caller, response);
         Self { outcome, reader, keeping: None, _touching: touching }
     }
 }

@@ -122,7 +122,7 @@ impl Proxy {
     pub(super) async fn looked_up(
         self: &Arc<Self>,
         held: Held<Coming>,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
         exchange: &Exchange,
         manner: Manner,
@@ -188,7 +188,7 @@ impl Proxy {
     }
 
     /// A card with what services said of its targets.
-    pub(super) fn told(&self, mut card: Card, caller: &Caller, policy: &Policy) -> Card {
+    pub(super) fn told(&self, mut card: Card, caller: &Arc<Caller>, policy: &Policy) -> Card {
         let catalog = Self::catalog(policy, &caller.state.name, &caller.target);
         let Some(catalog) = catalog.filter(|it| policy.lookups.contains_key(&*it.service)) else {
             return card;
@@ -212,7 +212,7 @@ impl Proxy {
         self: &Arc<Self>,
         service: &Arc<str>,
         thing: &Thing,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
     ) {
         let policy = &snapshot.policy;
@@ -249,7 +249,7 @@ impl Proxy {
         id: &str,
         lookup: &Lookup,
         catalog: &Catalog,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
     ) -> Vec<(String, bool)> {
         let mut all = Vec::new();
@@ -275,7 +275,7 @@ impl Proxy {
         self: &Arc<Self>,
         body: String,
         catalog: &Catalog,
-        caller: &Caller,
+        caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
     ) -> Option<Arguments> {
         let policy = &snapshot.policy;
@@ -287,13 +287,13 @@ impl Proxy {
         let (_, agent) = policy.agent(BUILT_IN)?;
         let state = self.agents.get(BUILT_IN);
         let place = Arc::new(state.place(policy.limits.agent_connections)?);
-        let own = Caller {
+        let own = Arc::new(Caller {
             state,
             target: caller.target.clone(),
             proof: Proof::Unset,
             slot: caller.slot.clone(),
             place,
-        };
+        });
         let exchange = Exchange::open(
             &self.log,
             policy,

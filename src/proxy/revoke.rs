@@ -31,13 +31,13 @@ pub struct Revocable {
 /// What a request was allowed under.
 pub(super) struct Terms {
     proxy: Arc<Proxy>,
-    caller: Caller,
+    caller: Arc<Caller>,
     snapshot: Arc<Snapshot>,
 }
 
 impl Terms {
     /// Those of a call that was judged by this snapshot.
-    pub(super) fn new(proxy: &Arc<Proxy>, caller: &Caller, snapshot: &Arc<Snapshot>) -> Self {
+    pub(super) fn new(proxy: &Arc<Proxy>, caller: &Arc<Caller>, snapshot: &Arc<Snapshot>) -> Self {
         Self { proxy: proxy.clone(), caller: caller.clone(), snapshot: snapshot.clone() }
     }
 

@@ -7,8 +7,8 @@
 use super::{Ambiguous, Asked, EVENTS, Of, is, media, single};
 use crate::decide::Finding;
 use crate::message::coding;
+use crate::proxy::Caller;
 use crate::proxy::evidence::Sought;
-use crate::session::AgentState;
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 use http::{Response, header};
@@ -40,7 +40,7 @@ pub(super) struct Reader {
     asked: Option<Asked>,
     /// Who looks for evidence in it.
     sought: Option<Box<Sought>>,
-    state: Arc<AgentState>,
+    caller: Arc<Caller>,
     /// Its media type, in small letters, where somebody learns by it.
     kind: String,
     is_stream: bool,
@@ -93,7 +93,7 @@ impl Reader {
     pub(super) fn new<B>(
         asked: Option<Asked>,
         sought: Option<Box<Sought>>,
-        state: &Arc<AgentState>,
+        caller: &Arc<Caller>,
         response: &Response<B>,
     ) -> Option<Box<Self>> {
         let asked = asked.filter(|asked| asked.may_learn_of(response));
@@ -111,11 +111,11 @@ impl Reader {
         let is_stream = is(headers, &[EVENTS]);
         let in_pieces = is_stream && asked.is_none() && codings.is_none();
         let unpacking = codings.as_deref().and_then(Unpacking::of).map(Box::new);
-        let (state, kept, room) = (state.clone(), Kept::default(), None);
+        let (caller, kept, room) = (caller.clone(), Kept::default(), None);
         Some(Box::new(Self {
             asked,
             sought,
-            state,
+            caller,
             kind,
             is_stream,
             in_pieces,
@@ -158,7 +158,7 @@ impl Reader {
             return true;
         }
         let piece = missing.next_multiple_of(PIECE_KIB);
-        let lessons: Arc<Semaphore> = self.state.lessons.clone();
+        let lessons: Arc<Semaphore> = self.caller.state.lessons.clone();
         let Ok(more) = lessons.try_acquire_many_owned(piece) else { return false };
         match &mut self.room {
             Some(room) => room.merge(more),

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 /// What a WebSocket was opened under.
 pub(in crate::proxy) struct Terms {
     proxy: Arc<Proxy>,
-    caller: Caller,
+    caller: Arc<Caller>,
     digest: Arc<str>,
     longest: usize,
     kept_back: Vec<Scrubber>,
@@ -25,7 +25,11 @@ pub(in crate::proxy) struct Terms {
 
 impl Terms {
     /// The terms of a call that was judged by this policy.
-    pub(in crate::proxy) fn new(proxy: &Arc<Proxy>, caller: &Caller, snapshot: &Snapshot) -> Self {
+    pub(in crate::proxy) fn new(
+        proxy: &Arc<Proxy>,
+        caller: &Arc<Caller>,
+        snapshot: &Snapshot,
+    ) -> Self {
         let policy = &snapshot.policy;
         let kept_back = policy.agent(&caller.state.name).map_or_else(Vec::new, |(_, agent)| {
             let candidates = policy.candidates(agent, &caller.target);
@@ -48,7 +52,7 @@ impl Terms {
     }
 
     /// Who opened the socket.
-    pub(super) const fn caller(&self) -> &Caller {
+    pub(super) const fn caller(&self) -> &Arc<Caller> {
         &self.caller
     }
 
