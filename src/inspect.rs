@@ -14,6 +14,7 @@ pub mod jsonrpc;
 mod kubernetes;
 mod leak;
 mod mirrored;
+pub mod model;
 pub mod multipart;
 pub mod operation;
 pub mod overriding;

@@ -1,0 +1,230 @@
+//! Answers that stream, in the forms of Anthropic, of Chat Completions and of Bedrock's Converse.
+//!
+//! Takes one event at a time with the calls that are open; tells what it completes.
+
+use super::super::By;
+use super::super::answer::assembly::{Assembly, Begun};
+use super::super::telling::{Listener, Telling, name};
+use super::super::walk::{Each, Of, Raw, Within, text, walk};
+use super::{Block, Call, Form, Function, Tool, called};
+use serde::Deserialize;
+use serde_json::Result;
+use serde_json::value::RawValue;
+
+/// The place of a call of the older form, which has one only.
+const ALONE: u64 = u64::MAX;
+
+/// An event of Anthropic's.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Raw<'a>,
+    #[serde(default)]
+    index: u64,
+    #[serde(borrow)]
+    content_block: Raw<'a>,
+    #[serde(borrow)]
+    delta: Raw<'a>,
+    #[serde(borrow)]
+    message: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow)]
+    partial_json: Raw<'a>,
+}
+
+/// Reads an event of Anthropic's.
+pub(in super::super) fn anthropic<L: Listener>(
+    event: &str,
+    open: &mut Assembly,
+    telling: &mut Telling<'_, L>,
+) -> Result<()> {
+    let event: Event<'_> = serde_json::from_str(event)?;
+    let at = (0, event.index);
+    match (&*text(event.kind).unwrap_or_default(), event.content_block, event.delta) {
+        ("message_start", ..) => {
+            open.cut(telling);
+            super::read(event.message, &mut Of::new(|turn| super::message(&turn, telling)))?;
+        }
+        ("content_block_start", Some(block), _) => {
+            let block: Block<'_> = serde_json::from_str(block.get())?;
+            if let Some(by) = called(&text(block.kind).unwrap_or_default()) {
+                let (id, tool) = (name(block.id), name(block.name));
+                // It begins empty, and the pieces come after it.
+                let first = block.input.map(RawValue::get).filter(|raw| *raw != "{}");
+                let begun = Begun { id: &id, tool: &tool, by, form: Form::Json, first };
+                open.begin(at, &begun, telling);
+            } else {
+                super::block(&block, telling)?;
+            }
+        }
+        ("content_block_delta", _, Some(delta)) => {
+            let Delta { partial_json } = serde_json::from_str(delta.get())?;
+            open.piece(at, partial_json, telling);
+        }
+        ("content_block_stop", ..) => open.end(at, telling),
+        ("message_stop", ..) => open.cut(telling),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A choice of Chat Completions.
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default)]
+    index: u64,
+    #[serde(borrow)]
+    delta: Option<Turn<'a>>,
+    #[serde(borrow)]
+    message: Raw<'a>,
+    #[serde(borrow)]
+    finish_reason: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+struct Turn<'a> {
+    #[serde(borrow)]
+    tool_calls: Raw<'a>,
+    #[serde(borrow)]
+    function_call: Option<Function<'a>>,
+}
+
+/// Reads an event of Chat Completions.
+pub(in super::super) fn chat<L: Listener>(
+    event: &str,
+    open: &mut Assembly,
+    telling: &mut Telling<'_, L>,
+) -> Result<()> {
+    if event == "[DONE]" {
+        open.end_all(telling);
+        return Ok(());
+    }
+    let choice = Of::new(|choice: Choice<'_>| {
+        super::read(choice.message, &mut Of::new(|turn| super::message(&turn, telling)))?;
+        if let Some(turn) = choice.delta {
+            let mut place = 0;
+            let piece = Of::new(|call: Call<'_>| {
+                let at = (choice.index, call.index.unwrap_or(place));
+                place += 1;
+                of_chat(at, &call, open, telling);
+                Ok(())
+            });
+            super::read(turn.tool_calls, &mut Each(piece))?;
+            if let Some(function) = turn.function_call {
+                let id = function.name;
+                let call = Call { index: None, id, function: Some(function), custom: None };
+                of_chat((choice.index, ALONE), &call, open, telling);
+            }
+        }
+        if choice.finish_reason.is_some() {
+            open.end_within(choice.index, telling);
+        }
+        Ok(())
+    });
+    walk(event, &mut Within(&["choices"], Each(choice)))
+}
+
+/// A piece of a call of Chat Completions. The first names it, or a later one; some hosts number all calls
+/// alike, and some repeat id and name.
+fn of_chat<L: Listener>(
+    at: (u64, u64),
+    call: &Call<'_>,
+    open: &mut Assembly,
+    telling: &mut Telling<'_, L>,
+) {
+    let (tool, input, form) = call.parts();
+    let (id, tool) = (name(call.id), name(tool));
+    let begins = !id.is_empty() || !tool.is_empty();
+    if begins && !open.goes_on(at, &id, &tool) {
+        open.end(at, telling);
+        let begun = Begun { id: &id, tool: &tool, by: By::Agent, form, first: None };
+        open.begin(at, &begun, telling);
+    }
+    open.piece(at, input, telling);
+}
+
+/// What an event of Converse says of a block.
+#[derive(Deserialize)]
+struct OfBlock<'a> {
+    #[serde(default, rename = "contentBlockIndex")]
+    index: u64,
+    #[serde(borrow)]
+    start: Raw<'a>,
+    #[serde(borrow)]
+    delta: Raw<'a>,
+}
+
+/// Reads an event of Converse by its name.
+pub(in super::super) fn converse<L: Listener>(
+    kind: &str,
+    event: &str,
+    open: &mut Assembly,
+    telling: &mut Telling<'_, L>,
+) -> Result<()> {
+    match kind {
+        "messageStart" | "messageStop" => {
+            open.cut(telling);
+            return Ok(());
+        }
+        "contentBlockStart" | "contentBlockDelta" | "contentBlockStop" => {}
+        _ => return Ok(()),
+    }
+    let OfBlock { index, start, delta } = serde_json::from_str(event)?;
+    let at = (0, index);
+    if kind == "contentBlockStop" {
+        open.end(at, telling);
+    }
+    let begin = Of::new(|tool: Tool<'_>| {
+        let (id, called) = (name(tool.id), name(tool.name));
+        let begun = Begun { id: &id, tool: &called, by: tool.by(), form: Form::Json, first: None };
+        open.begin(at, &begun, telling);
+        Ok(())
+    });
+    super::read(start, &mut Within(&["toolUse"], Each(begin)))?;
+    let piece = Of::new(|tool: Tool<'_>| {
+        open.piece(at, tool.input, telling);
+        Ok(())
+    });
+    super::read(delta, &mut Within(&["toolUse"], Each(piece)))
+}
+
+/// The members of an event of Bedrock's invocations, by whose model it is.
+#[derive(Deserialize)]
+struct Native<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Raw<'a>,
+    #[serde(borrow)]
+    choices: Raw<'a>,
+    #[serde(borrow, rename = "contentBlockStart")]
+    start: Raw<'a>,
+    #[serde(borrow, rename = "contentBlockDelta")]
+    delta: Raw<'a>,
+    #[serde(borrow, rename = "contentBlockStop")]
+    stop: Raw<'a>,
+}
+
+/// Reads an event in the form of the model that is invoked.
+pub(in super::super) fn native<L: Listener>(
+    event: &str,
+    open: &mut Assembly,
+    telling: &mut Telling<'_, L>,
+) -> Result<()> {
+    let Native { kind, choices, start, delta, stop } = serde_json::from_str(event)?;
+    if kind.is_some() {
+        anthropic(event, open, telling)?;
+    }
+    if choices.is_some() {
+        chat(event, open, telling)?;
+    }
+    for (kind, part) in
+        [("contentBlockStart", start), ("contentBlockDelta", delta), ("contentBlockStop", stop)]
+    {
+        if let Some(part) = part {
+            converse(kind, part.get(), open, telling)?;
+        }
+    }
+    Ok(())
+}
