@@ -2,7 +2,8 @@
 //!
 //! `decide/rules` shows that the cost of a verdict does not grow with the number of rules and hosts;
 //! `whole` what a GraphQL write costs from head to verdict, beside the parser alone on its document;
-//! `evidence` what looking at an answer costs.
+//! `evidence` what looking at an answer costs; `model` what reading a conversation costs, beside the
+//! least that it could: walking its bytes once.
 
 #![allow(clippy::expect_used, reason = "a benchmark that cannot go on stops")]
 
@@ -11,6 +12,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use holdgate::decide::{Context, Standing, decide};
 use holdgate::fingerprint::FingerprintKey;
 use holdgate::inspect::credential::handed::in_body;
+use holdgate::inspect::model::{Answer, Dialect, Listener, Met, Said, read_request};
 use holdgate::inspect::secret::{Known, Owner, Scanner};
 use holdgate::inspect::serialized::objects;
 use holdgate::inspect::{self, Inspected};
@@ -307,5 +309,99 @@ fn evidence(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(stages, message, inspection, decision, whole, secrets, evidence);
+/// A streamed answer as a model writes it: words, and a call of a tool now and then, in pieces.
+fn streamed(length: usize) -> String {
+    let mut text = String::new();
+    let event = |text: &mut String, kind: &str, rest: &str| {
+        write!(text, "event: {kind}\ndata: {{\"type\":\"{kind}\",{rest}}}\n\n")
+            .expect("a string grows");
+    };
+    for index in 0.. {
+        event(
+            &mut text,
+            "content_block_start",
+            &format!("\"index\":{index},\"content_block\":{{\"type\":\"text\",\"text\":\"\"}}"),
+        );
+        for _ in 0..50 {
+            let delta = "\"delta\":{\"type\":\"text_delta\",\"text\":\" the worker of the queue\"}";
+            event(&mut text, "content_block_delta", &format!("\"index\":{index},{delta}"));
+        }
+        event(&mut text, "content_block_stop", &format!("\"index\":{index}"));
+        let begin = "\"content_block\":{\"type\":\"tool_use\",\"id\":\"toolu_1\",\"name\":\"bash\",\"input\":{}}";
+        event(&mut text, "content_block_start", &format!("\"index\":{index},{begin}"));
+        for piece in ["{\\\"command\\\":", " \\\"cargo test", " --locked\\\"}"] {
+            let delta = format!(
+                "\"index\":{index},\"delta\":{{\"type\":\"input_json_delta\",\"partial_json\":\"{piece}\"}}"
+            );
+            event(&mut text, "content_block_delta", &delta);
+        }
+        event(&mut text, "content_block_stop", &format!("\"index\":{index}"));
+        if text.len() >= length {
+            break;
+        }
+    }
+    text
+}
+
+/// A request with so many turns behind it, each with a call and a result of 4 KiB.
+fn conversation(turns: usize) -> String {
+    let result = "2026-11-21T08:00:00Z INFO worker: sent a letter\\n".repeat(85);
+    let turns: Vec<String> = (0..turns)
+        .map(|turn| {
+            format!(
+                "{{\"role\":\"assistant\",\"content\":[{{\"type\":\"text\",\"text\":\"Looking.\"}},{{\"type\":\"tool_use\",\"id\":\"t{turn}\",\"name\":\"bash\",\"input\":{{\"command\":\"tail log\"}}}}]}},{{\"role\":\"user\",\"content\":[{{\"type\":\"tool_result\",\"tool_use_id\":\"t{turn}\",\"content\":\"{result}\"}}]}}"
+            )
+        })
+        .collect();
+    format!("{{\"model\":\"m\",\"messages\":[{}]}}", turns.join(","))
+}
+
+/// Hears nothing twice: it knows all that was said before, as whoever listens to a conversation does.
+struct KnowsAll;
+
+impl Listener for KnowsAll {
+    fn hear(&mut self, said: Said) {
+        black_box(said);
+    }
+    fn knows(&mut self, _met: &Met<'_>) -> bool {
+        true
+    }
+}
+
+/// What reading a conversation costs, beside one pass over its bytes.
+fn model(criterion: &mut Criterion) {
+    const PIECE: usize = 1_400;
+    let mut group = criterion.benchmark_group("model");
+    let answer = streamed(256 << 10);
+    group.throughput(Throughput::Bytes(answer.len() as u64));
+    group.bench_function("answer_256k/walked", |bencher| {
+        bencher.iter(|| black_box(answer.as_bytes()).iter().fold(0_u8, |all, byte| all ^ byte));
+    });
+    group.bench_function("answer_256k/read", |bencher| {
+        bencher.iter(|| {
+            let mut answered = Answer::new(Dialect::Anthropic, "text/event-stream");
+            let mut listener = |said: Said| drop(black_box(said));
+            for piece in black_box(answer.as_bytes()).chunks(PIECE) {
+                answered.feed(piece, &mut listener);
+            }
+            answered.end(&mut listener);
+        });
+    });
+    let request = conversation(128);
+    group.throughput(Throughput::Bytes(request.len() as u64));
+    group.bench_function("request_128_turns/first", |bencher| {
+        let mut listener = |said: Said| drop(black_box(said));
+        bencher.iter(|| {
+            read_request(Dialect::Anthropic, black_box(request.as_bytes()), &mut listener);
+        });
+    });
+    group.bench_function("request_128_turns/known", |bencher| {
+        bencher.iter(|| {
+            read_request(Dialect::Anthropic, black_box(request.as_bytes()), &mut KnowsAll);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(stages, message, inspection, decision, whole, secrets, evidence, model);
 criterion_main!(stages);

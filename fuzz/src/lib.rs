@@ -12,6 +12,7 @@ mod head;
 mod header_block;
 mod json;
 mod memory;
+mod model;
 mod multipart;
 mod path;
 mod policy;
@@ -28,6 +29,7 @@ pub use graphql::graphql;
 pub use head::{Cut, cut, head};
 pub use header_block::h2_head;
 pub use json::json;
+pub use model::model;
 pub use multipart::multipart;
 pub use path::path;
 pub use policy::policy;
@@ -48,6 +50,7 @@ pub const TARGETS: &[(&str, Property)] = &[
     ("h2_head", h2_head),
     ("head", head),
     ("json", json),
+    ("model", model),
     ("multipart", multipart),
     ("path", path),
     ("policy", policy),

@@ -6,6 +6,7 @@
 pub(super) mod assembly;
 mod documents;
 mod frames;
+mod sift;
 mod sse;
 
 use super::messages::stream;
@@ -130,6 +131,11 @@ impl Reading {
             }
             Part::Long(_) => Err(Unread::Long),
             Part::Document(data) => self.document(data, telling),
+            Part::Event { data, is_whole: true, .. }
+                if self.open.is_idle() && !sift::may_matter(self.dialect, data) =>
+            {
+                Ok(())
+            }
             Part::Event { name, data, is_whole: true } => self.event(name, data, telling),
             Part::Event { name, data, is_whole: false } => {
                 self.event(name, data, telling).map_err(|_cut| Unread::Truncated)
@@ -194,5 +200,63 @@ impl Reading {
         let inner = STANDARD.decode(&*bytes).map_err(|_not_base64| Unread::Json)?;
         let inner = std::str::from_utf8(&inner).map_err(|_not_text| Unread::Json)?;
         stream::native(inner, &mut self.open, telling).map_err(|_not_of_the_form| Unread::Json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Answer {
+        fn held(&self) -> usize {
+            self.reading.open.held()
+                + match &self.framing {
+                    Framing::Unsaid => 0,
+                    Framing::Events(events) => events.held(),
+                    Framing::Frames(frames) => frames.held(),
+                    Framing::Documents(documents) => documents.held(),
+                }
+        }
+    }
+
+    #[test]
+    fn what_is_kept_does_not_grow_with_the_answer() {
+        const PIECE: &str = concat!(
+            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+            "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        );
+        let open = |index: usize| {
+            format!(
+                "data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{{\"index\":{index},\"id\":\"{index}\",\"function\":{{\"name\":\"x\",\"arguments\":\"{PIECE}\"}}}}]}}}}]}}\n\n"
+            )
+        };
+        let cases: [(&str, &str, Vec<String>); 5] = [
+            // A line, an event and a document without an end, a frame of any length, and calls that go on.
+            ("text/event-stream", "data: ", vec![PIECE.to_owned()]),
+            ("text/event-stream", "", vec![format!("data: {PIECE}\n")]),
+            ("application/json", "{\"choices\":\"", vec![PIECE.to_owned()]),
+            ("application/vnd.amazon.eventstream", "\0\x0f\0\0\0\0\0\0", vec![PIECE.to_owned()]),
+            ("text/event-stream", "", (0..100).map(open).collect()),
+        ];
+        for (media_type, begin, parts) in cases {
+            let mut answer = Answer::new(Dialect::Chat, media_type);
+            let mut listener = |_: super::super::Said| {};
+            answer.feed(begin.as_bytes(), &mut listener);
+            if begin.starts_with('\0') {
+                let mut sum = flate2::Crc::new();
+                sum.update(begin.as_bytes());
+                answer.feed(&sum.sum().to_be_bytes(), &mut listener);
+            }
+            let (mut fed, mut most) = (0, 0);
+            for part in parts.iter().cycle() {
+                answer.feed(part.as_bytes(), &mut listener);
+                (fed, most) = (fed + part.len(), most.max(answer.held()));
+                if fed > 8 << 20 {
+                    break;
+                }
+            }
+            assert!(most > EVENT / 4, "{begin}: it kept {most}, nothing was tried");
+            assert!(most <= 4 * EVENT, "{begin}: it kept {most}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::By;
 use super::answer::assembly::{Assembly, Begun};
-use super::telling::{Form, Listener, Telling, name};
+use super::telling::{Form, Listener, Telling, id_of, name};
 use super::walk::{Each, Of, Raw, Within, is, text, walk};
 use serde::Deserialize;
 use serde_json::Result;
@@ -108,10 +108,7 @@ fn item<L: Listener>(item: &Item<'_>, telling: &mut Telling<'_, L>) {
         telling.result(id, item.name, output, item.by(tool));
     } else if let Some(tool) = kind.strip_suffix("_call") {
         let by = item.by(tool);
-        let called = match name(item.name) {
-            none if none.is_empty() => tool.into(),
-            name => name,
-        };
+        let called = if item.name.is_some() { name(item.name) } else { tool.into() };
         let (given, form) = item.given();
         telling.call(id, &called, given, form, by);
         if let Some(output) = item.output.or(item.outputs) {
@@ -236,8 +233,8 @@ fn start<L: Listener>(
         item(&step, telling);
         return Ok(());
     };
-    let (id, called) = (name(step.call_id.or(step.id)), name(step.name));
-    let called = if called.is_empty() { tool.into() } else { called };
+    let id = id_of(step.call_id.or(step.id));
+    let called = if step.name.is_some() { name(step.name) } else { tool.into() };
     let by = step.by(tool);
     let first = step.arguments.map(RawValue::get).filter(|raw| *raw != "{}" && *raw != "\"\"");
     open.begin(at, &Begun { id: &id, tool: &called, by, form: Form::Json, first }, telling);

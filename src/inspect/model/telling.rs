@@ -72,7 +72,7 @@ impl<'l, L: Listener> Telling<'l, L> {
 
     /// Tells a call whose parts stand together.
     pub(super) fn call(&mut self, id: Raw<'_>, tool: &str, input: Raw<'_>, form: Form, by: By) {
-        self.call_with(&name(id), tool, input, form, by);
+        self.call_with(&id_of(id), tool, input, form, by);
     }
 
     /// The same with an id that does not stand there.
@@ -105,7 +105,7 @@ impl<'l, L: Listener> Telling<'l, L> {
 
     /// Tells a result.
     pub(super) fn result(&mut self, call: Raw<'_>, tool: Raw<'_>, content: Raw<'_>, by: By) {
-        self.result_of(&name(call), tool, content, by);
+        self.result_of(&id_of(call), tool, content, by);
     }
 
     /// The same of a call whose id does not stand there.
@@ -139,8 +139,13 @@ pub(super) fn of_text(text: &str, form: Form) -> Result<Value, Unread> {
     }
 }
 
-/// An id, or a name: what is no text there is taken as it stands, as the numbers of JSON-RPC.
+/// The name of a tool; empty where there is none.
 pub(super) fn name(part: Raw<'_>) -> Cow<'_, str> {
+    text(part).unwrap_or_default()
+}
+
+/// An id: what is no text there is taken as it stands, as the numbers of JSON-RPC.
+pub(super) fn id_of(part: Raw<'_>) -> Cow<'_, str> {
     let as_it_stands = || part.map_or("", serde_json::value::RawValue::get).into();
     text(part).unwrap_or_else(as_it_stands)
 }
@@ -168,7 +173,7 @@ fn text_of(content: Raw<'_>) -> Option<Cow<'_, str>> {
     let take = |part: &serde_json::value::RawValue| {
         let shown = match part.get().as_bytes().first() {
             Some(b'{') => shown(part)?,
-            _ => name(Some(part)),
+            _ => id_of(Some(part)),
         };
         if !all.is_empty() && !shown.is_empty() {
             all.push('\n');

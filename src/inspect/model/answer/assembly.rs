@@ -187,6 +187,16 @@ impl Assembly {
         self.got
     }
 
+    /// Whether nothing goes on.
+    pub(in crate::inspect::model) const fn is_idle(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.kept() + self.open.iter().map(|open| open.input.capacity()).sum::<usize>()
+    }
+
     fn kept(&self) -> usize {
         let kept = |open: &Open| open.input.len() + open.first.as_ref().map_or(0, |raw| raw.len());
         self.open.iter().map(kept).sum()

@@ -22,6 +22,11 @@ pub(super) struct Documents {
 }
 
 impl Documents {
+    #[cfg(test)]
+    pub(super) const fn held(&self) -> usize {
+        self.kept.capacity()
+    }
+
     pub(super) fn feed(&mut self, bytes: &[u8], take: &mut impl FnMut(Part<'_>)) {
         let mut from = 0;
         let mut at = 0;

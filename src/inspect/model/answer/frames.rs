@@ -31,6 +31,11 @@ struct Headers<'a> {
 }
 
 impl Frames {
+    #[cfg(test)]
+    pub(super) const fn held(&self) -> usize {
+        self.kept.capacity()
+    }
+
     pub(super) fn feed(&mut self, mut bytes: &[u8], take: &mut impl FnMut(Part<'_>)) {
         while !bytes.is_empty() && !self.is_broken {
             if self.passing > 0 {

@@ -26,6 +26,11 @@ pub(super) struct Sse {
 }
 
 impl Sse {
+    #[cfg(test)]
+    pub(super) const fn held(&self) -> usize {
+        self.line.capacity() + self.data.capacity()
+    }
+
     pub(super) fn feed(&mut self, mut bytes: &[u8], take: &mut impl FnMut(Part<'_>)) {
         while let Some(first) = bytes.first() {
             if std::mem::take(&mut self.after_cr) && *first == b'\n' {
@@ -90,7 +95,8 @@ impl Sse {
             b"data" => self.data(value, is_long),
             b"event" => {
                 let name = value.get(..NAME).unwrap_or(value);
-                self.name = String::from_utf8_lossy(name).into_owned();
+                self.name.clear();
+                self.name.push_str(std::str::from_utf8(name).unwrap_or_default());
             }
             _ => {}
         }

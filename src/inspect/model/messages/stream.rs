@@ -4,7 +4,7 @@
 
 use super::super::By;
 use super::super::answer::assembly::{Assembly, Begun};
-use super::super::telling::{Listener, Telling, name};
+use super::super::telling::{Listener, Telling, id_of, name};
 use super::super::walk::{Each, Of, Raw, Within, text, walk};
 use super::{Block, Call, Form, Function, Tool, called};
 use serde::Deserialize;
@@ -22,9 +22,9 @@ struct Event<'a> {
     #[serde(default)]
     index: u64,
     #[serde(borrow)]
-    content_block: Raw<'a>,
+    content_block: Option<Block<'a>>,
     #[serde(borrow)]
-    delta: Raw<'a>,
+    delta: Option<Delta<'a>>,
     #[serde(borrow)]
     message: Raw<'a>,
 }
@@ -49,9 +49,8 @@ pub(in super::super) fn anthropic<L: Listener>(
             super::read(event.message, &mut Of::new(|turn| super::message(&turn, telling)))?;
         }
         ("content_block_start", Some(block), _) => {
-            let block: Block<'_> = serde_json::from_str(block.get())?;
             if let Some(by) = called(&text(block.kind).unwrap_or_default()) {
-                let (id, tool) = (name(block.id), name(block.name));
+                let (id, tool) = (id_of(block.id), name(block.name));
                 // It begins empty, and the pieces come after it.
                 let first = block.input.map(RawValue::get).filter(|raw| *raw != "{}");
                 let begun = Begun { id: &id, tool: &tool, by, form: Form::Json, first };
@@ -60,10 +59,7 @@ pub(in super::super) fn anthropic<L: Listener>(
                 super::block(&block, telling)?;
             }
         }
-        ("content_block_delta", _, Some(delta)) => {
-            let Delta { partial_json } = serde_json::from_str(delta.get())?;
-            open.piece(at, partial_json, telling);
-        }
+        ("content_block_delta", _, Some(delta)) => open.piece(at, delta.partial_json, telling),
         ("content_block_stop", ..) => open.end(at, telling),
         ("message_stop", ..) => open.cut(telling),
         _ => {}
@@ -136,7 +132,7 @@ fn of_chat<L: Listener>(
     telling: &mut Telling<'_, L>,
 ) {
     let (tool, input, form) = call.parts();
-    let (id, tool) = (name(call.id), name(tool));
+    let (id, tool) = (id_of(call.id), name(tool));
     let begins = !id.is_empty() || !tool.is_empty();
     if begins && !open.goes_on(at, &id, &tool) {
         open.end(at, telling);
@@ -178,7 +174,7 @@ pub(in super::super) fn converse<L: Listener>(
         open.end(at, telling);
     }
     let begin = Of::new(|tool: Tool<'_>| {
-        let (id, called) = (name(tool.id), name(tool.name));
+        let (id, called) = (id_of(tool.id), name(tool.name));
         let begun = Begun { id: &id, tool: &called, by: tool.by(), form: Form::Json, first: None };
         open.begin(at, &begun, telling);
         Ok(())

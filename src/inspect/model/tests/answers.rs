@@ -203,6 +203,12 @@ fn lines_of_events_end_as_they_like() {
             let stream = format!("{mark}{}", ANTHROPIC.replace('\n', end));
             let said = however_cut(Dialect::Anthropic, EVENTS, stream.as_bytes());
             assert_eq!(said, OF_ANTHROPIC, "{end:?} {mark:?}");
+            // The first line says something, and the data stands in two.
+            let stream = format!(
+                "{mark}data: {{\"id\":7,{end}data: \"result\":{{\"content\":\"x\"}}}}{end}{end}"
+            );
+            let said = however_cut(Dialect::Mcp, EVENTS, stream.as_bytes());
+            assert_eq!(said, ["result 7: x by Server"], "{end:?} {mark:?}");
         }
     }
 }

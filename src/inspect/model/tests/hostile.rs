@@ -49,10 +49,23 @@ fn a_request_that_cannot_be_read_says_so() {
             r#"{"contents":[{"parts":[{"functionCall":{"name":"a"},"function_call":{"name":"b"}}]}]}"#.into(),
             &["unread Json"],
         ),
+        (
+            Dialect::Mcp,
+            r#"{"id":1,"method":"tools/call","params":{"name":{},"arguments":{}}}"#.into(),
+            &["unread Json"],
+        ),
         (Dialect::Mcp, r#"{"method":"tools/call","params":[1,2,3]}"#.into(), &["unread Json"]),
     ];
     for (dialect, body, expected) in cases {
         assert_eq!(request(*dialect, body), *expected, "{body}");
+    }
+    let long = "x".repeat(INPUT);
+    let call = |input: &str| {
+        let call = format!(r#"{{"type":"tool_use","id":"b","name":"x","input":{input}}}"#);
+        request(Dialect::Anthropic, &format!(r#"{{"messages":[{{"content":[{call},{bash}]}}]}}"#))
+    };
+    for input in [format!(r#"{{"a":"{long}"}}"#), format!(r#""{long}""#)] {
+        assert_eq!(call(&input), ["unread LongInput", "call a bash {}"]);
     }
     let mut said = Vec::new();
     read_request(Dialect::Chat, b"{\"messages\":[\"\xff\"]}", &mut |one| said.push(shown(&one)));
@@ -128,7 +141,7 @@ fn what_is_too_much_is_said_and_what_follows_is_read() {
     let strays: String = (0..1_000).map(|_| piece(u64::MAX, "{}")).collect();
     assert_eq!(read(format!("{strays}{}", after())), ["unread Stray".to_owned(), good.clone()]);
     // A place that is no number.
-    let odd = "data: {\"type\":\"content_block_stop\",\"index\":-1}\n\n";
+    let odd = "data: {\"type\":\"content_block_start\",\"index\":-1}\n\n";
     assert_eq!(read(format!("{odd}{}", after())), ["unread Json".to_owned(), good.clone()]);
 
     // An event that is too long, in one line and in many.
@@ -136,11 +149,55 @@ fn what_is_too_much_is_said_and_what_follows_is_read() {
     let line = format!("data: {{\"type\":\"x\",\"y\":\"{long}\"}}\n\n");
     let lines = "data: x\n".repeat(EVENT / 2 + 1);
     for long in [line, format!("{lines}\n"), format!("{lines}\r\n")] {
-        let said = read(format!("{long}{}", after()));
-        assert_eq!(said, ["unread Long".to_owned(), good.clone()]);
+        let stream = format!("{long}{}", after());
+        for length in [stream.len(), 10_000] {
+            let pieces = stream.as_bytes().chunks(length);
+            let said = answer(Dialect::Anthropic, EVENTS, pieces);
+            assert_eq!(said, ["unread Long".to_owned(), good.clone()], "{length}");
+        }
     }
     // A long line that says nothing is none.
     assert_eq!(read(format!(": {long}\nid: {long}\n{}", after())), [good]);
+}
+
+#[test]
+fn no_spelling_of_an_event_hides_a_call() {
+    let escaped =
+        |word: &str| word.bytes().fold(String::new(), |all, byte| format!("{all}\\u{byte:04x}"));
+    for word in ["content_block_start", "tool_use", "content_block"] {
+        let stream = format!("{}{}", start(0).replacen(word, &escaped(word), 1), stop(0));
+        assert!(stream.contains("\\u"), "{word}");
+        assert_eq!(
+            whole(Dialect::Anthropic, EVENTS, stream.as_bytes()),
+            ["call t0 x {}"],
+            "{word}"
+        );
+    }
+    for (dialect, word, stream, expected) in [
+        (
+            Dialect::Chat,
+            "tool_calls",
+            r#"{"choices":[{"delta":{"tool_calls":[{"id":"a","function":{"name":"x"}}]},"finish_reason":"stop"}]}"#,
+            "call a x {}",
+        ),
+        (
+            Dialect::Responses,
+            "response.output_item.done",
+            r#"{"type":"response.output_item.done","item":{"type":"shell_call","call_id":"a","action":{}}}"#,
+            "call a shell {}",
+        ),
+        (
+            Dialect::Gemini,
+            "functionCall",
+            r#"{"candidates":[{"content":{"parts":[{"functionCall":{"id":"a","name":"x"}}]}}]}"#,
+            "call a x {}",
+        ),
+    ] {
+        for stream in [stream.to_owned(), stream.replace(word, &escaped(word))] {
+            let stream = format!("data: {stream}\n\n");
+            assert_eq!(whole(dialect, EVENTS, stream.as_bytes()), [expected], "{stream}");
+        }
+    }
 }
 
 #[test]
