@@ -6,7 +6,9 @@
 pub mod annotations;
 pub mod answer;
 mod aws;
+pub mod command;
 pub mod credential;
+pub mod discovery;
 pub mod exchanged;
 pub mod git;
 pub mod graphql;

@@ -1,0 +1,238 @@
+//! What a text for a shell runs: simple commands, however they are written down.
+//!
+//! Takes the text, or words that are run without a shell; returns [`Script`]: every [`Simple`] command
+//! in it with its words as the shell would hand them over, from lists, pipelines, substitutions, here
+//! documents and wrappers (`sudo`, `env`, `xargs`, `bash -c` …). Nothing is run and nothing looked up.
+//! What is past the limits or does not parse is split into words as well as that goes, and says so.
+
+mod bounds;
+mod input;
+mod loose;
+mod output;
+mod tree;
+mod word;
+mod wrap;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+/// What of a text is looked at.
+const LONGEST: usize = 1 << 20;
+/// Scripts within scripts.
+const NESTED: usize = 6;
+/// Bytes that are read in all, with the scripts within.
+const BUDGET: usize = 1 << 18;
+/// What a script counts for at least, so that there are only so many of them.
+const LEAST: usize = 256;
+/// So many commands say enough.
+const COMMANDS: usize = 2_000;
+
+/// What stays unknown of what runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unread {
+    /// A part comes from the network before it runs.
+    Fetched,
+    /// A part is decoded before it runs.
+    Hidden,
+    /// It does not parse, or is more than the limits allow.
+    Unparsed,
+}
+
+impl Unread {
+    /// The word of records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetched => "fetched",
+            Self::Hidden => "hidden",
+            Self::Unparsed => "unparsed",
+        }
+    }
+}
+
+/// A word as the shell would hand it over, as far as that is known.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Word {
+    /// Its letters; what is not known stands there as it is written.
+    pub text: String,
+    /// Whether all of it is known.
+    pub is_known: bool,
+    /// Whether it has wildcards that are not quoted.
+    pub is_wild: bool,
+    /// The variables of the environment that it consists of.
+    pub names: Vec<String>,
+}
+
+/// A program's text in another language than the shell's.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Code {
+    /// What runs it.
+    pub program: String,
+    /// The text.
+    pub text: String,
+}
+
+/// A simple command.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Simple {
+    /// What is assigned for it, or in the shell where it has no words.
+    pub assignments: Vec<(String, Word)>,
+    /// The command and its arguments.
+    pub words: Vec<Word>,
+    /// Files it reads from by `<`.
+    pub reads: Vec<Word>,
+    /// Files it writes to by `>` and the like.
+    pub writes: Vec<Word>,
+    /// Here documents and here strings.
+    pub input: Vec<String>,
+    /// Text it runs in another language.
+    pub code: Vec<Code>,
+    /// Its pipeline, and its place in that.
+    pub place: Place,
+}
+
+/// Where in which pipeline a command stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The number of the pipeline.
+    pub pipeline: usize,
+    /// The stage, from 0.
+    pub stage: usize,
+}
+
+/// What a text runs.
+#[derive(Clone, Default)]
+pub struct Script {
+    /// The commands, in the order of the text.
+    pub commands: Vec<Simple>,
+    /// What stays unknown, the gravest.
+    pub unread: Option<Unread>,
+}
+
+impl Word {
+    /// A word that stands there as it is.
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), is_known: true, ..Self::default() }
+    }
+}
+
+impl Simple {
+    /// The name of the program, without its folder.
+    pub fn head(&self) -> &str {
+        self.words.first().map_or("", |word| base(&word.text))
+    }
+    /// What follows the program.
+    pub fn arguments(&self) -> &[Word] {
+        self.words.get(1..).unwrap_or_default()
+    }
+    /// The argument at this place, or nothing.
+    pub fn argument(&self, at: usize) -> &str {
+        self.arguments().get(at).map_or("", |word| &word.text)
+    }
+    /// Whether one of the arguments is this.
+    pub fn has(&self, argument: &str) -> bool {
+        self.arguments().iter().any(|word| word.text == argument)
+    }
+    /// Whether one of the options in clusters, as in `-rf`, has this letter.
+    pub fn has_flag(&self, letter: char) -> bool {
+        self.arguments().iter().any(|word| {
+            let cluster = word.text.strip_prefix('-').filter(|rest| !rest.starts_with('-'));
+            cluster.is_some_and(|rest| rest.contains(letter))
+        })
+    }
+    /// The arguments that are no options, up to no limit but theirs.
+    pub fn operands(&self) -> impl Iterator<Item = &Word> {
+        self.arguments().iter().filter(|word| !word.text.starts_with('-') || word.text == "-")
+    }
+}
+
+impl Script {
+    /// Reads the text of a shell.
+    pub fn of_text(text: &str) -> Self {
+        let mut reader = Reader::default();
+        reader.read(text, 0);
+        reader.done()
+    }
+
+    /// Reads words that are run as they are.
+    pub fn of_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut reader = Reader::default();
+        let words = words.into_iter().take(COMMANDS).map(Word::plain).collect();
+        let place = reader.pipeline();
+        reader.run(Simple { words, place, ..Simple::default() }, 0);
+        reader.done()
+    }
+
+    /// What comes directly after a command in its pipeline.
+    pub fn after(&self, command: &Simple) -> Option<&Simple> {
+        let Place { pipeline, stage } = command.place;
+        let next = Place { pipeline, stage: stage + 1 };
+        self.commands.iter().find(|one| one.place == next)
+    }
+}
+
+/// The last part of a path.
+pub(super) fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// What is known while a text is read.
+#[derive(Default)]
+struct Reader {
+    commands: Vec<Simple>,
+    unread: Option<Unread>,
+    /// What the text itself assigns.
+    variables: HashMap<String, Vec<String>>,
+    pipelines: usize,
+    read: usize,
+}
+
+impl Reader {
+    /// Reads a text, at a depth of scripts within scripts.
+    fn read(&mut self, text: &str, nested: usize) {
+        let mut end = text.len().min(LONGEST);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let whole = text.get(..end).unwrap_or_default();
+        self.read = self.read.saturating_add(whole.len().clamp(LEAST, BUDGET / 4));
+        if nested > NESTED || self.read > BUDGET {
+            self.unread(Unread::Unparsed);
+            return;
+        }
+        if end < text.len() {
+            self.unread(Unread::Unparsed);
+        }
+        if let Some(parsed) = bounds::parse(whole) {
+            let at = tree::At::start(&parsed.bodies, nested);
+            parsed.nodes.iter().for_each(|node| self.walk(node, at));
+        } else {
+            self.unread(Unread::Unparsed);
+            self.loosely(whole, nested);
+        }
+    }
+
+    fn unread(&mut self, unread: Unread) {
+        self.unread = self.unread.max(Some(unread));
+    }
+
+    /// The first place of a new pipeline.
+    const fn pipeline(&mut self) -> Place {
+        self.pipelines += 1;
+        Place { pipeline: self.pipelines, stage: 0 }
+    }
+
+    /// Notes a command.
+    fn note(&mut self, command: Simple) {
+        if self.commands.len() < COMMANDS {
+            self.commands.push(command);
+        } else {
+            self.unread(Unread::Unparsed);
+        }
+    }
+
+    fn done(self) -> Script {
+        Script { commands: self.commands, unread: self.unread }
+    }
+}

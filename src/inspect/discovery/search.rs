@@ -1,0 +1,329 @@
+//! Searches of files for credentials.
+//!
+//! Takes what a search looks for and where; says whether it looks for credentials. The word `token`
+//! in the folders of a program's source is everyday: what counts is a name or a shape of a credential
+//! where values are kept, or secret words by the handful, in any case, or outside the project.
+
+use super::name;
+use crate::inspect::command::Simple;
+
+/// A search.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    pub(super) patterns: Vec<String>,
+    pub(super) paths: Vec<String>,
+    /// Names of files that it is confined to.
+    pub(super) globs: Vec<String>,
+    /// Whether capitals and small letters are the same to it.
+    pub(super) is_insensitive: bool,
+}
+
+/// How far a search goes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    /// Source and documents of a program.
+    Code,
+    /// A whole project.
+    Tree,
+    /// Homes, systems, dotfiles, configurations.
+    Beyond,
+}
+
+/// What values of secrets begin with.
+const SHAPES: &[&str] = &[
+    "sk-ant",
+    "sk-proj",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "github_pat",
+    "akia",
+    "xoxb",
+    "xoxp",
+    "glpat-",
+    "aiza",
+    "private key",
+    "private.key",
+    "npm_",
+    "pypi-",
+    "hvs.",
+    "dop_v1",
+    "rk_live",
+    "sk_live",
+];
+/// What names of a provider's variables begin with, where a pattern ends there.
+const PROVIDERS: &[&str] = &[
+    "RAILWAY_",
+    "AWS_",
+    "GITHUB_",
+    "OPENAI_",
+    "ANTHROPIC_",
+    "STRIPE_",
+    "VERCEL_",
+    "HEROKU_",
+    "FLY_",
+];
+/// Secret words.
+const WORDS: &[&str] = &[
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "credential",
+    "apikey",
+    "api_key",
+    "api-key",
+    "bearer",
+    "access_token",
+    "auth_token",
+    "access_key",
+    "secret_key",
+    "private_key",
+    "client_secret",
+];
+/// Endings of source and documents.
+const SOURCE: &[&str] = &[
+    "rs", "py", "pyi", "js", "jsx", "mjs", "cjs", "ts", "tsx", "go", "rb", "java", "kt", "kts",
+    "scala", "c", "h", "cc", "cpp", "hpp", "cs", "fs", "swift", "m", "php", "ex", "exs", "erl",
+    "clj", "hs", "ml", "lua", "dart", "vue", "svelte", "css", "scss", "html", "md", "mdx", "rst",
+    "txt", "sql", "proto", "graphql", "sh", "bash", "lock", "zig", "nim", "jl", "r", "pl", "adoc",
+];
+/// Types of ripgrep that are source.
+const TYPES: &[&str] =
+    &["rust", "python", "typescript", "markdown", "ruby", "javascript", "kotlin", "csharp"];
+/// Folders of source and documents.
+const FOLDERS: &[&str] = &[
+    "src",
+    "lib",
+    "libs",
+    "test",
+    "tests",
+    "spec",
+    "specs",
+    "__tests__",
+    "app",
+    "apps",
+    "packages",
+    "crates",
+    "pkg",
+    "cmd",
+    "internal",
+    "docs",
+    "doc",
+    "components",
+    "pages",
+    "examples",
+    "benches",
+    "benchmarks",
+    "e2e",
+    "node_modules",
+    "vendor",
+    "include",
+    "server",
+    "client",
+    "frontend",
+    "backend",
+    "api",
+    "core",
+    "modules",
+    "plugins",
+    "target",
+    "site-packages",
+    "migrations",
+];
+/// Endings of files in which values are kept.
+const SETTINGS: &[&str] =
+    &["env", "yml", "yaml", "toml", "ini", "conf", "cfg", "properties", "tfvars", "tf"];
+
+impl Search {
+    /// The search that a command is, if it is one over files.
+    pub(super) fn of(command: &Simple) -> Option<Self> {
+        let (valued, skip, is_recursive) = match command.head() {
+            "grep" | "egrep" | "fgrep" | "ggrep" | "zgrep" => (
+                GREP,
+                0,
+                command.has_flag('r') || command.has_flag('R') || command.has("--recursive"),
+            ),
+            "rg" | "ag" | "ack" | "ugrep" => (RIPGREP, 0, true),
+            "git" if command.argument(0) == "grep" => (GREP, 1, true),
+            _ => return None,
+        };
+        let is_insensitive = command.has_flag('i') || command.has("--ignore-case");
+        let mut search = Self { is_insensitive, ..Self::default() };
+        let is_quiet = command.has_flag('q') || command.has("--quiet") || command.has("--files");
+        if is_quiet {
+            return None;
+        }
+        let mut words = command.arguments().iter().skip(skip).map(|word| word.text.as_str());
+        let mut operands: Vec<String> = Vec::new();
+        while let Some(word) = words.next() {
+            match word.split_once('=') {
+                _ if word == "--" => {
+                    operands.extend(words.by_ref().map(ToOwned::to_owned));
+                }
+                Some(("--include" | "--glob" | "--type", glob)) => {
+                    search.globs.push(glob.to_owned());
+                }
+                Some(("--regexp", pattern)) => search.patterns.push(pattern.to_owned()),
+                _ if matches!(word, "-e" | "--regexp") => {
+                    search.patterns.extend(words.next().map(ToOwned::to_owned));
+                }
+                _ if matches!(
+                    word,
+                    "-g" | "-t" | "--glob" | "--type" | "--include" | "--iglob"
+                ) =>
+                {
+                    search.globs.extend(words.next().map(ToOwned::to_owned));
+                }
+                _ if valued.contains(&word) => {
+                    words.next();
+                }
+                _ if word.starts_with('-') && word.len() > 1 => {}
+                _ => operands.push(word.to_owned()),
+            }
+        }
+        let mut operands = operands.into_iter();
+        if search.patterns.is_empty() {
+            search.patterns.extend(operands.next());
+        }
+        search.paths.extend(operands);
+        let is_fed = command.place.stage > 0 && search.paths.is_empty();
+        (!is_fed && (is_recursive || !search.paths.is_empty())).then_some(search)
+    }
+
+    /// Whether it looks for credentials.
+    pub(super) fn seeks(&self) -> bool {
+        let scope = self.scope();
+        if scope == Scope::Code {
+            return false;
+        }
+        let mut words = 0;
+        let mut is_insensitive = self.is_insensitive;
+        for pattern in &self.patterns {
+            is_insensitive |= pattern.contains("(?i)");
+            if is_shape(pattern) || names(pattern) {
+                return true;
+            }
+            words += secret_words(pattern);
+        }
+        match scope {
+            Scope::Code => false,
+            Scope::Tree => words >= 2 || (words == 1 && is_insensitive),
+            Scope::Beyond => words >= 1,
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        let is_source = |glob: &String| {
+            let end = glob.rsplit('.').next().unwrap_or(glob).trim_end_matches('}');
+            let all = |one: &str| SOURCE.contains(&one) || TYPES.contains(&one);
+            let ends = end.trim_start_matches('{').split(',').map(str::trim).all(all);
+            ends && !glob.starts_with('!')
+        };
+        if !self.globs.is_empty() && self.globs.iter().all(is_source) {
+            return Scope::Code;
+        }
+        if self.globs.iter().any(|glob| glob.starts_with('.') || ends_with(glob, SETTINGS)) {
+            return Scope::Beyond;
+        }
+        self.paths.iter().map(|path| scope_of(path)).max().unwrap_or(Scope::Tree)
+    }
+}
+
+const GREP: &[&str] = &[
+    "-f",
+    "-m",
+    "-A",
+    "-B",
+    "-C",
+    "-d",
+    "-D",
+    "--exclude",
+    "--exclude-dir",
+    "--color",
+    "--max-count",
+    "--context",
+];
+const RIPGREP: &[&str] = &[
+    "-f",
+    "-m",
+    "-A",
+    "-B",
+    "-C",
+    "-M",
+    "-T",
+    "-j",
+    "-d",
+    "-r",
+    "--type-not",
+    "--max-depth",
+    "--max-count",
+    "--context",
+    "--sort",
+    "--replace",
+    "--color",
+    "--ignore-file",
+    "--max-columns",
+];
+
+fn scope_of(path: &str) -> Scope {
+    let path = path.trim_end_matches('/');
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let name = parts.last().copied().unwrap_or_default();
+    let is_hidden = |part: &&str| part.starts_with('.') && part.len() > 1 && *part != "..";
+    if parts.iter().any(|part| is_hidden(part) && *part != ".github") || ends_with(name, SETTINGS) {
+        return Scope::Beyond;
+    }
+    if parts.iter().any(|part| FOLDERS.contains(part)) || ends_with(name, SOURCE) {
+        return Scope::Code;
+    }
+    let is_outside = path.starts_with(['~', '$'])
+        || parts.first() == Some(&"..")
+        || ["/etc", "/root", "/home", "/Users", "/opt", "/var", "/proc", "/mnt"]
+            .iter()
+            .any(|root| path.starts_with(root) && parts.len() <= 2)
+        || (path.is_empty() && parts.is_empty());
+    if is_outside { Scope::Beyond } else { Scope::Tree }
+}
+
+fn ends_with(name: &str, ends: &[&str]) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, end)| ends.contains(&end.to_ascii_lowercase().as_str()))
+}
+
+/// Whether a pattern has what values of secrets begin with, or assigns something to a secret word.
+pub(super) fn is_shape(pattern: &str) -> bool {
+    let lower = pattern.to_ascii_lowercase();
+    let plain: String = lower.chars().filter(|c| *c != '\\').collect();
+    SHAPES.iter().any(|shape| plain.contains(shape))
+        || PROVIDERS.iter().any(|name| pattern.trim_end_matches(['.', '*', '+']).ends_with(name))
+        || WORDS.iter().any(|word| {
+            plain.split_once(word).is_some_and(|(_, rest)| {
+                let rest = rest.trim_start_matches([')', '"', '\'', 's', '?', '*', ' ', '[']);
+                rest.starts_with(['=', ':']) && !rest.starts_with("::")
+            })
+        })
+}
+
+/// Whether a pattern has the name of a variable that holds a secret, as `RAILWAY_TOKEN`.
+pub(super) fn names(pattern: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    pattern.split(|c| !is_letter(c)).any(|word| {
+        let is_name = word.contains('_')
+            && word.len() >= 7
+            && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+        is_name && name::is_secret(word)
+    })
+}
+
+/// How many different secret words stand in a pattern, as words.
+pub(super) fn secret_words(pattern: &str) -> usize {
+    let lower = pattern.to_ascii_lowercase();
+    let words: Vec<&str> = lower
+        .split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-'))
+        .map(|word| word.trim_matches(['-', '_']))
+        .collect();
+    let is_word = |word: &&&str| {
+        words.iter().any(|one| one == *word || one.strip_suffix('s') == Some(**word))
+    };
+    WORDS.iter().filter(is_word).count()
+}
