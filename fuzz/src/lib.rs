@@ -7,6 +7,7 @@
 mod authority;
 mod chunked;
 mod coding;
+mod command;
 mod graphql;
 mod head;
 mod header_block;
@@ -25,6 +26,7 @@ mod websocket;
 pub use authority::authority;
 pub use chunked::chunked_body;
 pub use coding::coding;
+pub use command::command;
 pub use graphql::graphql;
 pub use head::{Cut, cut, head};
 pub use header_block::h2_head;
@@ -46,6 +48,7 @@ pub const TARGETS: &[(&str, Property)] = &[
     ("authority", authority),
     ("chunked_body", chunked_body),
     ("coding", coding),
+    ("command", command),
     ("graphql", graphql),
     ("h2_head", h2_head),
     ("head", head),
