@@ -6,7 +6,7 @@
 
 use super::file::{self, joined};
 use super::{HttpCall, Technique, name, sql};
-use crate::catalog::Reversibility;
+use crate::catalog::Reversibility::{self, Irreversible};
 use crate::inspect::command::{Script, base};
 
 /// What of a text is looked at.
@@ -15,58 +15,57 @@ const LONGEST: usize = 64 << 10;
 const STRINGS: usize = 256;
 
 /// What opens a file for reading in some language.
-const READS: &[&str] = &[
-    "open(",
-    "read",
-    "load",
-    "slurp",
-    "File.",
-    "file_get_contents",
-    "fopen",
-    "Path(",
-    "cat ",
-    "copy",
-    "<",
+const READS: &[&str] =
+    &["open(", "read", "slurp", "File.", "file_get_contents", "Path(", "cat ", "copy", "Bun.file"];
+/// What takes a file in without showing it, or writes it.
+const TAKES: &[&str] = &[
     "dotenv",
-    "Bun.file",
+    "'w'",
+    "\"w\"",
+    "'a'",
+    "\"a\"",
+    "write_text",
+    "writeFile",
+    "exists",
+    "existsSync",
+    "isfile",
 ];
-/// What lists the whole environment.
+/// What shows the whole environment.
 const ENVIRONMENT: &[&str] = &[
-    "print(os.environ)",
-    "dict(os.environ",
-    "os.environ.items",
-    "os.environ.copy",
-    "str(os.environ",
-    "json.dumps(os.environ",
-    "in os.environ:",
-    "pprint(os.environ",
-    "**os.environ)",
-    "console.log(process.env)",
-    "stringify(process.env",
-    "entries(process.env",
-    "keys(process.env",
+    "stringify(process.env)",
+    "stringify(process.env,",
     "table(process.env",
     "dir(process.env",
-    "in process.env)",
-    "of process.env)",
-    "%ENV",
-    "ENV.to_h",
-    "ENV.each",
-    "ENV.inspect",
-    "p ENV",
-    "puts ENV",
     "print_r($_ENV",
     "var_dump($_ENV",
-    "getenv()",
     "phpinfo(",
-    "Deno.env.toObject",
-    "Sys.getenv()",
     "/proc/self/environ",
     "Get-ChildItem Env:",
     "gci env:",
+    "puts ENV",
+    "p ENV",
+    "ENV.inspect",
+    "ENV.each",
+    "Deno.env.toObject",
+];
+/// What stands for the whole environment, where it is shown or gone through.
+const WHOLE: &[&str] = &[
+    "os.environ)",
+    "os.environ.items",
+    "os.environ.copy",
+    "os.environ,",
+    "os.environ:",
+    "process.env)",
+    "process.env,",
+    "%ENV",
+    "ENV.to_h",
+    "getenv()",
+    "Sys.getenv()",
 ];
 /// What shows a value.
 const SHOWS: &[&str] = &["print", "console.", "puts", "echo", "write", "dump", "log("];
+/// What asks for a variable of the environment.
+const ASKS: &[&str] = &["environ", "process.env", "getenv", "ENV[", "Deno.env", "$env:"];
 /// What runs a command.
 const RUNS: &[&str] = &[
     "subprocess",
@@ -89,12 +88,12 @@ const RUNS: &[&str] = &[
 /// What it finds of credentials, and by which string.
 pub(super) fn discovers(text: &str, folder: &str) -> Option<(Technique, String)> {
     let text = head(text);
-    let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
-    if name::is_metadata(text) && has(&["http", "request", "fetch", "urlopen", "socket"]) {
+    if name::is_metadata(text) && has(text, &["http", "request", "fetch", "urlopen", "socket"]) {
         return Some((Technique::Metadata, "the metadata service".to_owned()));
     }
-    if has(READS) {
-        for string in strings(text) {
+    if has(text, READS) {
+        let taken = |statement: &&str| !has(statement, TAKES);
+        for string in statements(text).filter(taken).flat_map(strings).take(STRINGS) {
             let path = joined(folder, string);
             if string.len() < 512
                 && !string.contains(char::is_whitespace)
@@ -105,22 +104,60 @@ pub(super) fn discovers(text: &str, folder: &str) -> Option<(Technique, String)>
             }
         }
     }
-    if has(ENVIRONMENT) {
-        return Some((Technique::Unsecured, "lists the environment".to_owned()));
-    }
-    if has(SHOWS)
-        && has(&["environ", "process.env", "getenv", "ENV[", "Deno.env", "$env:"])
-        && let Some(name) = variable(text)
-    {
-        return Some((Technique::Unsecured, format!("shows {name}")));
+    environment(text).map(|what| (Technique::Unsecured, what))
+}
+
+/// What it shows of the environment: all of it, or a variable that holds a secret. A variable that is
+/// only used is not shown.
+fn environment(text: &str) -> Option<String> {
+    let mut kept = Vec::new();
+    for statement in statements(text) {
+        let shows = has(statement, SHOWS);
+        let goes = statement.trim_start().starts_with("for ") || statement.contains(" for ");
+        // `'NAME' in os.environ` asks for one.
+        let is_asked = has(statement, &["' in ", "\" in "]);
+        let is_whole = has(statement, WHOLE) && !is_asked && (shows || goes);
+        if is_whole || has(statement, ENVIRONMENT) {
+            return Some("lists the environment".to_owned());
+        }
+        if shows && kept.iter().any(|name: &&str| words(statement).any(|word| word == *name)) {
+            return Some("shows a variable of the environment".to_owned());
+        }
+        let Some(name) = variable(statement).filter(|_| has(statement, ASKS)) else { continue };
+        if shows {
+            return Some(format!("shows {name}"));
+        }
+        let is_value = |value: &str| {
+            let starts = ["os.", "process.", "ENV", "getenv", "Deno.", "environ", "$env:"];
+            starts.iter().any(|start| value.trim_start().starts_with(start))
+        };
+        if let Some((assigned, value)) = statement.split_once('=')
+            && is_value(value)
+        {
+            kept.extend(words(assigned).last().filter(|_| kept.len() < 32));
+        }
     }
     None
+}
+
+fn has(text: &str, parts: &[&str]) -> bool {
+    parts.iter().any(|part| text.contains(part))
+}
+
+/// The statements of a program, as lines and semicolons part them.
+fn statements(text: &str) -> impl Iterator<Item = &str> {
+    text.split(['\n', ';']).take(4_096)
+}
+
+/// The names and numbers in a text.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
 /// The scripts that it runs, as far as they stand there as strings.
 pub(super) fn scripts(text: &str) -> Vec<Script> {
     let text = head(text);
-    if !RUNS.iter().any(|part| text.contains(part)) {
+    if !has(text, RUNS) {
         return Vec::new();
     }
     let all: Vec<&str> = strings(text).take(32).collect();
@@ -143,18 +180,18 @@ fn is_command(text: &str) -> bool {
 pub(super) fn calls(text: &str) -> Vec<HttpCall> {
     let text = head(text);
     let mut calls = Vec::new();
-    if !["request", "fetch", "http", "axios", "urlopen", "curl"]
-        .iter()
-        .any(|part| text.contains(part))
-    {
+    if !has(text, &["request", "fetch", "http", "axios", "urlopen", "curl"]) {
         return calls;
     }
-    let lower = text.to_ascii_lowercase();
     let is = |method: &str| {
-        lower.contains(&format!(".{method}("))
-            || ["'", "\""].iter().any(|quote| {
-                text.contains(&format!("{quote}{}{quote}", method.to_ascii_uppercase()))
-            })
+        let upper = method.to_ascii_uppercase();
+        // Not of a map: of a client, or with an address.
+        let clients = ["requests", "axios", "client", "session", "http", "httpx", "got", "ky"];
+        clients.iter().any(|client| text.contains(&format!("{client}.{method}(")))
+            || ["\"", "'", "`", "f\"", "f'"]
+                .iter()
+                .any(|quote| text.contains(&format!(".{method}({quote}http")))
+            || ["'", "\""].iter().any(|quote| text.contains(&format!("{quote}{upper}{quote}")))
     };
     let method = ["delete", "put", "patch", "post"].into_iter().find(|method| is(method));
     let body = strings(text).find(|one| is_mutation(one)).map(ToOwned::to_owned);
@@ -174,17 +211,16 @@ pub(super) fn calls(text: &str) -> Vec<HttpCall> {
 /// Whether it deletes by itself what is broad, or from a database.
 pub(super) fn destroys(text: &str) -> Option<Reversibility> {
     let text = head(text);
-    let removes = ["rmtree", "rmSync", "rm_rf", "removeSync", "remove_dir_all"]
-        .iter()
-        .any(|part| text.contains(part));
+    let removes = |statement: &&str| {
+        has(statement, &["rmtree", "rmSync", "rm_rf", "removeSync", "remove_dir_all"])
+    };
     let is_broad = |one: &str| {
         matches!(one, "/" | "~" | "." | ".." | "/home" | "/etc" | "/var" | "/usr" | ".git")
     };
-    if removes && strings(text).any(is_broad) {
-        return Some(Reversibility::Irreversible);
+    if statements(text).filter(removes).flat_map(strings).any(is_broad) {
+        return Some(Irreversible);
     }
-    let queries =
-        ["execute", "query", "cursor", ".run(", ".exec("].iter().any(|part| text.contains(part));
+    let queries = has(text, &["execute", "query", "cursor", ".run(", ".exec("]);
     queries.then(|| strings(text).find_map(sql::destroys)).flatten()
 }
 
@@ -199,10 +235,10 @@ pub(super) fn is_mutation(text: &str) -> bool {
 
 /// The variable of the environment with a secret that it asks for.
 fn variable(text: &str) -> Option<&str> {
-    let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let words = text.split(|c| !is_letter(c)).filter(|word| word.len() > 4 && word.contains('_'));
-    let is_upper = |word: &&str| word.chars().all(|c| !c.is_ascii_lowercase());
-    words.filter(is_upper).find(|word| name::is_secret(word))
+    let is_upper = |word: &&str| {
+        word.len() > 4 && word.contains('_') && word.chars().all(|c| !c.is_ascii_lowercase())
+    };
+    words(text).filter(is_upper).find(|word| name::is_secret(word))
 }
 
 /// The strings of a program, in the order in which they stand there.

@@ -122,6 +122,17 @@ fn environments_stores_and_services_that_hold_credentials() {
             "python3 -c 'import os; print(os.environ[\"RAILWAY_TOKEN\"])'",
             "T1552",
         ),
+        (
+            "a variable that is kept first",
+            "python3 - <<'E'\nimport os\nt = os.environ['RAILWAY_TOKEN']\nprint(t)\nE",
+            "T1552",
+        ),
+        (
+            "a loop over it",
+            "python3 -c 'import os\nfor k, v in os.environ.items(): print(k, v)'",
+            "T1552",
+        ),
+        ("all of it as JSON", "node -p 'JSON.stringify(process.env)'", "T1552"),
         ("the environment of a container", "docker exec web env", "T1552"),
         ("railway", "railway variables --json", "T1552"),
         ("heroku", "heroku config -a shop", "T1552"),
