@@ -145,7 +145,7 @@ fn post(policy: &Policy) -> Inspected<()> {
 /// What a verdict is given besides the request.
 fn among<'a>(policy: &'a Policy, standing: &'a Standing) -> Context<'a> {
     let (_, agent) = policy.agent("bench").expect("the agent");
-    Context { policy, agent, standing, inventory: View::NOTHING, grant: None }
+    Context { policy, agent, standing, inventory: View::NOTHING, grant: None, before: None }
 }
 
 fn message(criterion: &mut Criterion) {

@@ -34,7 +34,7 @@ use tokio::sync::watch;
 pub use chain::{GENESIS, hex, unhex};
 pub use key::PublicKey;
 pub use queue::Ticket;
-pub use read::{FOLLOW_INTERVAL, Follow, Query, find, tail};
+pub use read::{FOLLOW_INTERVAL, Follow, Query, each, find, tail};
 pub use record::{CredentialUse, Entry, Finding, FirstSeen, Kind, Target, Text};
 pub use verify::{Broken, Notice, Summary, Why, verify};
 

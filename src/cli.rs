@@ -5,11 +5,13 @@
 
 mod approvals;
 mod audit;
+mod baseline;
 mod ca;
 mod catalog;
 mod credential;
 mod env;
 mod inventory;
+mod kept;
 mod policy;
 mod run;
 mod serve;
@@ -48,6 +50,9 @@ enum Command {
     Inventory(inventory::Inventory),
     /// Shows where agents are going, and stops them.
     Sessions(sessions::Sessions),
+    /// Learns what is usual, and says how unusual a session is.
+    #[command(subcommand)]
+    Baseline(baseline::BaselineCommand),
     /// Prints the variables that make a client use the proxy and trust it.
     Env(env::Env),
     /// Checks, explains and tests the policy.
@@ -82,6 +87,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Approvals(command) => approvals::run(command, &origin, json),
         Command::Inventory(command) => inventory::run(command, &origin, json),
         Command::Sessions(command) => sessions::run(command, &origin, json),
+        Command::Baseline(command) => baseline::run(command, &origin, json),
         Command::Env(command) => env::run(&command, &origin),
         Command::Policy(command) => policy::run(command, &origin, json),
         Command::Audit(command) => audit::run(command, &origin, json),

@@ -15,13 +15,16 @@ mod owners;
 mod plain;
 mod reason;
 mod scope;
+mod unusual;
 
 pub use derived::{Derived, Deriving, Parent, Token};
 pub use finding::{Finding, Severity};
 pub use leaks::{belongs, leak_finding, leaks_word};
 pub use owners::Learned;
 pub use reason::Reason;
+pub use unusual::Unusual;
 
+use crate::baseline::Before;
 use crate::fingerprint::Fingerprint;
 use crate::inject::{Injected, Injection};
 use crate::inspect::graphql::Expected;
@@ -107,6 +110,8 @@ pub struct Context<'a> {
     pub inventory: View<'a>,
     /// What an approval left, if the request redeems one.
     pub grant: Option<&'a Grant>,
+    /// The last request of the session that passed, where the agent has a baseline.
+    pub before: Option<&'a Before>,
 }
 
 /// What a target is, once its owner has been looked up.
@@ -182,6 +187,8 @@ pub struct Ruling {
     pub secret: Vec<String>,
     /// What the trajectory notes.
     pub stages: Vec<Stage>,
+    /// How unusual it is, where the agent has a baseline.
+    pub surprise: Option<Box<Unusual>>,
     /// Credentials to pin, by resource, once the request is allowed.
     pub pins: Vec<(Arc<str>, Fingerprint)>,
     /// The values to put in for placeholders, once it is sent.
@@ -380,6 +387,7 @@ impl Ruling {
             secret: Vec::new(),
             heeded: Arc::default(),
             stages: Vec::new(),
+            surprise: None,
             pins: Vec::new(),
             injections: Vec::new(),
             kept_back: Vec::new(),
@@ -434,6 +442,7 @@ fn ruling<B>(request: &Inspected<B>, context: &Context<'_>) -> (Box<Ruling>, boo
         websocket = scope::judge(request, &candidates, &mut opinions);
     }
     let mut ruling = opinions.into_ruling(request.facts(), head);
+    unusual::compare(&mut ruling, head, context);
     ruling.kept_back = context.policy.injected(context.agent, &candidates).cloned().collect();
     if ruling.word == Word::Hold && context.grant.is_some_and(|grant| ruling.is_covered_by(grant)) {
         ruling.word = Word::Allow;

@@ -77,8 +77,14 @@ pub fn explain(policy: &Policy, agent: &Agent, text: &str) -> Result<Explained, 
     let inspected = inspected(head, body, catalog, asked, &policy.fingerprints, limit)
         .searched(&policy.scanner, &Sightings::default());
     let standing = Standing::default();
-    let context =
-        Context { policy, agent, standing: &standing, inventory: View::NOTHING, grant: None };
+    let context = Context {
+        policy,
+        agent,
+        standing: &standing,
+        inventory: View::NOTHING,
+        grant: None,
+        before: None,
+    };
     Ok(Explained::Ruled(match decide(inspected, &context) {
         Verdict::Allow(permit) => permit.into_message().1,
         Verdict::Hold(held) => held.into_request().1,

@@ -11,11 +11,12 @@
 //! ```
 //!
 //! The modules stand in that order. The middle (`message`, `inspect`, `catalog`, `policy`,
-//! `trajectory`, `provenance`, `decide`) is pure: no clock, no randomness, no input or output. [`proxy`] is the
+//! `trajectory`, `baseline`, `provenance`, `decide`) is pure: no clock, no randomness, no input or output. [`proxy`] is the
 //! line that all requests take, whatever way they came in.
 
 pub mod admin;
 pub mod audit;
+pub mod baseline;
 pub mod catalog;
 pub mod cli;
 pub mod decide;

@@ -141,6 +141,13 @@ impl Secrets for FromSystem {
         }
         fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
     }
+
+    fn profile(&self, path: &Path) -> Result<Option<String>, String> {
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            _ => self.law(path).map(Some),
+        }
+    }
 }
 
 /// Loads a policy. Its fingerprint key is read from the state folder, and made there if `make`.

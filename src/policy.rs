@@ -3,6 +3,7 @@
 //! Takes the text of `policy.yaml`; returns a [`Policy`] whose look-ups do not grow with the number
 //! of rules, or every problem of the file with its place. A request pins one policy for its life.
 
+mod baseline;
 mod compile;
 mod credential;
 pub mod file;
@@ -23,6 +24,7 @@ pub use report::Report;
 pub use schema::schema;
 pub use when::{Call, Environments, When};
 
+use crate::baseline::Baseline;
 use crate::catalog::condition::Pattern;
 use crate::catalog::{Catalog, Effect, HostPattern, Reversibility};
 use crate::fingerprint::{Fingerprint, FingerprintKey};
@@ -171,6 +173,8 @@ pub struct Agent {
     pub proof: Proof,
     /// The credentials issued to it.
     pub credentials: Vec<Ix>,
+    /// What its sessions are compared with, once that was learned.
+    pub baseline: Option<Baseline>,
     exact: HashMap<String, Vec<Ix>>,
     wildcard: HashMap<String, Vec<Ix>>,
     below: HashMap<String, Vec<Ix>>,

@@ -130,6 +130,8 @@ impl Exchange {
             }
         }
         entry.operations = ruling.operations.iter().map(|o| Text::from(&o.name)).collect();
+        entry.effects = ruling.operations.iter().map(|o| Text::from(o.effect.as_str())).collect();
+        entry.resource = ruling.resource.as_ref().map(Text::from);
         entry.targets = ruling.targets.iter().map(target).collect();
         entry.credentials =
             ruling.credentials.iter().map(|used| credential(used, policy)).collect();

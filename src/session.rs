@@ -4,14 +4,15 @@
 //! bears on verdicts changes in one short critical section per agent, never across an await; plain
 //! reads take a snapshot and no lock.
 
+use crate::baseline::{Before, Tally};
 use crate::catalog::Effect;
-use crate::decide::{Context, Grant, Reason, Standing, Token, Verdict, decide};
+use crate::decide::{Context, Grant, Reason, Ruling, Standing, Token, Verdict, decide};
 use crate::fingerprint::Fingerprint;
 use crate::forward::Pool;
 use crate::inspect::Inspected;
 use crate::inspect::credential::handed::Handed;
 use crate::inventory::View;
-use crate::policy::{Agent, Policy, Then};
+use crate::policy::{Agent, Policy, Then, Word};
 use crate::provenance::{Answer, Change, Sightings};
 use crate::trajectory::{Completed, Stage, Trajectory};
 use arc_swap::ArcSwap;
@@ -59,6 +60,8 @@ pub struct AgentState {
     at_large: ArcSwap<CancellationToken>,
     critical: Mutex<Trajectory>,
     session: Mutex<Session>,
+    /// How unusual its session is, where it has a baseline.
+    tally: Mutex<Tally>,
     places: AtomicU32,
     /// The change of the trajectory that is in the store.
     kept: AtomicU64,
@@ -97,6 +100,7 @@ impl AgentState {
             standing: ArcSwap::from_pointee(standing),
             at_large: ArcSwap::from_pointee(at_large),
             critical: Mutex::new(trajectory),
+            tally: Mutex::default(),
             session: Mutex::new(Session { id: new_session(), last: Instant::now() }),
             places: AtomicU32::new(0),
             kept: AtomicU64::new(0),
@@ -254,10 +258,28 @@ impl AgentState {
         inventory: View<'_>,
         at: Duration,
     ) -> (Verdict<B>, Changes) {
+        let before = agent.baseline.is_some().then(|| self.before()).flatten();
+        let before = before.as_ref();
+        let (verdict, changes) = self.judged(request, policy, agent, grant, inventory, at, before);
+        self.tell(verdict.ruling());
+        (verdict, changes)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a verdict depends on")]
+    fn judged<B>(
+        &self,
+        request: Inspected<B>,
+        policy: &Policy,
+        agent: &Agent,
+        grant: Option<&Grant>,
+        inventory: View<'_>,
+        at: Duration,
+        before: Option<&Before>,
+    ) -> (Verdict<B>, Changes) {
         let reads = request.facts().operations().iter().all(|o| o.effect == Effect::Read);
         if reads {
             let standing = self.standing();
-            let context = Context { policy, agent, standing: &standing, inventory, grant };
+            let context = Context { policy, agent, standing: &standing, inventory, grant, before };
             let verdict = decide(request, &context);
             let ruling = verdict.ruling();
             if ruling.stages.is_empty() && ruling.pins.is_empty() {
@@ -268,10 +290,35 @@ impl AgentState {
             });
         }
         self.critically(|standing, trajectory| {
-            let context = Context { policy, agent, standing, inventory, grant };
+            let context = Context { policy, agent, standing, inventory, grant, before };
             let verdict = decide(request, &context);
             note(verdict, policy, standing, trajectory, at)
         })
+    }
+
+    /// The last request of the session that passed, where the agent has a baseline.
+    fn before(&self) -> Option<Before> {
+        let session = self.session_so_far();
+        self.tally().before(&session).cloned()
+    }
+
+    /// How unusual the session has been, for reports.
+    pub fn surprise(&self, profile: &str) -> serde_json::Value {
+        let session = self.session_so_far();
+        self.tally().report(&session, profile)
+    }
+
+    /// Counts a request that passes; this takes no part in the critical section, so that reads stay
+    /// out of it.
+    fn tell(&self, ruling: &Ruling) {
+        if let (Word::Allow, Some(unusual)) = (ruling.word, &ruling.surprise) {
+            let session = self.session_so_far();
+            self.tally().note(&session, &unusual.surprise);
+        }
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what the answer to an allowed call showed. It has come, so a sequence that it completes

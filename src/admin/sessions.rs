@@ -54,9 +54,8 @@ pub(super) async fn list(State(admin): State<Admin>) -> Response {
 /// One agent: its stages, and how far each sequence has come.
 pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
     let snapshot = admin.proxy.current.load();
-    if snapshot.policy.agent(&name).is_none() {
-        return nobody();
-    }
+    let Some((_, agent)) = snapshot.policy.agent(&name) else { return nobody() };
+    let baseline = agent.baseline.as_ref();
     let now = admin.proxy.clock.now();
     let state = admin.proxy.agents.get(&name);
     let mut told = standing(&state);
@@ -67,6 +66,9 @@ pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -
             map.insert("sequences".to_owned(), sequences(trajectory, &snapshot.policy, now));
         }
     });
+    if let (Some(map), Some(baseline)) = (told.as_object_mut(), baseline) {
+        map.insert("surprise".to_owned(), state.surprise(&baseline.profile));
+    }
     Json(told).into_response()
 }
 

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -61,14 +62,10 @@ pub fn find(folder: &Path, query: &Query) -> io::Result<Vec<Value>> {
         files.drain(..after.saturating_sub(1));
     }
     let mut found = Vec::new();
-    let mut line = Vec::new();
-    for file in &files {
-        let mut reader = BufReader::with_capacity(1 << 16, File::open(&file.path)?);
-        while let Line::Whole = read_line(&mut reader, &mut line)? {
-            if !may_match(query, &line) {
-                continue;
-            }
-            let record = parse(&line);
+    walk(
+        &files,
+        |line| may_match(query, line),
+        |record| {
             let matches = match query {
                 Query::Seq(seq) => record.get("seq").and_then(Value::as_u64) == Some(*seq),
                 Query::Request(id) => {
@@ -79,11 +76,48 @@ pub fn find(folder: &Path, query: &Query) -> io::Result<Vec<Value>> {
                 found.push(record);
             }
             if found.len() >= ANSWER_LIMIT || (matches && matches!(query, Query::Seq(_))) {
-                return Ok(found);
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        },
+    )?;
+    Ok(found)
+}
+
+/// Hands over every record with a text in it, oldest first.
+///
+/// # Errors
+/// When the folder or a file cannot be read.
+pub fn each(folder: &Path, containing: &str, mut take: impl FnMut(Value)) -> io::Result<()> {
+    let (files, _strange) = list(folder)?;
+    let finder = memchr::memmem::Finder::new(containing.as_bytes());
+    walk(
+        &files,
+        |line| finder.find(line).is_some(),
+        |record| {
+            take(record);
+            ControlFlow::Continue(())
+        },
+    )
+}
+
+/// Parses the lines that may matter, until there is enough.
+fn walk(
+    files: &[LogFile],
+    wanted: impl Fn(&[u8]) -> bool,
+    mut take: impl FnMut(Value) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let mut line = Vec::new();
+    for file in files {
+        let mut reader = BufReader::with_capacity(1 << 16, File::open(&file.path)?);
+        while let Line::Whole = read_line(&mut reader, &mut line)? {
+            if wanted(&line) && take(parse(&line)).is_break() {
+                return Ok(());
             }
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Saves parsing the lines that cannot match. An id with escapes in it is compared parsed.

@@ -206,6 +206,8 @@ pub struct Entry {
     pub credentials: Vec<CredentialUse>,
     /// One sentence for a person.
     pub detail: Option<Text>,
+    /// What each operation does, in the order of `operations`.
+    pub effects: Vec<Text>,
     /// What the detectors saw.
     pub findings: Vec<Finding>,
     /// Which hold.
@@ -230,6 +232,8 @@ pub struct Entry {
     pub reason: Option<Text>,
     /// Which request.
     pub request_id: Option<Text>,
+    /// The declared resource that decided.
+    pub resource: Option<Text>,
     /// The rule that decided.
     pub rule: Option<Text>,
     /// Which session.
@@ -258,6 +262,7 @@ impl Entry {
             count: None,
             credentials: Vec::new(),
             detail: None,
+            effects: Vec::new(),
             findings: Vec::new(),
             hold: None,
             host: None,
@@ -270,6 +275,7 @@ impl Entry {
             port: None,
             reason: None,
             request_id: None,
+            resource: None,
             rule: None,
             session: None,
             status: None,
@@ -306,6 +312,7 @@ impl Entry {
             object.end();
         });
         object.text("detail", self.detail.as_deref());
+        object.list("effects", &self.effects, |out, effect| push_text(out, effect));
         object.list("findings", &self.findings, |out, finding| {
             let mut object = Object::new(out);
             object.text("evidence", finding.evidence.as_deref());
@@ -331,6 +338,7 @@ impl Entry {
         object.hash("prev", prev);
         object.text("reason", self.reason.as_deref());
         object.text("request_id", self.request_id.as_deref());
+        object.text("resource", self.resource.as_deref());
         object.text("rule", self.rule.as_deref());
         object.number("seq", Some(seq));
         object.text("session", self.session.as_deref());

@@ -53,6 +53,7 @@ fn full() -> Entry {
             }),
         }],
         detail: Some(Text::from("x".repeat(3000))),
+        effects: vec!["destructive".into(); 70],
         findings: vec![
             Finding {
                 reason: "foreign_credential".into(),
@@ -74,6 +75,7 @@ fn full() -> Entry {
         port: Some(443),
         reason: text("destructive"),
         request_id: text("r1"),
+        resource: text("railway-staging"),
         rule: text("policy.yaml:61"),
         session: text("s1"),
         status: Some(200),

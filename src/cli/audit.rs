@@ -1,10 +1,10 @@
 //! `holdgate audit tail|show|verify`.
 
-use super::{Unusable, print, runtime};
-use crate::audit::{self, PublicKey, Query};
+use super::kept::Kept;
+use super::{print, runtime};
+use crate::audit::{self, Query};
 use crate::inventory;
 use crate::load::{self, Origin};
-use crate::store::Store;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -32,10 +32,8 @@ pub(super) enum AuditCommand {
 
 pub(super) fn run(command: AuditCommand, origin: &Origin, json: bool) -> anyhow::Result<ExitCode> {
     let policy = load::load(origin, false)?;
-    let folder = policy.state.join("audit");
-    if !folder.exists() {
-        return Err(Unusable(format!("there is no audit log in {}", folder.display())).into());
-    }
+    let log = Kept::of_state(&policy.state)?;
+    let folder = log.folder.clone();
     match command {
         AuditCommand::Tail { count, follow } => {
             let records = audit::tail(&folder, count)?;
@@ -65,23 +63,12 @@ pub(super) fn run(command: AuditCommand, origin: &Origin, json: bool) -> anyhow:
             }
             Ok(if records.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
-        AuditCommand::Verify => {
-            let key = PublicKey::read(&policy.state.join("audit.pub"))?;
-            let head = runtime()?.block_on(async {
-                anyhow::Ok(Store::read_only(&policy.state).await?.audit_head().await?)
-            })?;
-            verify(&folder, &key, head, json)
-        }
+        AuditCommand::Verify => verify(&log, json),
     }
 }
 
-fn verify(
-    folder: &std::path::Path,
-    key: &PublicKey,
-    head: Option<(u64, [u8; 32])>,
-    as_json: bool,
-) -> anyhow::Result<ExitCode> {
-    match audit::verify(folder, key, head) {
+fn verify(log: &Kept, as_json: bool) -> anyhow::Result<ExitCode> {
+    match log.verified()? {
         Ok(summary) => {
             let text = if as_json {
                 let notices: Vec<Value> = summary

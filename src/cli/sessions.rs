@@ -178,7 +178,10 @@ fn show(session: &Value, out: &mut String) -> std::fmt::Result {
     if rows(session, "stages").is_empty() {
         writeln!(out, "  it went through no stage")?;
     }
-    Ok(())
+    match session.get("surprise") {
+        Some(report) => super::baseline::told(report, out),
+        None => Ok(()),
+    }
 }
 
 fn explain(session: &Value, out: &mut String) -> std::fmt::Result {

@@ -280,6 +280,7 @@ impl<'a> Opinions<'a> {
             standing_for: Vec::new(),
             deriving: self.deriving.map(Box::new),
             stages: Vec::new(),
+            surprise: None,
             conditions: asked.collect(),
             secret: facts.leaks().iter().map(|leak| leak.slot.clone()).collect(),
             heeded: policy.heeded.clone(),

@@ -9,6 +9,7 @@ mod learned;
 mod properties;
 mod reaching;
 mod spellings;
+mod unusual;
 
 use super::*;
 use crate::explain::{Explained, explain};
@@ -473,8 +474,14 @@ fn standing_bars_and_excuses() {
             crate::message::tests::head("GET", "https://docs.railway.com/x", headers).unwrap();
         let message = Message::<()>::new(head, crate::message::Body::Empty);
         let inspected = crate::inspect::request(message, None, &policy.fingerprints, None);
-        let context =
-            Context { policy: &policy, agent, standing, inventory: View::NOTHING, grant: None };
+        let context = Context {
+            policy: &policy,
+            agent,
+            standing,
+            inventory: View::NOTHING,
+            grant: None,
+            before: None,
+        };
         let verdict = decide(inspected, &context);
         (verdict.ruling().word, verdict.ruling().reason)
     };
@@ -530,6 +537,7 @@ fn a_grant_covers_its_terms_and_no_more() {
                 standing: &standing,
                 inventory: View::NOTHING,
                 grant,
+                before: None,
             },
         )
     };

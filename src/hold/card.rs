@@ -86,6 +86,9 @@ pub struct Card {
     pub body_bytes: u64,
     /// The credentials it carries.
     pub credentials: Vec<CardCredential>,
+    /// What makes it unusual for the agent's profile, where that is why it waits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unusual: Vec<String>,
     /// What the agent says of itself; nothing checks it.
     pub said_by_agent: Option<String>,
 }
@@ -166,6 +169,7 @@ impl Card {
                     provenance: used.provenance(),
                 })
                 .collect(),
+            unusual: unusual(ruling),
             said_by_agent: head
                 .header("user-agent")
                 .filter(|_| !ruling.hides("header user-agent"))
@@ -238,6 +242,9 @@ impl Card {
             );
         }
         row("held", &format!("{} {}", self.reason, self.rule.as_deref().unwrap_or_default()));
+        for (at, line) in self.unusual.iter().take(MOST_ROWS).enumerate() {
+            row(if at == 0 { "unusual" } else { "" }, &escaped(line));
+        }
         for credential in &self.credentials {
             row(
                 "credential",
@@ -262,6 +269,15 @@ impl Card {
         }
         out
     }
+}
+
+/// What makes a call unusual, the most first.
+fn unusual(ruling: &Ruling) -> Vec<String> {
+    let Some(unusual) = ruling.surprise.as_ref().filter(|unusual| unusual.raised) else {
+        return Vec::new();
+    };
+    let sum = format!("{} against the profile {}", unusual.surprise, unusual.profile);
+    std::iter::once(sum).chain(unusual.surprise.told()).collect()
 }
 
 /// How it came to be known whose a target is.

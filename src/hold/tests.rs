@@ -23,6 +23,7 @@ fn ask(digest: u8) -> Ask {
         path: "/".to_owned(),
         body_bytes: 0,
         credentials: Vec::new(),
+        unusual: Vec::new(),
         said_by_agent: None,
     };
     Ask {

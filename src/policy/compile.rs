@@ -30,6 +30,10 @@ pub trait Secrets {
     fn file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, String>;
     /// The text of a file that is part of the law; the error says what to do.
     fn law(&self, path: &Path) -> Result<String, String>;
+    /// The text of a learned profile, which is part of the law as well; none if there is no such file.
+    fn profile(&self, _path: &Path) -> Result<Option<String>, String> {
+        Ok(None)
+    }
 }
 
 /// Compiles a policy. Relative paths in it are relative to `base`.
@@ -102,8 +106,10 @@ impl Compiler<'_> {
         let owners = resource::owners(&file.resources, &resources);
         let declared = resource::declared(&file.resources, &resources);
         let mut agents = self.agents(&file, &resource_names, &credential_names, &resources);
+        let state = self.base.join(file.state.as_ref().map_or(".holdgate", |state| &state.value));
+        let profiles = self.baselines(&file, &state, &mut agents);
         let lookups = self.lookups(&file, &credential_names, &credentials, &resources, &mut agents);
-        let law = std::iter::once(text).chain(texts.iter().map(String::as_str));
+        let law = std::iter::once(text).chain(texts.iter().chain(&profiles).map(String::as_str));
         let law: Vec<&str> = law.collect();
         let digest = digest::digest(&digest::SHA256, law.join("\0").as_bytes());
         let mut policy = Policy {
@@ -112,7 +118,7 @@ impl Compiler<'_> {
             network: self.network(&file.proxy, file.approvals.listen),
             ca_dir: self.base.join(&file.ca.dir),
             ca_hosts: file.ca.constrain.then(|| all_hosts(&resources)),
-            state: self.base.join(file.state.as_ref().map_or(".holdgate", |state| &state.value)),
+            state,
             approvals: self.approvals(&file.approvals),
             holds: file.holds,
             audit: file.audit,

@@ -273,14 +273,21 @@ impl Default for Limits {
 pub struct Agent {
     /// What it proves itself with; may be left out by the only agent of a loopback listener.
     pub token: Option<Source>,
-    /// What kind of work it does.
-    pub profile: Option<String>,
+    /// What kind of work it does: the profile that `holdgate baseline learn` makes.
+    pub profile: Option<Spanned<String>>,
+    /// A request that is at least so surprising to the profile, in bits, waits for a person.
+    pub raise_at: Option<Spanned<Bits>>,
     /// The resources it may use.
     pub resources: Vec<Spanned<String>>,
     /// The credentials issued to it.
     #[serde(default)]
     pub credentials: Vec<Spanned<String>>,
 }
+
+/// A number of bits, kept in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "f64", extend("minimum" = 1, "maximum" = 64))]
+pub struct Bits(pub u32);
 
 /// One of `credentials:`
 #[derive(Debug, Deserialize, JsonSchema)]

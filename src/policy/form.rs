@@ -2,7 +2,7 @@
 //!
 //! Takes scalars and lists; returns typed values, or says which forms there are.
 
-use super::file::{Credentials, Listed, Port, Step};
+use super::file::{Bits, Credentials, Listed, Port, Step};
 use crate::catalog::condition::Written;
 use serde::Deserialize;
 use std::time::Duration;
@@ -46,6 +46,9 @@ impl<'de> serde::de::Visitor<'de> for Forms {
     fn visit_i64<E>(self, number: i64) -> Result<Vec<String>, E> {
         Ok(vec![number.to_string()])
     }
+    fn visit_f64<E>(self, number: f64) -> Result<Vec<String>, E> {
+        Ok(vec![number.to_string()])
+    }
     fn visit_seq<A: serde::de::SeqAccess<'de>>(
         self,
         mut access: A,
@@ -56,6 +59,26 @@ impl<'de> serde::de::Visitor<'de> for Forms {
             words.push(word);
         }
         Ok(words)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bits {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Decimal digits by hand: no rounding of a binary fraction decides a verdict.
+        let words = deserializer.deserialize_any(Forms("a number of bits such as 12 or 12.5"))?;
+        let read = |text: &str| {
+            let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+            let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            if !digits(whole) || !digits(part) || part.len() > 3 {
+                return None;
+            }
+            let millibits = format!("{part:0<3}").parse::<u32>().ok()?;
+            whole.parse::<u32>().ok()?.checked_mul(1_000)?.checked_add(millibits)
+        };
+        let millibits = words.first().and_then(|text| read(text));
+        millibits.filter(|millibits| (1_000..=64_000).contains(millibits)).map(Self).ok_or_else(
+            || serde::de::Error::custom("write a number of bits from 1 to 64, such as 12 or 12.5"),
+        )
     }
 }
 

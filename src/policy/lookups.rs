@@ -105,6 +105,7 @@ impl Agent {
             name: Arc::from(name),
             proof,
             credentials: Vec::new(),
+            baseline: None,
             exact: HashMap::new(),
             wildcard: HashMap::new(),
             below: HashMap::new(),

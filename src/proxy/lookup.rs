@@ -162,8 +162,14 @@ impl Proxy {
             let inventory = self.inventory.current();
             let standing = caller.state.standing();
             let view = inventory.at(keeper::now());
-            let context =
-                Context { policy, agent, standing: &standing, inventory: view, grant: None };
+            let context = Context {
+                policy,
+                agent,
+                standing: &standing,
+                inventory: view,
+                grant: None,
+                before: None,
+            };
             held.by_what_is_known(&context)
         };
         if !refused {

@@ -51,8 +51,14 @@ fn with_headers(
     let message = Message::<()>::new(head, Body::Whole(Bytes::from(body.to_owned())));
     let request = inspect::request(message, catalog.map(AsRef::as_ref), &policy.fingerprints, None);
     let standing = Standing::default();
-    let context =
-        Context { policy, agent, standing: &standing, inventory: View::NOTHING, grant: None };
+    let context = Context {
+        policy,
+        agent,
+        standing: &standing,
+        inventory: View::NOTHING,
+        grant: None,
+        before: None,
+    };
     match decide(request, &context) {
         Verdict::Hold(held) => held.digest("staging-fixer", &policy.fingerprints).unwrap(),
         other => panic!("it is not held: {:?} {body}", other.ruling()),

@@ -51,8 +51,10 @@ fn judged(policy: &Policy, inventory: &Inventory, document: &str) -> Ruling {
     let request = crate::inspect::request(message, Some(catalog), &policy.fingerprints, None);
     let standing = Standing::default();
     let inventory = inventory.at(6_000);
-    let verdict =
-        decide(request, &Context { policy, agent, standing: &standing, inventory, grant: None });
+    let verdict = decide(
+        request,
+        &Context { policy, agent, standing: &standing, inventory, grant: None, before: None },
+    );
     match verdict {
         Verdict::Allow(permit) => *permit.into_message().1,
         Verdict::Hold(held) => *held.into_request().1,

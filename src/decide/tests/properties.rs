@@ -18,7 +18,7 @@ const DOCS: &str = "docs.railway.com";
 
 /// What somebody asks for.
 #[derive(Clone, Debug)]
-struct Asked {
+pub(super) struct Asked {
     method: &'static str,
     host: &'static str,
     path: &'static str,
@@ -43,7 +43,11 @@ impl Asked {
     }
 
     /// As it is inspected under a policy; none where its form is refused.
-    fn inspected(&self, policy: &Policy, failed: Option<Unreadable>) -> Option<Inspected<()>> {
+    pub(super) fn inspected(
+        &self,
+        policy: &Policy,
+        failed: Option<Unreadable>,
+    ) -> Option<Inspected<()>> {
         let (_, agent) = policy.agent("staging-fixer").unwrap();
         let candidates = policy.candidates(agent, &self.target());
         let catalog = candidates.first().and_then(|(_, resource)| resource.catalog());
@@ -68,7 +72,14 @@ fn judge(request: Inspected<()>, policy: &Policy, grant: Option<&Grant>) -> Verd
     let (_, agent) = policy.agent("staging-fixer").unwrap();
     decide(
         request,
-        &Context { policy, agent, standing: &Standing::default(), inventory: View::NOTHING, grant },
+        &Context {
+            policy,
+            agent,
+            standing: &Standing::default(),
+            inventory: View::NOTHING,
+            grant,
+            before: None,
+        },
     )
 }
 
@@ -131,7 +142,7 @@ fn credential() -> impl Strategy<Value = Vec<(&'static str, String)>> {
 }
 
 /// Calls of a catalogued service, and of plain ones.
-fn asked() -> impl Strategy<Value = Asked> {
+pub(super) fn asked() -> impl Strategy<Value = Asked> {
     let catalogued = (call(), credential()).prop_map(|(document, headers)| Asked {
         method: "POST",
         host: RAILWAY,
@@ -176,7 +187,7 @@ fn unreadable() -> impl Strategy<Value = Unreadable> {
 }
 
 /// A grant of everything that a held request was about, by more people than are needed.
-fn grant_of(held: &Held<()>) -> Grant {
+pub(super) fn grant_of(held: &Held<()>) -> Grant {
     Grant { hold: "h".to_owned(), terms: held.ruling().terms.clone(), approvers: 9 }
 }
 
