@@ -14,7 +14,7 @@ mod tally;
 
 pub use model::Model;
 pub use profile::{Added, Error, Learned, Profile, name_is_good};
-pub use record::{Asked, Reading};
+pub use record::{Asked, Reading, operations};
 pub use step::{Act, Before, Step};
 pub use surprise::{Feature, Part, Subject, Surprise, bits};
 pub use tally::Tally;

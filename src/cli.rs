@@ -13,6 +13,7 @@ mod env;
 mod inventory;
 mod kept;
 mod policy;
+mod restraint;
 mod run;
 mod serve;
 mod sessions;

@@ -38,6 +38,7 @@ pub mod provenance;
 pub mod proxy;
 pub mod record;
 pub mod respond;
+pub mod restraint;
 pub mod session;
 pub mod startup;
 pub mod store;

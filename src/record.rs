@@ -32,10 +32,19 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 /// So many findings of one answer say enough.
 const MOST_FINDINGS: usize = 16;
 
+/// What follows the number of refusals that a record stands for besides its own.
+const LEFT_OUT: &str = " refusals before this one have no record of their own";
+
 const A_MESSAGE: &str = "a message of the WebSocket";
 
 /// The status recorded where nobody was left to be answered; no client is told it.
 const CLIENT_GONE: u16 = 499;
+
+/// How many refusals a record says were left out before it, by its detail.
+pub fn left_out(detail: &str) -> Option<u64> {
+    let before = detail.get(..detail.find(LEFT_OUT)?)?;
+    before.rsplit("; ").next()?.parse().ok()
+}
 
 fn next_id() -> Arc<str> {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -136,7 +145,7 @@ impl Exchange {
         entry.credentials =
             ruling.credentials.iter().map(|used| credential(used, policy)).collect();
         entry.findings = ruling.findings.iter().map(finding).collect();
-        entry.verdict = Some(Text::from(word(ruling.word)));
+        entry.verdict = Some(Text::from(ruling.word.as_str()));
         entry.reason = ruling.reason.map(|reason| Text::from(reason.as_str()));
         entry.rule = ruling.rule.clone().map(Text::from);
         entry.policy_digest = Some(Text::from(&self.policy_digest));
@@ -211,8 +220,7 @@ impl Exchange {
         let Some(left_out) = self.log.admits_refusal(self.agent.as_ref(), is_grave(ruling)) else {
             return;
         };
-        let told = (left_out > 0)
-            .then(|| format!("{left_out} refusals before this one have no record of their own"));
+        let told = (left_out > 0).then(|| format!("{left_out}{LEFT_OUT}"));
         let told: Vec<String> = detail.map(str::to_owned).into_iter().chain(told).collect();
         entry.detail = (!told.is_empty()).then(|| Text::from(told.join("; ")));
         self.note(entry).await;
@@ -330,14 +338,6 @@ fn method(method: &Method) -> Text {
         Method::GET => Text::from("GET"),
         Method::POST => Text::from("POST"),
         _ => Text::from(method.as_str().to_owned()),
-    }
-}
-
-const fn word(word: Word) -> &'static str {
-    match word {
-        Word::Allow => "allow",
-        Word::Hold => "hold",
-        Word::Deny => "deny",
     }
 }
 

@@ -39,17 +39,21 @@ impl Asked {
 }
 
 fn step(record: &Value) -> Option<Step> {
-    let list = |key: &str| record.get(key).and_then(Value::as_array);
     let host: Arc<str> = Arc::from(record.get("host")?.as_str()?);
+    let named: Vec<(Effect, Arc<str>)> =
+        operations(record)?.into_iter().map(|(effect, name)| (effect, Arc::from(name))).collect();
+    Step::new(&host, named.iter().map(|(effect, name)| (*effect, name)))
+}
+
+/// The operations of a record with their effects; none where it does not say both.
+pub fn operations(record: &Value) -> Option<Vec<(Effect, &str)>> {
+    let list = |key: &str| record.get(key).and_then(Value::as_array);
     let (operations, effects) = (list("operations")?, list("effects")?);
     if operations.len() != effects.len() {
         return None;
     }
-    let mut named: Vec<(Effect, Arc<str>)> = Vec::with_capacity(operations.len());
-    for (operation, effect) in operations.iter().zip(effects) {
-        named.push((Effect::parse(effect.as_str()?)?, Arc::from(operation.as_str()?)));
-    }
-    Step::new(&host, named.iter().map(|(effect, name)| (*effect, name)))
+    let both = operations.iter().zip(effects);
+    both.map(|(name, effect)| Some((Effect::parse(effect.as_str()?)?, name.as_str()?))).collect()
 }
 
 /// What was read of one session.

@@ -102,7 +102,11 @@ fn test(policy: &Policy, json: bool) -> anyhow::Result<ExitCode> {
                     let right = explained.word() == case.expect
                         && case.reason.as_deref().is_none_or(|wanted| Some(wanted) == reason);
                     (!right).then(|| {
-                        format!("it is {} {}", word(explained.word()), reason.unwrap_or_default())
+                        format!(
+                            "it is {} {}",
+                            explained.word().as_str(),
+                            reason.unwrap_or_default()
+                        )
                     })
                 }
             },
@@ -117,7 +121,7 @@ fn test(policy: &Policy, json: bool) -> anyhow::Result<ExitCode> {
                 Some(why) => format!(
                     "FAILED  {} ({place}): expected {} {}, but {why}\n",
                     case.name,
-                    word(case.expect),
+                    case.expect.as_str(),
                     case.reason.as_deref().unwrap_or_default()
                 ),
             };
@@ -169,14 +173,6 @@ fn explain_file(
     Ok(if explained.word() == Word::Allow { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-const fn word(word: Word) -> &'static str {
-    match word {
-        Word::Allow => "allow",
-        Word::Hold => "hold",
-        Word::Deny => "deny",
-    }
-}
-
 fn as_json(ruling: &Ruling) -> serde_json::Value {
     let operations = ruling.operations.iter().map(|operation| {
         json!({
@@ -194,7 +190,7 @@ fn as_json(ruling: &Ruling) -> serde_json::Value {
         json!({ "reason": finding.reason.as_str(), "slot": finding.slot, "technique": finding.reason.technique() })
     });
     json!({
-        "verdict": word(ruling.word),
+        "verdict": ruling.word.as_str(),
         "reason": ruling.reason.map(crate::decide::Reason::as_str),
         "detail": ruling.detail,
         "rule": ruling.rule,
@@ -210,7 +206,7 @@ fn as_json(ruling: &Ruling) -> serde_json::Value {
 fn as_text(ruling: &Ruling) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     let reason = ruling.reason.map_or("", crate::decide::Reason::as_str);
-    writeln!(out, "{} {reason}", word(ruling.word))?;
+    writeln!(out, "{} {reason}", ruling.word.as_str())?;
     if !ruling.detail.is_empty() {
         writeln!(out, "  {}", ruling.detail)?;
     }

@@ -14,6 +14,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -45,9 +46,20 @@ enum SessionsCommand {
     },
     /// Lifts quarantine and held writes from an agent, and forgets its stages.
     Release { agent: String },
+    /// What an agent, or one session of the audit log, was allowed to do against what it did.
+    Restraint {
+        /// An agent of the policy, or the id of a session.
+        whom: String,
+        /// The folder of another log than that of the policy's state.
+        #[arg(long, value_name = "FOLDER")]
+        log: Option<PathBuf>,
+    },
 }
 
 pub(super) fn run(command: Sessions, origin: &Origin, json: bool) -> anyhow::Result<ExitCode> {
+    if let SessionsCommand::Restraint { whom, log } = command.command {
+        return super::restraint::run(&whom, log, origin, json);
+    }
     let (client, addresses) = reached(command.address, origin)?;
     let at = |agent: &str, what: &str| {
         format!("/v1/sessions/{}{what}", utf8_percent_encode(agent, NON_ALPHANUMERIC))
@@ -70,6 +82,7 @@ pub(super) fn run(command: Sessions, origin: &Origin, json: bool) -> anyhow::Res
                 let path = format!("/v1/agents/{agent}/release");
                 everywhere.post(&path, json!({}), "it is released").await
             }
+            SessionsCommand::Restraint { .. } => Ok(ExitCode::SUCCESS),
         }
     })
 }
