@@ -19,6 +19,9 @@ pub use step::{Act, Before, Step};
 pub use surprise::{Feature, Part, Subject, Surprise, bits};
 pub use tally::Tally;
 
+#[cfg(test)]
+mod tests;
+
 /// The folder of profiles in the state folder.
 pub const FOLDER: &str = "baselines";
 

@@ -4,7 +4,7 @@
 //! bears on verdicts changes in one short critical section per agent, never across an await; plain
 //! reads take a snapshot and no lock.
 
-use crate::baseline::{Before, Tally};
+use crate::baseline::{Baseline, Before, Tally};
 use crate::catalog::Effect;
 use crate::decide::{Context, Grant, Reason, Ruling, Standing, Token, Verdict, decide};
 use crate::fingerprint::Fingerprint;
@@ -303,9 +303,9 @@ impl AgentState {
     }
 
     /// How unusual the session has been, for reports.
-    pub fn surprise(&self, profile: &str) -> serde_json::Value {
+    pub fn surprise(&self, baseline: &Baseline) -> serde_json::Value {
         let session = self.session_so_far();
-        self.tally().report(&session, profile)
+        self.tally().report(&session, &baseline.profile, &baseline.model)
     }
 
     /// Counts a request that passes; this takes no part in the critical section, so that reads stay

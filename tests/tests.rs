@@ -15,6 +15,7 @@ mod addresses;
 mod approvals;
 mod audit;
 mod aws;
+mod baseline;
 mod canary;
 mod clients;
 mod commands;

@@ -67,7 +67,7 @@ pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -
         }
     });
     if let (Some(map), Some(baseline)) = (told.as_object_mut(), baseline) {
-        map.insert("surprise".to_owned(), state.surprise(&baseline.profile));
+        map.insert("surprise".to_owned(), state.surprise(baseline));
     }
     Json(told).into_response()
 }

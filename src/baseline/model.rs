@@ -7,7 +7,7 @@
 
 use super::profile::Profile;
 use super::step::{Act, Before, Step};
-use super::surprise::{Part, Subject, Surprise, millibits};
+use super::surprise::{Feature, Part, Subject, Surprise, millibits};
 use crate::catalog::Effect;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -83,6 +83,8 @@ pub struct Model {
     /// What followed, by host and effect of what came before.
     order: HashMap<Box<str>, HashMap<Effect, Next>>,
     start: Next,
+    /// What each feature is on average for what was learned, in the order of [`Feature::ALL`].
+    usual: [u32; Feature::ALL.len()],
 }
 
 /// What followed one kind of step: effects by host.
@@ -128,24 +130,87 @@ impl From<&Profile> for Model {
             };
             next.add(to, count);
         }
+        model.usual = model.averages(profile);
         model
+    }
+}
+
+/// A sum of parts, to be divided.
+#[derive(Default)]
+struct Average {
+    sum: u64,
+    parts: u64,
+}
+
+impl Average {
+    fn add(&mut self, part: &Part, count: u32) {
+        self.sum = self.sum.saturating_add(u64::from(part.millibits) * u64::from(count));
+        self.parts = self.parts.saturating_add(count.into());
+    }
+
+    fn mean(&self) -> u32 {
+        self.sum.checked_div(self.parts).and_then(|mean| u32::try_from(mean).ok()).unwrap_or(0)
     }
 }
 
 impl Model {
     /// How surprising a step is after another, or as the first of its session.
     pub fn surprise(&self, step: &Step, before: Option<&Before>) -> Surprise {
-        let called = self.calls.seen(&*step.host);
-        let host = self.calls.open(called);
-        let subject = Subject::Host { host: step.host.clone() };
-        let mut parts = vec![Part::new(subject, millibits(host), called)];
-        let gravest = |parts: Vec<Part>| parts.into_iter().max_by_key(|part| part.millibits);
-        let effects = step.acts().iter().map(|act| self.effect(&step.host, act.effect).0);
-        parts.extend(gravest(effects.collect()));
-        parts.extend(gravest(step.acts().iter().map(|act| self.kind(&step.host, act)).collect()));
-        let effect = step.effect();
-        parts.extend(self.order(step, before, host * self.effect(&step.host, effect).1));
-        Surprise { parts, after: step.as_before() }
+        let (part, host) = self.host(&step.host);
+        let mut parts = vec![part];
+        let acts = || step.acts().iter();
+        let effects = acts().map(|act| self.effect(&step.host, act.effect).0);
+        parts.extend(effects.max_by_key(|part| part.millibits));
+        let kinds = acts().map(|act| self.kind(&step.host, act));
+        parts.extend(kinds.max_by_key(|part| part.millibits));
+        let after = step.as_before();
+        let alone = host * self.effect(&step.host, after.effect).1;
+        parts.extend(self.order(&after, before, alone));
+        for part in &mut parts {
+            for (feature, usual) in Feature::ALL.iter().zip(self.usual) {
+                if *feature == part.subject.feature() {
+                    part.usual = usual;
+                }
+            }
+        }
+        Surprise { parts, after }
+    }
+
+    /// What a request of the sessions that were learned is on average, in thousandths of a bit.
+    pub fn usual(&self) -> u64 {
+        self.usual.iter().map(|usual| u64::from(*usual)).sum()
+    }
+
+    /// What each feature is on average for what was learned.
+    fn averages(&self, profile: &Profile) -> [u32; Feature::ALL.len()] {
+        let mut averages: [Average; Feature::ALL.len()] = <_>::default();
+        let [hosts, effects, operations, orders] = &mut averages;
+        for (name, by_effect) in &profile.hosts {
+            let host: Arc<str> = Arc::from(name.as_str());
+            for (effect, kinds) in by_effect {
+                for (kind, count) in kinds {
+                    let act = Act { effect: *effect, kind: Arc::from(kind.as_str()) };
+                    hosts.add(&self.host(&host).0, *count);
+                    effects.add(&self.effect(&host, *effect).0, *count);
+                    operations.add(&self.kind(&host, &act), *count);
+                }
+            }
+        }
+        for (from, (effect, host), count) in profile.transitions() {
+            let step = |(effect, host): (Effect, &str)| Before { effect, host: Arc::from(host) };
+            let next = step((effect, host));
+            let alone = self.host(&next.host).1 * self.effect(&next.host, effect).1;
+            let order = self.order(&next, from.map(step).as_ref(), alone);
+            order.iter().for_each(|part| orders.add(part, count));
+        }
+        averages.map(|average| average.mean())
+    }
+
+    /// How surprising a call to a host is, and the host's share.
+    fn host(&self, host: &Arc<str>) -> (Part, f64) {
+        let seen = self.calls.seen(&**host);
+        let share = self.calls.open(seen);
+        (Part::new(Subject::Host { host: host.clone() }, millibits(share), seen), share)
     }
 
     /// How surprising an effect is at a host, and its share there.
@@ -178,17 +243,19 @@ impl Model {
 
     /// What its place after another step adds to how surprising a step is by itself: never less than
     /// nothing, for a step that is unusual stays so wherever it stands.
-    fn order(&self, step: &Step, before: Option<&Before>, alone: f64) -> Option<Part> {
+    fn order(&self, step: &Before, before: Option<&Before>, alone: f64) -> Option<Part> {
         let next = match before {
             None => &self.start,
             Some(before) => self.order.get(&*before.host)?.get(&before.effect)?,
         };
-        let effect = step.effect();
-        let seen = next.seen(effect, &step.host);
+        let seen = next.seen(step.effect, &step.host);
         let share = next.all.within(seen, alone);
-        let subject = Subject::Order { effect, host: step.host.clone(), before: before.cloned() };
-        let added = millibits(share).saturating_sub(millibits(alone));
-        Some(Part::new(subject, added, seen))
+        let subject = Subject::Order {
+            effect: step.effect,
+            host: step.host.clone(),
+            before: before.cloned(),
+        };
+        Some(Part::new(subject, millibits(share).saturating_sub(millibits(alone)), seen))
     }
 }
 

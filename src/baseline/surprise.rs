@@ -89,6 +89,8 @@ pub struct Part {
     pub subject: Subject,
     /// Thousandths of a bit.
     pub millibits: u32,
+    /// What such parts are on average for the sessions that were learned.
+    pub usual: u32,
     /// How often the profile has it.
     pub seen: u32,
     /// Among how many.
@@ -97,7 +99,13 @@ pub struct Part {
 
 impl Part {
     pub(super) const fn new(subject: Subject, millibits: u32, seen: Seen) -> Self {
-        Self { subject, millibits, seen: seen.count, of: seen.of }
+        Self { subject, millibits, usual: 0, seen: seen.count, of: seen.of }
+    }
+
+    /// What it has beyond the usual: what is told first. What is common but many adds up to much
+    /// and says little.
+    pub const fn beyond(&self) -> u32 {
+        self.millibits.saturating_sub(self.usual)
     }
 
     /// In words, for so many calls: `3 calls to api.github.com, never seen, 9.1 bits each`.
@@ -143,8 +151,8 @@ impl Surprise {
 
     /// The biggest parts, in words.
     pub fn told(&self) -> Vec<String> {
-        let mut parts: Vec<&Part> = self.parts.iter().filter(|part| part.millibits > 0).collect();
-        parts.sort_by_key(|part| std::cmp::Reverse(part.millibits));
+        let mut parts: Vec<&Part> = self.parts.iter().filter(|part| part.beyond() > 0).collect();
+        parts.sort_by_key(|part| std::cmp::Reverse(part.beyond()));
         parts.into_iter().take(super::tally::TOLD).map(|part| part.told(1)).collect()
     }
 }

@@ -1,8 +1,10 @@
 //! How unusual a session has been so far, in bounded memory.
 //!
 //! Takes the surprise of each request as it passes; returns sums by feature and what added most. Of
-//! different things that add, so many are kept: a new one takes the place of the smallest it exceeds.
+//! different things that add beyond the usual, so many are kept: a new one takes the place of the
+//! smallest that it exceeds.
 
+use super::model::Model;
 use super::step::Before;
 use super::surprise::{Feature, Part, Surprise, bits};
 use serde_json::{Value, json};
@@ -21,7 +23,7 @@ struct Contribution {
 
 impl Contribution {
     fn total(&self) -> u64 {
-        u64::from(self.part.millibits) * u64::from(self.calls)
+        u64::from(self.part.beyond()) * u64::from(self.calls)
     }
 }
 
@@ -57,7 +59,7 @@ impl Tally {
                     *sum = sum.saturating_add(part.millibits.into());
                 }
             }
-            if part.millibits > 0 {
+            if part.beyond() > 0 {
                 self.contribute(part);
             }
         }
@@ -93,7 +95,7 @@ impl Tally {
     }
 
     /// For reports; nothing of another session than the one of now.
-    pub fn report(&self, session: &Arc<str>, profile: &str) -> Value {
+    pub fn report(&self, session: &Arc<str>, profile: &str, model: &Model) -> Value {
         let empty = Self::default();
         let tally = if self.session.as_ref() == Some(session) { self } else { &empty };
         let sum = tally.sums.iter().fold(0_u64, |sum, one| sum.saturating_add(*one));
@@ -110,7 +112,12 @@ impl Tally {
         json!({
             "profile": profile,
             "requests": requests,
-            "bits": { "total": number(sum), "mean": number(mean), "most": number(tally.most.into()) },
+            "bits": {
+                "total": number(sum),
+                "mean": number(mean),
+                "most": number(tally.most.into()),
+                "usual_mean": number(model.usual()),
+            },
             "features": features,
             "contributions": tally.told(),
         })

@@ -256,7 +256,7 @@ fn score(
         let surprise = model.surprise(step, tally.before(&id));
         tally.note(&id, &surprise);
     }
-    let mut report = tally.report(&id, name);
+    let mut report = tally.report(&id, name, &model);
     if let Some(map) = report.as_object_mut() {
         map.insert("session".to_owned(), session.into());
         map.insert("agent".to_owned(), reading.agent.into());
@@ -291,9 +291,10 @@ pub(super) fn told(report: &Value, out: &mut String) -> std::fmt::Result {
     let sums = report.get("bits");
     writeln!(
         out,
-        "surprise against the profile {}: {:.1} bits a request over {} requests, {:.1} in all, at most {:.1} in one",
+        "surprise against the profile {}: {:.1} bits a request (usual: {:.1}) over {} requests, {:.1} in all, at most {:.1} in one",
         escaped(text("profile")),
         bits(sums, "mean"),
+        bits(sums, "usual_mean"),
         report.get("requests").and_then(Value::as_u64).unwrap_or(0),
         bits(sums, "total"),
         bits(sums, "most")
