@@ -126,7 +126,7 @@ async fn what_is_usual_passes_and_what_is_not_waits_with_its_reasons() {
     assert!(!text.unwrap().contains(STAGING_TOKEN));
 
     let policy = std::fs::read_to_string(gate.policy_path()).unwrap();
-    let raised = Edit(policy).replace(PROFILE, &format!("{PROFILE}    raise_at: 9\n")).0;
+    let raised = Edit(policy).replace(PROFILE, &format!("{PROFILE}    raise_at: 8\n")).0;
     write_policy(gate.folder.path(), &raised);
     gate.reload();
     work(&gate, 3);

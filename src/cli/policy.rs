@@ -200,6 +200,11 @@ fn as_json(ruling: &Ruling) -> serde_json::Value {
         "targets": targets.collect::<Vec<_>>(),
         "findings": findings.collect::<Vec<_>>(),
         "conditions": ruling.conditions,
+        "surprise": ruling.surprise.as_ref().map(|unusual| json!({
+            "profile": unusual.profile,
+            "millibits": unusual.surprise.millibits(),
+            "contributions": unusual.surprise.told(),
+        })),
     })
 }
 
@@ -232,6 +237,10 @@ fn as_text(ruling: &Ruling) -> Result<String, std::fmt::Error> {
     for target in &ruling.targets {
         let owner = target.resource.as_deref().unwrap_or("nobody");
         writeln!(out, "  {:<12} {} {} (owned by {owner})", "target", target.kind, target.id)?;
+    }
+    if let Some(unusual) = &ruling.surprise {
+        let (surprise, profile) = (&unusual.surprise, &unusual.profile);
+        writeln!(out, "  {:<12} {surprise} against the profile {profile}", "surprise")?;
     }
     for condition in &ruling.conditions {
         writeln!(out, "  {:<12} {condition}", "condition")?;
