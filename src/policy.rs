@@ -530,6 +530,11 @@ impl Resource {
             Judge::Plain(_) => None,
         }
     }
+
+    /// Whether some host is of both.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.hosts.iter().any(|host| other.hosts.iter().any(|its| host.meets(its)))
+    }
 }
 
 /// An id in the one form it is compared in: servers read a UUID in either case, with braces and

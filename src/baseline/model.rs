@@ -201,7 +201,9 @@ impl Model {
             let next = step((effect, host));
             let alone = self.host(&next.host).1 * self.effect(&next.host, effect).1;
             let order = self.order(&next, from.map(step).as_ref(), alone);
-            order.iter().for_each(|part| orders.add(part, count));
+            if let Some(part) = order {
+                orders.add(&part, count);
+            }
         }
         averages.map(|average| average.mean())
     }

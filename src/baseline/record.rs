@@ -91,10 +91,9 @@ impl Reading {
             Some(Asked::Passed(step)) if self.steps.len() < MOST_STEPS => {
                 return self.steps.push(step);
             }
-            Some(Asked::Passed(_)) => &mut self.unread,
             Some(Asked::Held) => &mut self.held,
             Some(Asked::Denied) => &mut self.denied,
-            Some(Asked::Unread) => &mut self.unread,
+            Some(Asked::Passed(_) | Asked::Unread) => &mut self.unread,
         };
         *count = count.saturating_add(1);
     }

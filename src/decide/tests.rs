@@ -6,6 +6,7 @@ mod digests;
 mod effects;
 mod evasions;
 mod learned;
+mod narrower;
 mod properties;
 mod reaching;
 mod spellings;

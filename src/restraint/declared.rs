@@ -139,14 +139,13 @@ impl<'p> Declared<'p> {
             if entry.word != asked.word {
                 continue;
             }
-            used.times += match &entry.names {
-                Named::Rule(_, place) => u64::from(rule == Some(place.as_str())),
-                _ => {
-                    let spoke = |(effect, name): &&(Effect, &str)| {
-                        one.speaking(asked.word, *effect, name).any(|it| std::ptr::eq(it, entry))
-                    };
-                    operations.iter().filter(spoke).map(|_| 1).sum()
-                }
+            used.times += if let Named::Rule(_, place) = &entry.names {
+                u64::from(rule == Some(place.as_str()))
+            } else {
+                let spoke = |(effect, name): &&(Effect, &str)| {
+                    one.speaking(asked.word, *effect, name).any(|it| std::ptr::eq(it, entry))
+                };
+                operations.iter().filter(spoke).map(|_| 1).sum()
             };
         }
     }

@@ -63,7 +63,7 @@ impl Asked {
         Some(judge(self.inspected(policy, None)?, policy, grant))
     }
 
-    fn word(&self, policy: &Policy) -> Option<Word> {
+    pub(super) fn word(&self, policy: &Policy) -> Option<Word> {
         Some(self.judged(policy, None)?.ruling().word)
     }
 }

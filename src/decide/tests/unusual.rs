@@ -190,7 +190,8 @@ fn a_profile_that_is_relied_on_has_to_be_there() {
     let newer = text.replace("\"version\": 1", "\"version\": 2");
     let strange = text.replace("\"read docs.railway.com\"", "\"docs.railway.com\"");
     let more = text.replace("\"version\": 1", "\"version\": 1, \"vresion\": 1");
-    let cases: [(&str, Result<Option<String>, String>, &str); 11] = [
+    type Case<'a> = (&'a str, Result<Option<String>, String>, &'a str);
+    let cases: [Case<'_>; 11] = [
         ("    raise_at: 12\n", Ok(None), "`raise_at` needs a `profile`"),
         (&raised, Ok(None), "nothing was learned for the profile `coding-agent`"),
         (PLACE, Err("others may write it".to_owned()), "others may write it"),
