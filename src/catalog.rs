@@ -14,6 +14,7 @@ mod hosts;
 mod learns;
 pub mod lint;
 pub mod lookup;
+mod marks;
 mod operation;
 pub mod schema;
 mod tokens;
@@ -23,6 +24,7 @@ pub use example::Example;
 pub use fold::{Fold, folded};
 pub use hosts::HostPattern;
 pub use learns::{Learns, Named, Teaching};
+pub use marks::Mark;
 pub use operation::{Clause, Effect, Identifier, OperationSpec, Reveal, Reversibility};
 pub use tokens::TokenEndpoint;
 
@@ -101,6 +103,8 @@ pub struct Catalog {
     pub when: Vec<NamedClause>,
     /// Where a credential is exchanged for a token.
     pub tokens: Vec<Arc<TokenEndpoint>>,
+    /// What a success of operations shows.
+    marks: marks::Marks,
     /// Requests with what they are; they are tests of the catalog.
     pub examples: Vec<Example>,
 }
@@ -274,6 +278,16 @@ impl Catalog {
             let fits = |rule: &&Rule| rule.names.iter().any(|pattern| pattern.fits(name));
             self.rules.iter().find(fits).map(|rule| &rule.spec)
         })
+    }
+
+    /// Whether an operation has a mark.
+    pub fn is_marked(&self, mark: Mark, name: &str) -> bool {
+        self.marks.has(mark, name)
+    }
+
+    /// Whether it says which operations have a mark.
+    pub fn says(&self, mark: Mark) -> bool {
+        self.marks.says(mark)
     }
 
     /// Whether a policy may name an operation: one that the catalog has, by whatever name, or a tool

@@ -15,6 +15,7 @@ mod owners;
 mod plain;
 mod reason;
 mod scope;
+mod stages;
 mod unusual;
 
 pub use derived::{Derived, Deriving, Parent, Token};
@@ -25,15 +26,18 @@ pub use reason::Reason;
 pub use unusual::Unusual;
 
 use crate::baseline::Before;
+pub use stages::left;
+
+use crate::catalog::Effect;
 use crate::fingerprint::Fingerprint;
 use crate::inject::{Injected, Injection};
 use crate::inspect::graphql::Expected;
 use crate::inspect::{Facts, Inspected, Operation, Presented, Protocol};
 use crate::inventory::View;
 use crate::message::{Head, Message};
-use crate::policy::{Agent, Ix, Policy, Resource, Word};
+use crate::policy::{Agent, Ix, Policy, Quarantine, Resource, Word};
 use crate::provenance::{BySource, Seen, Sightings};
-use crate::trajectory::Stage;
+use crate::trajectory::{Completed, Past, Stage};
 use opinion::Opinions;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -112,6 +116,8 @@ pub struct Context<'a> {
     pub grant: Option<&'a Grant>,
     /// The last request of the session that passed, where the agent has a baseline.
     pub before: Option<&'a Before>,
+    /// What the agent went through before.
+    pub past: Past<'a>,
 }
 
 /// What a target is, once its owner has been looked up.
@@ -189,6 +195,14 @@ pub struct Ruling {
     pub stages: Vec<Stage>,
     /// How unusual it is, where the agent has a baseline.
     pub surprise: Option<Box<Unusual>>,
+    /// The operations that a sequence names.
+    pub named: Vec<Arc<str>>,
+    /// The dangerous sequences that it completed.
+    pub completed: Vec<Arc<str>>,
+    /// What the policy requires before it that has not happened.
+    pub lacking: Vec<String>,
+    /// Whether a quarantine lets it through.
+    pub spared: bool,
     /// Credentials to pin, by resource, once the request is allowed.
     pub pins: Vec<(Arc<str>, Fingerprint)>,
     /// The values to put in for placeholders, once it is sent.
@@ -229,6 +243,16 @@ impl<B> Verdict<B> {
             Self::Hold(held) => &held.ruling,
             Self::Deny(denied) => &denied.ruling,
         }
+    }
+
+    /// Notes which sequences it completed.
+    pub fn completes(&mut self, completed: &[Completed]) {
+        let ruling = match self {
+            Self::Allow(permit) => &mut permit.ruling,
+            Self::Hold(held) => &mut held.ruling,
+            Self::Deny(denied) => &mut denied.ruling,
+        };
+        ruling.completed = completed.iter().map(|completed| completed.name.clone()).collect();
     }
 
     /// The same request, refused after all, with its own reason or else the given one.
@@ -333,10 +357,7 @@ impl Ruling {
         self.word == Word::Allow
             && self.stages.is_empty()
             && self.pins.is_empty()
-            && self
-                .operations
-                .iter()
-                .all(|operation| operation.effect == crate::catalog::Effect::Read)
+            && self.operations.iter().all(|operation| operation.effect == Effect::Read)
     }
 
     /// The name of the operation that matters most, for people.
@@ -388,6 +409,10 @@ impl Ruling {
             heeded: Arc::default(),
             stages: Vec::new(),
             surprise: None,
+            named: Vec::new(),
+            completed: Vec::new(),
+            lacking: Vec::new(),
+            spared: false,
             pins: Vec::new(),
             injections: Vec::new(),
             kept_back: Vec::new(),
@@ -441,8 +466,11 @@ fn ruling<B>(request: &Inspected<B>, context: &Context<'_>) -> (Box<Ruling>, boo
         opinions.derives(deriving);
         websocket = scope::judge(request, &candidates, &mut opinions);
     }
+    opinions.required(request.facts(), head);
+    let spared = is_spared(request, &candidates, context.policy);
     let mut ruling = opinions.into_ruling(request.facts(), head);
     unusual::compare(&mut ruling, head, context);
+    ruling.spared = spared && ruling.word == Word::Allow;
     ruling.kept_back = context.policy.injected(context.agent, &candidates).cloned().collect();
     if ruling.word == Word::Hold && context.grant.is_some_and(|grant| ruling.is_covered_by(grant)) {
         ruling.word = Word::Allow;
@@ -472,12 +500,31 @@ fn standing<B>(
             "the path has an encoded slash, which this resource does not take".to_owned(),
         );
     }
-    if opinions.standing().quarantined.is_some() {
+    if opinions.standing().quarantined.is_some()
+        && !is_spared(request, candidates, opinions.context.policy)
+    {
         opinions.deny(Reason::Quarantined, None);
     }
     if let Some(unreadable) = facts.unreadable() {
         opinions.unreadable(unreadable);
     }
+}
+
+/// Whether a quarantine lets a request through, if all else does: a plain read of documentation, which
+/// carries nothing.
+fn is_spared<B>(request: &Inspected<B>, candidates: &[(Ix, &Resource)], policy: &Policy) -> bool {
+    let (head, facts) = (request.message().head(), request.facts());
+    policy.quarantine == Quarantine::EverythingButDocs
+        && !candidates.is_empty()
+        && candidates.iter().all(|(_, resource)| resource.docs)
+        && matches!(*head.method(), http::Method::GET | http::Method::HEAD)
+        && head.query().as_str().is_empty()
+        && !head.is_upgrade()
+        && matches!(request.message().body(), crate::message::Body::Empty)
+        && facts.credentials().is_empty()
+        && facts.leaks().is_empty()
+        && facts.unreadable().is_none()
+        && facts.operations().iter().all(|operation| operation.effect == Effect::Read)
 }
 
 impl Ruling {

@@ -13,6 +13,7 @@ use crate::inventory::View;
 use crate::message::{Body, Head, Message, Refused, Target};
 use crate::policy::{Agent, Policy, Word};
 use crate::provenance::Sightings;
+use crate::trajectory::Past;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
@@ -84,6 +85,7 @@ pub fn explain(policy: &Policy, agent: &Agent, text: &str) -> Result<Explained, 
         inventory: View::NOTHING,
         grant: None,
         before: None,
+        past: Past::NOTHING,
     };
     Ok(Explained::Ruled(match decide(inspected, &context) {
         Verdict::Allow(permit) => permit.into_message().1,

@@ -1,7 +1,8 @@
-//! Telling people that a call waits: a hold that nobody hears of is useless.
+//! Telling people that a call waits, or that a dangerous sequence is complete: what nobody hears of is
+//! useless.
 //!
-//! Takes the events of holds; writes one line a hold to stderr, and posts one signed request a hold
-//! to the policy's webhook. Bounded tries in bounded time, no redirects, nothing secret. It goes to
+//! Takes the events of holds and completed sequences; writes one line each to stderr, and posts one
+//! signed request each to the policy's webhook. Bounded tries in bounded time, no redirects, nothing secret. It goes to
 //! the policy's address only, not through the proxy's own line.
 
 use crate::fingerprint::hex;
@@ -9,6 +10,7 @@ use crate::hold::{Event, View, escaped};
 use crate::policy::Webhook;
 use crate::proxy::Proxy;
 use crate::tls::roots;
+use crate::trajectory::Completed;
 use aws_lc_rs::hmac;
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -17,16 +19,17 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use rustls_pki_types::ServerName;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 
 const TRIES: u32 = 5;
 const TRY: Duration = Duration::from_secs(5);
-const AT_A_TIME: usize = 64;
+/// So many posts may be on their way at a time.
+pub const AT_A_TIME: usize = 64;
 
 /// Why a webhook was not told.
 #[derive(Debug, thiserror::Error)]
@@ -51,11 +54,10 @@ enum Error {
 /// may have ended before it told anybody.
 pub async fn tell(proxy: Arc<Proxy>) {
     let mut events = proxy.holds.subscribe();
-    let slots = Arc::new(Semaphore::new(AT_A_TIME));
     match proxy.holds.list(false).await {
         Ok(left) => {
             for view in left {
-                opened(&proxy, &slots, Arc::new(view));
+                opened(&proxy, Arc::new(view));
             }
         }
         Err(error) => tracing::error!(%error, "the holds that wait could not be read"),
@@ -66,7 +68,7 @@ pub async fn tell(proxy: Arc<Proxy>) {
             event = events.recv() => event,
         };
         match event {
-            Ok(Event::Opened(view)) => opened(&proxy, &slots, view),
+            Ok(Event::Opened(view)) => opened(&proxy, view),
             Ok(Event::Changed(view)) => tracing::info!("{} is {}", view.id, view.state.as_str()),
             Err(RecvError::Lagged(missed)) => {
                 tracing::warn!(missed, "holds opened faster than they could be told of; list them");
@@ -76,9 +78,42 @@ pub async fn tell(proxy: Arc<Proxy>) {
     }
 }
 
-fn opened(proxy: &Arc<Proxy>, slots: &Arc<Semaphore>, view: Arc<View>) {
+fn opened(proxy: &Arc<Proxy>, view: Arc<View>) {
     tracing::warn!("{}", line(&view));
-    post(proxy, slots, view);
+    match serde_json::to_vec(&*view) {
+        Ok(body) => post(proxy, Delivery { id: view.id.clone(), body: Bytes::from(body) }),
+        Err(error) => tracing::error!(hold = %view.id, %error, "a hold could not be written down"),
+    }
+}
+
+/// Tells of sequences that an agent has completed.
+pub fn completed(proxy: &Arc<Proxy>, agent: &str, all: &[Completed]) {
+    for completed in all {
+        tracing::warn!("{}: {}", escaped(agent), escaped(&completed.told()));
+        let last = completed.met.last().map(|noted| noted.at).unwrap_or_default();
+        let met = completed.met.iter().map(|noted| {
+            json!({
+                "stage": noted.stage.as_str(),
+                "what": noted.what,
+                "seconds_before": last.saturating_sub(noted.at).as_secs(),
+            })
+        });
+        let id = format!("q_{}", uuid::Uuid::now_v7().simple());
+        let told = json!({
+            "id": id,
+            "sequence": completed.name,
+            "agent": agent,
+            "then": completed.then.as_str(),
+            "met": met.collect::<Vec<_>>(),
+        });
+        post(proxy, Delivery { id, body: Bytes::from(told.to_string()) });
+    }
+}
+
+/// What is posted, once.
+struct Delivery {
+    id: String,
+    body: Bytes,
 }
 
 /// The line of a hold, with nothing in it that could move or hide text.
@@ -92,13 +127,13 @@ pub fn line(view: &View) -> String {
     )
 }
 
-fn post(proxy: &Arc<Proxy>, slots: &Arc<Semaphore>, view: Arc<View>) {
+fn post(proxy: &Arc<Proxy>, delivery: Delivery) {
     let snapshot = proxy.current.load_full();
     if snapshot.policy.approvals.webhook.as_ref().is_none_or(|webhook| webhook.secret.is_none()) {
         return;
     }
-    let Ok(slot) = slots.clone().try_acquire_owned() else {
-        tracing::warn!(hold = %view.id, "too many webhooks are on the way; this one is not sent");
+    let Ok(slot) = proxy.telling.clone().try_acquire_owned() else {
+        tracing::warn!(id = %delivery.id, "too many webhooks are on the way; this one is not sent");
         return;
     };
     let stop = proxy.stop.clone();
@@ -106,9 +141,9 @@ fn post(proxy: &Arc<Proxy>, slots: &Arc<Semaphore>, view: Arc<View>) {
         if let Some(webhook) = &snapshot.policy.approvals.webhook {
             let roots = &snapshot.policy.network.roots;
             tokio::select! {
-                () = deliver(webhook, roots, &view) => {}
+                () = deliver(webhook, roots, &delivery) => {}
                 () = stop.cancelled() => {
-                    tracing::warn!(hold = %view.id, "a webhook was cut by the drain");
+                    tracing::warn!(id = %delivery.id, "a webhook was cut by the drain");
                 }
             }
         }
@@ -116,27 +151,31 @@ fn post(proxy: &Arc<Proxy>, slots: &Arc<Semaphore>, view: Arc<View>) {
     });
 }
 
-async fn deliver(webhook: &Webhook, roots: &[crate::policy::Root], view: &View) {
+async fn deliver(webhook: &Webhook, roots: &[crate::policy::Root], delivery: &Delivery) {
     for attempt in 0..TRIES {
-        let sent = tokio::time::timeout(TRY, send(webhook, roots, view)).await;
+        let sent = tokio::time::timeout(TRY, send(webhook, roots, delivery)).await;
         match sent.unwrap_or(Err(Error::Slow)) {
             Ok(()) => return,
             Err(error) => {
-                tracing::warn!(hold = %view.id, attempt, %error, "the webhook was not told");
+                tracing::warn!(id = %delivery.id, attempt, %error, "the webhook was not told");
             }
         }
         if attempt + 1 < TRIES {
             tokio::time::sleep(Duration::from_millis(500 << attempt)).await;
         }
     }
-    tracing::error!(hold = %view.id, "the webhook could not be told of a hold; it waits all the same");
+    tracing::error!(id = %delivery.id, "the webhook could not be told; what it was about stands all the same");
 }
 
-async fn send(webhook: &Webhook, roots: &[crate::policy::Root], view: &View) -> Result<(), Error> {
-    let body = serde_json::to_vec(view).map_err(std::io::Error::other)?;
+async fn send(
+    webhook: &Webhook,
+    roots: &[crate::policy::Root],
+    delivery: &Delivery,
+) -> Result<(), Error> {
+    let body = &delivery.body;
     let seconds = Timestamp::now().as_second().to_string();
     let secret = webhook.secret.as_ref().ok_or(Error::Address)?;
-    let signature = sign(secret, &seconds, &body);
+    let signature = sign(secret, &seconds, body);
     let host = webhook.url.host().ok_or(Error::Address)?;
     let https = webhook.url.scheme_str() == Some("https");
     let port = webhook.url.port_u16().unwrap_or(if https { 443 } else { 80 });
@@ -147,8 +186,8 @@ async fn send(webhook: &Webhook, roots: &[crate::policy::Root], view: &View) -> 
         .header(header::CONTENT_TYPE, "application/json")
         .header("holdgate-timestamp", &seconds)
         .header("holdgate-signature", format!("v1={signature}"))
-        .header("holdgate-delivery", &view.id)
-        .body(Full::new(Bytes::from(body)))?;
+        .header("holdgate-delivery", &delivery.id)
+        .body(Full::new(body.clone()))?;
     let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
     let status = if https {
         let mut config = rustls::ClientConfig::clone(&*roots::client_config(roots)?);

@@ -15,13 +15,17 @@ pub mod path;
 mod report;
 mod resource;
 mod schema;
+mod sequence;
 mod when;
 
 pub use compile::{Secrets, compile, state_folder};
-pub use file::{Case, Holds, Limits, Port, SerializedObjects, Source, Then, UnknownTargets, Word};
+pub use file::{
+    Case, Holds, Limits, Port, Quarantine, SerializedObjects, Source, Then, UnknownTargets, Word,
+};
 pub use node::{Place, Problem};
 pub use report::Report;
 pub use schema::schema;
+pub use sequence::{Requirement, Sequence, Sequences, Sign, told};
 pub use when::{Call, Environments, When};
 
 use crate::baseline::Baseline;
@@ -69,8 +73,10 @@ pub struct Policy {
     pub credentials: Vec<Credential>,
     /// The declared scope.
     pub resources: Vec<Resource>,
-    /// Dangerous orders of stages.
-    pub sequences: Vec<Sequence>,
+    /// Dangerous orders of stages, and what is required before what.
+    pub sequences: Sequences,
+    /// What a quarantine refuses.
+    pub quarantine: Quarantine,
     /// Cases for `holdgate policy test`.
     pub tests: Vec<Case>,
     /// By service, how the proxy itself may look things up.
@@ -226,6 +232,8 @@ pub struct Resource {
     pub reads_body: bool,
     /// What is done about secrets that do not belong to it.
     pub leaks: file::Leaks,
+    /// Whether it is documentation, which a quarantine may let through.
+    pub docs: bool,
 }
 
 /// How a resource judges.
@@ -321,19 +329,6 @@ pub struct Rule {
     pub when: When,
     /// Where it stands.
     pub place: Place,
-}
-
-/// A declared dangerous order of stages.
-#[derive(Clone, Debug)]
-pub struct Sequence {
-    /// Its name.
-    pub name: Arc<str>,
-    /// The time in which all its steps fall.
-    pub within: std::time::Duration,
-    /// Stages in order, each one or one of several.
-    pub steps: Vec<Vec<crate::trajectory::Stage>>,
-    /// What happens when the last step is met.
-    pub then: Then,
 }
 
 impl Policy {

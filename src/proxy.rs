@@ -14,6 +14,7 @@ mod lookup;
 mod relay;
 mod revoke;
 mod serialized;
+mod showing;
 mod tools;
 
 pub use answer::AnswerBody;
@@ -21,7 +22,7 @@ pub use lookup::Lookups;
 pub use tools::Tools;
 
 use crate::audit::Log;
-use crate::catalog::{Catalog, Effect, Kind};
+use crate::catalog::{Catalog, Kind};
 use crate::decide::{Grant, Permit, Reason, Ruling, Verdict};
 use crate::forward::{Coming, Upstream};
 use crate::hold::Holds;
@@ -41,9 +42,10 @@ use arc_swap::ArcSwap;
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
+use showing::Showing;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -103,6 +105,8 @@ pub struct Proxy {
     pub tasks: TaskTracker,
     /// Cancelled when the proxy drains.
     pub stop: CancellationToken,
+    /// Room for what is on its way to the webhook.
+    pub telling: Arc<Semaphore>,
     /// The clock of trajectories.
     pub clock: Clock,
 }
@@ -285,8 +289,8 @@ impl Proxy {
             lesson: self.asked(&permit, caller, catalog, policy, exchange),
             sought: self.sought(&permit, caller, catalog, policy, exchange, notes_objects),
             asked: permit.allows_websocket().then(|| Box::new(permit.head().clone())),
-            operation: permit.ruling().operation().cloned(),
-            reveals: permit.ruling().operations.iter().any(|it| it.has(Effect::Credential)),
+            showing: Showing::of(&permit, caller, &way),
+            spared: permit.ruling().spared,
             head_only: permit.head().method() == http::Method::HEAD,
             intent,
         };
@@ -298,7 +302,10 @@ impl Proxy {
         awaiting.over();
         match sent {
             Ok(sent) => self.answered(sent, awaited, caller, snapshot, exchange, way).await,
-            Err(error) => Err(not_answered(&error, exchange, manner)),
+            Err(error) => {
+                self.shown(awaited.showing, None, policy, exchange).await;
+                Err(not_answered(&error, exchange, manner))
+            }
         }
     }
 

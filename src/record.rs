@@ -149,7 +149,11 @@ impl Exchange {
         entry.reason = ruling.reason.map(|reason| Text::from(reason.as_str()));
         entry.rule = ruling.rule.clone().map(Text::from);
         entry.policy_digest = Some(Text::from(&self.policy_digest));
-        entry.detail = self.socket.as_ref().map(|id| Text::from(format!("{A_MESSAGE} {id}")));
+        let mut detail: Vec<String> =
+            self.socket.iter().map(|id| format!("{A_MESSAGE} {id}")).collect();
+        detail
+            .extend(ruling.completed.iter().map(|name| format!("completed the sequence `{name}`")));
+        entry.detail = (!detail.is_empty()).then(|| Text::from(detail.join("; ")));
         entry
     }
 
@@ -165,9 +169,10 @@ impl Exchange {
         let mut entry = self.intent(Some(head), ruling, policy);
         if let Some(hold) = hold {
             entry.hold = Some(Text::from(hold.to_owned()));
-            entry.detail = Some(match &self.socket {
-                None => Text::from("redeemed an approved hold"),
-                Some(id) => Text::from(format!("redeemed an approved hold; {A_MESSAGE} {id}")),
+            let redeemed = "redeemed an approved hold";
+            entry.detail = Some(match &entry.detail {
+                None => Text::from(redeemed),
+                Some(detail) => Text::from(format!("{redeemed}; {}", &**detail)),
             });
         }
         if ruling.is_plain_read() && hold.is_none() {

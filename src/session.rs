@@ -14,7 +14,7 @@ use crate::inspect::credential::handed::Handed;
 use crate::inventory::View;
 use crate::policy::{Agent, Policy, Then, Word};
 use crate::provenance::{Answer, Change, Sightings};
-use crate::trajectory::{Completed, Stage, Trajectory};
+use crate::trajectory::{Completed, Fact, Past, Stage, Trajectory, call_of};
 use arc_swap::ArcSwap;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::collections::{BTreeSet, HashMap};
@@ -234,6 +234,10 @@ impl Changes {
 
     /// Takes up what completed sequences lead to: the gravest of it.
     fn conclude(&mut self, completed: Vec<Completed>, standing: &mut Standing) {
+        if standing.quarantined.is_some() {
+            // It gets no further than it is.
+            return;
+        }
         self.completed = completed;
         let then = |wanted: Then| self.completed.iter().find(|completed| completed.then == wanted);
         if let Some(completed) = then(Then::Quarantine) {
@@ -279,8 +283,16 @@ impl AgentState {
         let reads = request.facts().operations().iter().all(|o| o.effect == Effect::Read);
         if reads {
             let standing = self.standing();
-            let context = Context { policy, agent, standing: &standing, inventory, grant, before };
-            let verdict = decide(request, &context);
+            let judged = |past: Past<'_>| {
+                let context =
+                    Context { policy, agent, standing: &standing, inventory, grant, past, before };
+                decide(request, &context)
+            };
+            let verdict = if policy.sequences.requirements.is_empty() {
+                judged(Past::NOTHING)
+            } else {
+                self.looked_at(|trajectory| judged(trajectory.until(at)))
+            };
             let ruling = verdict.ruling();
             if ruling.stages.is_empty() && ruling.pins.is_empty() {
                 return (verdict, Changes::default());
@@ -290,7 +302,8 @@ impl AgentState {
             });
         }
         self.critically(|standing, trajectory| {
-            let context = Context { policy, agent, standing, inventory, grant, before };
+            let past = trajectory.until(at);
+            let context = Context { policy, agent, standing, inventory, grant, past, before };
             let verdict = decide(request, &context);
             note(verdict, policy, standing, trajectory, at)
         })
@@ -321,12 +334,20 @@ impl AgentState {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what the answer to an allowed call showed. It has come, so a sequence that it completes
+    /// Notes what an answer, or a conversation, showed. It has come, so a sequence that it completes
     /// bears on what follows.
     pub fn showed(&self, stage: Stage, what: &Arc<str>, policy: &Policy, at: Duration) -> Changes {
+        self.showed_all(&[Fact { stage, what: what.clone() }], call_of([&**what]), policy, at)
+    }
+
+    /// Notes all that the answer to one call showed, in its order.
+    pub fn showed_all(&self, facts: &[Fact], call: u64, policy: &Policy, at: Duration) -> Changes {
+        if facts.is_empty() {
+            return Changes::default();
+        }
         self.critically(|standing, trajectory| {
             let mut changes = Changes::default();
-            changes.conclude(trajectory.note(&[stage], what, at, &policy.sequences), standing);
+            changes.conclude(trajectory.note(facts, call, at, &policy.sequences), standing);
             changes
         })
     }
@@ -343,7 +364,7 @@ impl AgentState {
 }
 
 fn note<B>(
-    verdict: Verdict<B>,
+    mut verdict: Verdict<B>,
     policy: &Policy,
     standing: &mut Standing,
     trajectory: &mut Trajectory,
@@ -367,8 +388,15 @@ fn note<B>(
             changes.pins.push((resource.clone(), *fingerprint));
         }
     }
-    let what = ruling.operation().cloned().unwrap_or_else(|| Arc::from("a request"));
-    changes.conclude(trajectory.note(&ruling.stages, &what, at, &policy.sequences), standing);
+    // A read is judged by a standing that may have changed since.
+    let barred = standing.quarantined.is_some() && !ruling.spared;
+    let (facts, call) = (ruling.facts(), ruling.call());
+    changes.conclude(trajectory.note(&facts, call, at, &policy.sequences), standing);
+    verdict.completes(&changes.completed);
+    if barred && !matches!(verdict, Verdict::Deny(_)) {
+        let detail = "The agent is in quarantine until an operator releases it; stop and report to the person you work for.";
+        return (verdict.denied(Reason::Quarantined, detail), changes);
+    }
     if changes.quarantined.is_some() {
         let detail = "This call completes a dangerous sequence, so the agent is in quarantine until an operator releases it; stop and report to the person you work for.";
         return (verdict.denied(Reason::Quarantined, detail), changes);

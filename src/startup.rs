@@ -28,6 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -143,6 +144,7 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
         metrics: Metrics::default(),
         tasks,
         stop,
+        telling: Arc::new(Semaphore::new(notify::AT_A_TIME)),
         clock: Clock::start(),
     });
     Ok(Started { proxy, listeners: Some((listener, approvals)), addresses, keepers, lock })

@@ -1,61 +1,29 @@
 //! Where a session is going: the stages it went through, and the orders of them that are dangerous.
 //!
-//! Takes the stages of one request with the time; returns which declared sequences it completes.
-//! Pure, in bounded memory. Order is the proxy's clock, identical retries count once.
+//! Takes the stages of one request or answer with the time; returns which declared sequences it completes.
+//! Pure, in bounded memory: what goes to make room is never needed by a sequence that has begun.
+//! Order is the proxy's clock, identical retries count once.
 
-use crate::policy::{Sequence, Then};
-use std::collections::VecDeque;
+mod built_in;
+mod matching;
+mod stage;
+
+pub use built_in::built_in;
+pub use stage::Stage;
+
+use crate::policy::{Requirement, Sequence, Sequences, Then};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A typed step of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// A declared resource answered 401 or 403.
-    AuthenticationFailure,
-    /// A tool call of the model looked for credentials.
-    CredentialDiscovery,
-    /// A response handed out a secret.
-    SecretHandedOut,
-    /// A credential that was never issued was used.
-    ForeignCredential,
-    /// An issued credential was used elsewhere.
-    CredentialOutOfScope,
-    /// A host that no resource declares was called.
-    OutOfScope,
-    /// A declared resource was used beyond what it allows.
-    ScopeViolation,
-    /// Something destructive was asked for.
-    Destructive,
-    /// Something that cannot be undone was asked for.
-    Irreversible,
-}
-
-const STAGES: &[(Stage, &str)] = &[
-    (Stage::AuthenticationFailure, "authentication_failure"),
-    (Stage::CredentialDiscovery, "credential_discovery"),
-    (Stage::SecretHandedOut, "secret_handed_out"),
-    (Stage::ForeignCredential, "foreign_credential"),
-    (Stage::CredentialOutOfScope, "credential_out_of_scope"),
-    (Stage::OutOfScope, "out_of_scope"),
-    (Stage::ScopeViolation, "scope_violation"),
-    (Stage::Destructive, "destructive"),
-    (Stage::Irreversible, "irreversible"),
-];
-
-impl Stage {
-    /// The word of the policy and of records.
-    pub fn as_str(self) -> &'static str {
-        STAGES.iter().find(|(stage, _)| *stage == self).map_or("", |(_, word)| word)
-    }
-    /// The stage a policy word names.
-    pub fn parse(word: &str) -> Option<Self> {
-        STAGES.iter().find(|(_, known)| *known == word).map(|(stage, _)| *stage)
-    }
-    /// Every word.
-    pub fn words() -> Vec<&'static str> {
-        STAGES.iter().map(|(_, word)| *word).collect()
-    }
+/// A stage, and what shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// The stage.
+    pub stage: Stage,
+    /// The operation, for people.
+    pub what: Arc<str>,
 }
 
 /// A stage with when it was noted and what it was noted for.
@@ -67,6 +35,8 @@ pub struct Noted {
     pub at: Duration,
     /// The request's operation, for people.
     pub what: Arc<str>,
+    /// What tells one call from another, where their operations are the same.
+    pub call: u64,
 }
 
 /// The stages of one agent, oldest first.
@@ -79,11 +49,10 @@ pub struct Trajectory {
 
 impl FromIterator<Noted> for Trajectory {
     fn from_iter<I: IntoIterator<Item = Noted>>(noted: I) -> Self {
-        let mut trajectory = Self { noted: noted.into_iter().collect(), changes: 0 };
-        while trajectory.noted.len() > MOST {
-            trajectory.forget_one();
-        }
-        trajectory
+        let mut noted: VecDeque<Noted> = noted.into_iter().collect();
+        // More than any policy can need: somebody else wrote this.
+        noted.drain(..noted.len().saturating_sub(MOST_KEPT));
+        Self { noted, changes: 0 }
     }
 }
 
@@ -94,49 +63,144 @@ pub struct Completed {
     pub name: Arc<str>,
     /// What the policy says happens.
     pub then: Then,
+    /// What met its steps.
+    pub met: Vec<Noted>,
 }
 
+impl Completed {
+    /// What happened and what follows, and then each step with its operation and the seconds between.
+    pub fn told(&self) -> String {
+        let mut told =
+            format!("completed the sequence `{}`; then: {}", self.name, self.then.as_str());
+        let last = self.met.last().map(|noted| noted.at).unwrap_or_default();
+        for noted in &self.met {
+            let ago = last.saturating_sub(noted.at).as_secs();
+            told.push_str(&format!(
+                "; {} by `{}` {ago} s before",
+                noted.stage.as_str(),
+                noted.what
+            ));
+        }
+        told
+    }
+}
+
+/// How far a sequence has come.
+#[derive(Debug)]
+pub struct Progress<'a> {
+    /// What met its first steps, in order.
+    pub met: Vec<&'a Noted>,
+    /// The steps before the last one that was seen at all which nothing met.
+    pub unseen: Vec<usize>,
+}
+
+/// What an agent went through before, as a verdict needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Past<'a> {
+    trajectory: Option<&'a Trajectory>,
+    at: Duration,
+}
+
+impl Past<'_> {
+    /// Of an agent of whom nothing is remembered.
+    pub const NOTHING: Self = Self { trajectory: None, at: Duration::ZERO };
+
+    /// Whether what a requirement asks for was there, by so much longer ago than it says.
+    pub fn has(&self, requirement: &Requirement, longer: Duration) -> bool {
+        let at = self.at.saturating_sub(longer);
+        self.trajectory.is_some_and(|trajectory| {
+            matching::latest(requirement, &trajectory.noted, at).is_some()
+        })
+    }
+}
+
+/// So many are kept besides those that sequences need, and so many go at a time.
 const MOST: usize = 256;
+const AT_A_TIME: usize = 32;
+/// The most that are taken from a store.
+const MOST_KEPT: usize = 8_192;
+
+/// What tells one call from another: nothing secret may be among its parts.
+pub fn call_of<T: Hash>(parts: impl IntoIterator<Item = T>) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    for part in parts {
+        part.hash(&mut hasher);
+    }
+    // Kept as JSON, of which not every reader has whole numbers of 64 bits.
+    hasher.finish() >> 12
+}
 
 impl Trajectory {
-    /// Notes the stages of one request, in their order, and says which sequences that completes.
+    /// Notes the facts of one request or answer, in their order, and says which sequences that completes.
     pub fn note(
         &mut self,
-        stages: &[Stage],
-        what: &Arc<str>,
+        facts: &[Fact],
+        call: u64,
         at: Duration,
-        sequences: &[Sequence],
+        sequences: &Sequences,
     ) -> Vec<Completed> {
-        let retry = stages.iter().all(|stage| {
-            self.noted.iter().rev().take(stages.len()).any(|n| n.stage == *stage && n.what == *what)
-        });
-        if stages.is_empty() || retry {
+        if facts.is_empty() {
             return Vec::new();
         }
         self.changes += 1;
-        for stage in stages {
-            if self.noted.len() == MOST {
-                self.forget_one();
-            }
-            self.noted.push_back(Noted { stage: *stage, at, what: what.clone() });
-        }
-        sequences
+        let new: Vec<Noted> = facts
             .iter()
-            .filter(|sequence| self.completes(sequence, stages, at))
-            .map(|sequence| Completed { name: sequence.name.clone(), then: sequence.then })
-            .collect()
+            .map(|Fact { stage, what }| Noted { stage: *stage, at, what: what.clone(), call })
+            .collect();
+        let before = self.noted.len().checked_sub(new.len());
+        if let Some(before) = before
+            && self.noted.iter().skip(before).zip(&new).all(|(old, new)| old.repeats(new))
+        {
+            // The same again at once: it happened now, but it happened once.
+            self.noted.iter_mut().skip(before).for_each(|noted| noted.at = at);
+            return Vec::new();
+        }
+        self.make_room(at, sequences);
+        let from = self.noted.len();
+        self.noted.extend(new);
+        let complete = |sequence: &Sequence| {
+            let met = matching::complete(sequence, &self.noted, from, at)?;
+            Some(Completed {
+                name: sequence.name.clone(),
+                then: sequence.then,
+                met: met.into_iter().filter_map(|place| self.noted.get(place).cloned()).collect(),
+            })
+        };
+        sequences.orders.iter().filter_map(complete).collect()
     }
 
-    /// Makes room: of the stage that was noted most, the oldest but one goes. Noise pushes out noise,
-    /// never the one thing that a sequence began with.
-    fn forget_one(&mut self) {
-        let count = |stage| self.noted.iter().filter(|noted| noted.stage == stage).count();
-        let most = STAGES.iter().map(|(stage, _)| *stage).max_by_key(|stage| count(*stage));
-        let mut of_it = self.noted.iter().enumerate().filter(|(_, n)| Some(n.stage) == most);
-        let oldest = of_it.next();
-        if let Some((at, _)) = of_it.next().or(oldest) {
-            self.noted.remove(at);
+    /// Makes room. What a sequence has met so far stays, and so does what is required of later calls. Of
+    /// the rest, of the stage that was noted most, the oldest but one goes.
+    fn make_room(&mut self, at: Duration, sequences: &Sequences) {
+        if self.noted.len() < MOST {
+            return;
         }
+        let mut needed: BTreeSet<usize> = BTreeSet::new();
+        for sequence in &sequences.orders {
+            needed.extend(matching::chains(sequence, &self.noted, at).into_iter().flatten());
+        }
+        let required = sequences.requirements.iter();
+        needed.extend(required.filter_map(|one| matching::latest(one, &self.noted, at)));
+        if self.noted.len() - needed.len() < MOST {
+            return;
+        }
+        let mut free: BTreeMap<Stage, VecDeque<usize>> = BTreeMap::new();
+        for (place, noted) in self.noted.iter().enumerate() {
+            if !needed.contains(&place) {
+                free.entry(noted.stage).or_default().push_back(place);
+            }
+        }
+        let mut gone: BTreeSet<usize> = BTreeSet::new();
+        for _ in 0..AT_A_TIME {
+            let most = free.values_mut().max_by_key(|places| places.len());
+            let Some(places) = most else { break };
+            gone.extend(places.remove(1).or_else(|| places.pop_front()));
+        }
+        let mut place = 0;
+        self.noted.retain(|_| {
+            place += 1;
+            !gone.contains(&(place - 1))
+        });
     }
 
     /// Forgets all of it; how many stages that were.
@@ -155,92 +219,22 @@ impl Trajectory {
         self.noted.iter()
     }
 
-    /// What met the steps of a sequence so far, in order, with gaps, within the time.
-    pub fn progress(&self, sequence: &Sequence, at: Duration) -> Vec<&Noted> {
-        let mut steps = sequence.steps.iter();
-        let mut wanted = steps.next();
-        let recent = self.noted.iter().filter(|n| at.saturating_sub(n.at) <= sequence.within);
-        let meets = |noted: &&Noted| {
-            let met = wanted.is_some_and(|step| step.contains(&noted.stage));
-            if met {
-                wanted = steps.next();
-            }
-            met
-        };
-        recent.filter(meets).collect()
+    /// What a verdict of now needs of it.
+    pub const fn until(&self, at: Duration) -> Past<'_> {
+        Past { trajectory: Some(self), at }
     }
 
-    /// Whether the last step is among the stages just noted, and all steps are met.
-    fn completes(&self, sequence: &Sequence, now: &[Stage], at: Duration) -> bool {
-        let Some(last) = sequence.steps.last() else { return false };
-        now.iter().any(|stage| last.contains(stage))
-            && self.progress(sequence, at).len() == sequence.steps.len()
+    /// What met the steps of a sequence so far, in order, with gaps, within the time.
+    pub fn progress(&self, sequence: &Sequence, at: Duration) -> Progress<'_> {
+        let chains = matching::chains(sequence, &self.noted, at);
+        let furthest = chains.iter().rev().find(|chain| !chain.is_empty());
+        let met: Vec<&Noted> =
+            furthest.into_iter().flatten().filter_map(|place| self.noted.get(*place)).collect();
+        let mut unseen = matching::unseen(sequence, &self.noted, at);
+        unseen.retain(|step| *step >= met.len());
+        Progress { met, unseen }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sequence(steps: &[&[Stage]]) -> Sequence {
-        Sequence {
-            name: Arc::from("s"),
-            within: Duration::from_mins(1),
-            steps: steps.iter().map(|step| step.to_vec()).collect(),
-            then: Then::Quarantine,
-        }
-    }
-
-    #[test]
-    fn noise_does_not_wash_a_step_away() {
-        let sequences = [sequence(&[&[Stage::ForeignCredential], &[Stage::Irreversible]])];
-        let mut trajectory = Trajectory::default();
-        let mut note = |stages: &[Stage], what: String| {
-            trajectory.note(stages, &Arc::from(what), Duration::from_secs(1), &sequences).len()
-        };
-        assert_eq!(note(&[Stage::ForeignCredential], "a".to_owned()), 0);
-        for number in 0..2_000 {
-            let stage = if number % 3 == 0 { Stage::ScopeViolation } else { Stage::OutOfScope };
-            assert_eq!(note(&[stage], format!("GET /{number}")), 0);
-        }
-        assert_eq!(note(&[Stage::Irreversible], "b".to_owned()), 1);
-    }
-
-    #[test]
-    fn steps_match_in_order_with_gaps_and_in_time() {
-        use Stage::{
-            AuthenticationFailure as Failure, Destructive, ForeignCredential as Foreign,
-            Irreversible,
-        };
-        let sequences = [sequence(&[&[Failure], &[Foreign], &[Irreversible]])];
-        type Step = (u64, &'static [Stage]);
-        let cases: &[(&[Step], bool)] = &[
-            (
-                &[(0, &[Failure]), (1, &[Destructive]), (2, &[Foreign, Destructive, Irreversible])],
-                true,
-            ),
-            (&[(0, &[Foreign]), (1, &[Failure]), (2, &[Irreversible])], false),
-            (&[(0, &[Failure]), (90, &[Foreign, Irreversible])], false),
-            (&[(0, &[Failure]), (1, &[Foreign])], false),
-        ];
-        for (steps, expected) in cases {
-            let mut trajectory = Trajectory::default();
-            let mut completed = Vec::new();
-            for (at, stages) in *steps {
-                let what = Arc::from(format!("{at}"));
-                completed = trajectory.note(stages, &what, Duration::from_secs(*at), &sequences);
-            }
-            assert_eq!(!completed.is_empty(), *expected, "{steps:?}");
-        }
-    }
-
-    #[test]
-    fn memory_is_bounded_and_retries_count_once() {
-        let mut trajectory = Trajectory::default();
-        for n in 0..1_000 {
-            let what = Arc::from(format!("{}", n / 2));
-            trajectory.note(&[Stage::Destructive], &what, Duration::from_secs(n), &[]);
-        }
-        assert_eq!(trajectory.stages().count(), MOST);
-    }
-}
+mod tests;

@@ -441,7 +441,7 @@ fn the_schema_names_every_section() {
     );
     let named: BTreeSet<&str> =
         schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-    let sections = "agents approvals audit ca catalogs credentials documents holds limits lookups proxy resources sequences state tests version";
+    let sections = "agents approvals audit ca catalogs credentials documents holds limits lookups proxy quarantine resources sequences state tests version";
     assert_eq!(named, sections.split(' ').collect());
     let required = schema["required"].as_array().unwrap();
     assert!(["version", "agents", "resources"].iter().all(|name| required.contains(&json!(name))));

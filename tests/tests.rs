@@ -42,6 +42,7 @@ mod normalization;
 mod provenance;
 mod reload;
 mod run;
+mod sequences;
 mod serialized;
 mod tls;
 mod transfer;

@@ -6,9 +6,9 @@
 use super::Admin;
 use super::api::{broken, is_json};
 use super::auth::{Approver, refuse};
-use crate::policy::Policy;
+use crate::policy::{Policy, Sign};
 use crate::session::AgentState;
-use crate::trajectory::{Noted, Trajectory};
+use crate::trajectory::{Noted, Progress, Trajectory};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Extension, Path, State};
@@ -142,12 +142,12 @@ fn stage(noted: &Noted, now: Duration) -> Value {
 
 /// How far each sequence has come: the steps that are met, with what met them, and the next one.
 fn sequences(trajectory: &Trajectory, policy: &Policy, now: Duration) -> Value {
-    let told = policy.sequences.iter().map(|sequence| {
-        let met = trajectory.progress(sequence, now);
+    let told = policy.sequences.orders.iter().map(|sequence| {
+        let Progress { met, unseen } = trajectory.progress(sequence, now);
         let next = sequence.steps.get(met.len());
-        let words = |step: &Vec<crate::trajectory::Stage>| -> Vec<&str> {
-            step.iter().map(|stage| stage.as_str()).collect()
-        };
+        let words =
+            |step: &Vec<Sign>| -> Vec<String> { step.iter().map(ToString::to_string).collect() };
+        let unseen = unseen.into_iter().filter_map(|step| sequence.steps.get(step));
         json!({
             "name": sequence.name,
             "within_seconds": sequence.within.as_secs(),
@@ -155,6 +155,8 @@ fn sequences(trajectory: &Trajectory, policy: &Policy, now: Duration) -> Value {
             "steps": sequence.steps.len(),
             "met": met.into_iter().map(|noted| stage(noted, now)).collect::<Vec<_>>(),
             "next": next.map(words),
+            "unseen": unseen.map(words).collect::<Vec<_>>(),
+            "built_in": sequence.built_in,
         })
     });
     told.collect()

@@ -7,6 +7,7 @@ use super::condition::{self, Pattern};
 use super::hosts::HostPattern;
 use super::learns::{Learns, LearnsFile};
 use super::lookup::LookupFile;
+use super::marks::{Mark, Marks};
 use super::schema::Schema;
 use super::{
     Catalog, Clause, Dialect, Effect, Envelope, Error, Example, Fold, Graphql, Identifier, Kind,
@@ -56,6 +57,8 @@ struct File {
     when: Vec<With<ClauseNamesFile, ClauseFile>>,
     #[serde(default)]
     tokens: Vec<TokenEndpoint>,
+    #[serde(default)]
+    marks: BTreeMap<Mark, Vec<String>>,
     #[serde(default)]
     examples: Vec<Example>,
 }
@@ -265,6 +268,7 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
         rules,
         when,
         tokens: Vec::new(),
+        marks: Marks::default(),
         examples: file.examples,
     };
     let error = |(name, message): (String, String)| Error::Operation {
@@ -276,6 +280,8 @@ pub(super) fn parse(text: &str) -> Result<Catalog, Error> {
     let tokens = tokens
         .map(|one| one.compile(|name| catalog.may_be_named(name)).map(Arc::new).map_err(error));
     catalog.tokens = tokens.collect::<Result<_, _>>()?;
+    catalog.marks = Marks::compile(file.marks, |name| catalog.may_be_named(name))
+        .map_err(|name| error((name, "`marks:` names no operation of this catalog".to_owned())))?;
     Ok(catalog)
 }
 

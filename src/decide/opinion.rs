@@ -6,6 +6,7 @@
 use super::plain::Does;
 use super::{
     Context, Deriving, Finding, Reason, Ruling, Standing, Target, Terms, Used, derived, leaks,
+    stages,
 };
 use crate::catalog::condition::{Side, Truth};
 use crate::catalog::{Effect, Reversibility};
@@ -14,10 +15,10 @@ use crate::inject::Injection;
 use crate::inspect::{Facts, Operation, Presented, Unreadable};
 use crate::message::Head;
 use crate::policy::{Call, Environments, Place, Resource, When, Word};
-use crate::trajectory::Stage;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 struct Opinion<'a> {
     word: Word,
@@ -45,6 +46,8 @@ pub(super) struct Opinions<'a> {
     asked: RefCell<Vec<(Place, String)>>,
     /// Where the operation that is judged acts.
     environments: Environments<'a>,
+    /// What has to have happened before, and did not.
+    lacking: Vec<String>,
 }
 
 impl<'a> Opinions<'a> {
@@ -60,6 +63,7 @@ impl<'a> Opinions<'a> {
             plain: None,
             asked: RefCell::new(Vec::new()),
             environments: Environments { known: Vec::new(), unknown: false },
+            lacking: Vec::new(),
         }
     }
 
@@ -215,6 +219,33 @@ impl<'a> Opinions<'a> {
         self.injections.push(injection);
     }
 
+    /// What the policy requires before such a call. Of one that is refused anyway nothing is required.
+    pub(super) fn required(&mut self, facts: &Facts, head: &Head) {
+        let context = self.context;
+        if context.policy.sequences.requirements.is_empty() || self.is_denied() {
+            return;
+        }
+        let of_rules = self.plain.clone();
+        let operations = of_rules.as_slice();
+        let operations = if operations.is_empty() { facts.operations() } else { operations };
+        let shown = stages::of_effects(operations, context, head);
+        // What was there when a call began to wait is there for its redemption.
+        let holds = &context.policy.holds;
+        let waited = context.grant.map_or(Duration::ZERO, |_| holds.expire + holds.redeem);
+        for requirement in &context.policy.sequences.requirements {
+            if !requirement.is_about(operations, &shown) || context.past.has(requirement, waited) {
+                continue;
+            }
+            let told = requirement.told();
+            if requirement.denies {
+                self.deny_because(Reason::ScopeViolation, told.clone());
+            } else {
+                self.word(Word::Hold, Reason::ApprovalRequired, None, None, Some(told.clone()));
+            }
+            self.lacking.push(told);
+        }
+    }
+
     fn add(
         &mut self,
         word: Word,
@@ -281,6 +312,10 @@ impl<'a> Opinions<'a> {
             deriving: self.deriving.map(Box::new),
             stages: Vec::new(),
             surprise: None,
+            named: Vec::new(),
+            completed: Vec::new(),
+            lacking: self.lacking,
+            spared: false,
             conditions: asked.collect(),
             secret: facts.leaks().iter().map(|leak| leak.slot.clone()).collect(),
             heeded: policy.heeded.clone(),
@@ -294,8 +329,15 @@ impl<'a> Opinions<'a> {
         ruling.targets = self.targets;
         if word != Word::Allow {
             ruling.detail = detail(&ruling, given, head);
+            for told in &ruling.lacking {
+                if !ruling.detail.contains(told.as_str()) {
+                    ruling.detail = format!("{} Besides, {told}.", ruling.detail);
+                }
+            }
         }
-        ruling.stages = stages(&ruling);
+        ruling.stages = stages::asked(&ruling, context, head);
+        let named = policy.sequences.named(&ruling.operations).cloned();
+        ruling.named = named.collect();
         for presented in facts.credentials() {
             if let (Some(token), Some(print)) =
                 (derived::of(presented, context), presented.fingerprint())
@@ -334,35 +376,6 @@ fn used(presented: &Presented, context: &Context<'_>) -> Used {
     let token = derived::of(presented, context).map(derived::name);
     let name = issued.map(|(_, credential)| credential.name.clone()).or(token);
     Used { presented: presented.clone(), name, seen }
-}
-
-/// The stages of a request: findings first, then effect.
-fn stages(ruling: &Ruling) -> Vec<Stage> {
-    let mut stages = Vec::new();
-    for finding in &ruling.findings {
-        let stage = match finding.reason {
-            Reason::ForeignCredential => Stage::ForeignCredential,
-            Reason::CredentialOutOfScope => Stage::CredentialOutOfScope,
-            Reason::OutOfScope => Stage::OutOfScope,
-            Reason::ScopeViolation => Stage::ScopeViolation,
-            _ => continue,
-        };
-        if !stages.contains(&stage) {
-            stages.push(stage);
-        }
-    }
-    if ruling.operations.iter().any(|operation| operation.has(Effect::Destructive)) {
-        stages.push(Stage::Destructive);
-    }
-    let final_ = ruling.operations.iter().any(|operation| {
-        operation.known
-            && operation.reversibility == Reversibility::Irreversible
-            && operation.effect != Effect::Unknown
-    });
-    if final_ {
-        stages.push(Stage::Irreversible);
-    }
-    stages
 }
 
 /// One sentence a model can act on; fixed words, and names from the policy and the catalog only.

@@ -16,7 +16,7 @@ use super::*;
 use crate::explain::{Explained, explain};
 use crate::fingerprint::FingerprintKey;
 use crate::policy::{Secrets, compile};
-use crate::trajectory::Stage;
+use crate::trajectory::{Past, Stage};
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -482,6 +482,7 @@ fn standing_bars_and_excuses() {
             inventory: View::NOTHING,
             grant: None,
             before: None,
+            past: Past::NOTHING,
         };
         let verdict = decide(inspected, &context);
         (verdict.ruling().word, verdict.ruling().reason)
@@ -539,6 +540,7 @@ fn a_grant_covers_its_terms_and_no_more() {
                 inventory: View::NOTHING,
                 grant,
                 before: None,
+                past: Past::NOTHING,
             },
         )
     };

@@ -70,6 +70,9 @@ pub struct Card {
     pub reason: String,
     /// All that speaks against it.
     pub findings: Vec<String>,
+    /// The dangerous sequences that it completes, and what is required before it and did not happen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sequences: Vec<String>,
     /// The rule that holds it.
     pub rule: Option<String>,
     /// The resource that holds it.
@@ -152,6 +155,7 @@ impl Card {
                 .iter()
                 .map(|finding| finding.reason.as_str().to_owned())
                 .collect(),
+            sequences: sequences(ruling),
             rule: ruling.rule.clone(),
             resource: ruling.resource.as_ref().map(ToString::to_string),
             environment: ruling.environment.as_ref().map(ToString::to_string),
@@ -245,6 +249,9 @@ impl Card {
         for (at, line) in self.unusual.iter().take(MOST_ROWS).enumerate() {
             row(if at == 0 { "unusual" } else { "" }, &escaped(line));
         }
+        for sequence in &self.sequences {
+            row("sequence", &escaped(sequence));
+        }
         for credential in &self.credentials {
             row(
                 "credential",
@@ -278,6 +285,12 @@ fn unusual(ruling: &Ruling) -> Vec<String> {
     };
     let sum = format!("{} against the profile {}", unusual.surprise, unusual.profile);
     std::iter::once(sum).chain(unusual.surprise.told()).collect()
+}
+
+/// What the sequences of the policy say of it.
+fn sequences(ruling: &Ruling) -> Vec<String> {
+    let completes = ruling.completed.iter().map(|name| format!("it completes `{name}`"));
+    completes.chain(ruling.lacking.iter().cloned()).collect()
 }
 
 /// How it came to be known whose a target is.

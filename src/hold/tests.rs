@@ -15,6 +15,7 @@ fn ask(digest: u8) -> Ask {
         targets: Vec::new(),
         reason: "destructive".to_owned(),
         findings: Vec::new(),
+        sequences: Vec::new(),
         rule: None,
         resource: None,
         environment: None,

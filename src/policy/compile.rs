@@ -7,14 +7,12 @@
 use super::file::{self, File, Named, Source};
 use super::node::{Node, Place, Problem, Spanned};
 use super::{
-    Agent, Approvals, Ix, Network, Policy, Proof, Report, Resource, Root, Sequence, Webhook, lint,
-    resource,
+    Agent, Approvals, Ix, Network, Policy, Proof, Report, Resource, Root, Webhook, lint, resource,
 };
 use crate::catalog::Catalog;
 use crate::fingerprint::{self, FingerprintKey, Trace};
 use crate::inspect::secret::{Known, Owner, Scanner};
 use crate::message::Host;
-use crate::trajectory::Stage;
 use aws_lc_rs::digest;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -112,6 +110,7 @@ impl Compiler<'_> {
         let law = std::iter::once(text).chain(texts.iter().chain(&profiles).map(String::as_str));
         let law: Vec<&str> = law.collect();
         let digest = digest::digest(&digest::SHA256, law.join("\0").as_bytes());
+        let sequences = self.sequences(&file.sequences, &resources);
         let mut policy = Policy {
             file_name: Arc::from(file_name),
             digest: Arc::from(fingerprint::hex(digest.as_ref())),
@@ -126,7 +125,8 @@ impl Compiler<'_> {
             agents,
             credentials,
             resources,
-            sequences: self.sequences(&file.sequences),
+            sequences,
+            quarantine: file.quarantine,
             tests: file.tests,
             lookups,
             lints: Vec::new(),
@@ -432,39 +432,6 @@ impl Compiler<'_> {
             Some(Webhook { url, secret })
         });
         Approvals { listen: approvals.listen, approvers, webhook }
-    }
-
-    fn sequences(&mut self, entries: &[file::Sequence]) -> Vec<Sequence> {
-        let mut sequences = Vec::new();
-        for entry in entries {
-            let mut steps = Vec::new();
-            for step in &entry.steps {
-                let mut stages = Vec::new();
-                for word in &step.value.0 {
-                    match Stage::parse(word) {
-                        Some(stage) => stages.push(stage),
-                        None => self.problem(
-                            step.place,
-                            format!(
-                                "`{word}` is no stage; stages are {}",
-                                Stage::words().join(", ")
-                            ),
-                        ),
-                    }
-                }
-                if stages.is_empty() {
-                    self.problem(step.place, "a step names one stage or several");
-                }
-                steps.push(stages);
-            }
-            sequences.push(Sequence {
-                name: Arc::from(entry.name.as_str()),
-                within: entry.within,
-                steps,
-                then: entry.then,
-            });
-        }
-        sequences
     }
 
     fn bounds(&mut self, policy: &Policy) {

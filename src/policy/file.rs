@@ -4,6 +4,7 @@
 //! value means, and whether it fits the rest, is for [`super::compile`].
 
 mod resource;
+mod sequence;
 
 use super::form::duration;
 pub use super::form::parse_duration;
@@ -12,6 +13,7 @@ pub use resource::{
     Credentials, Leaks, Listed, Port, Resource, Rule, SerializedObjects, UnknownTargets, Word,
 };
 use schemars::JsonSchema;
+pub use sequence::{Quarantine, Sequence, Step, Then};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -51,13 +53,15 @@ pub struct File {
     pub lookups: Named<Lookup>,
     /// Dangerous orders of stages.
     pub sequences: Vec<Sequence>,
+    /// What a quarantine refuses.
+    pub quarantine: Quarantine,
     /// Cases for `holdgate policy test`.
     pub tests: Vec<Case>,
     /// The names of agents, credentials and resources that are there but could not be read.
     pub unread: Vec<String>,
 }
 
-const SECTIONS: &str = "`version`, `proxy`, `ca`, `state`, `approvals`, `holds`, `audit`, `limits`, `agents`, `credentials`, `resources`, `catalogs`, `documents`, `lookups`, `sequences`, `tests`";
+const SECTIONS: &str = "`version`, `proxy`, `ca`, `state`, `approvals`, `holds`, `audit`, `limits`, `agents`, `credentials`, `resources`, `catalogs`, `documents`, `lookups`, `sequences`, `quarantine`, `tests`";
 
 /// `proxy:`
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -322,50 +326,6 @@ const fn per_hour() -> u32 {
     60
 }
 
-/// One of `sequences:`
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Sequence {
-    /// Its name in findings.
-    pub name: String,
-    /// The time in which all its steps fall.
-    #[serde(deserialize_with = "duration")]
-    #[schemars(with = "String")]
-    pub within: Duration,
-    /// Stages in order, each one or one of several.
-    pub steps: Vec<Spanned<Step>>,
-    /// What happens when the last step is met.
-    pub then: Then,
-}
-
-/// One step of a sequence.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "serde_json::Value")]
-pub struct Step(pub Vec<String>);
-
-/// `then:`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Then {
-    /// It is logged and recorded.
-    Notify,
-    /// Everything but reads is held from now on.
-    HoldWrites,
-    /// The agent is refused until an operator releases it.
-    Quarantine,
-}
-
-impl Then {
-    /// The word of the policy.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Notify => "notify",
-            Self::HoldWrites => "hold_writes",
-            Self::Quarantine => "quarantine",
-        }
-    }
-}
-
 /// One of `tests:`
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -418,6 +378,7 @@ impl File {
                 "documents" => section(node, &mut file.documents, problems),
                 "lookups" => file.lookups = named(node, "`lookups`", unread, problems),
                 "sequences" => file.sequences = listed(node, "`sequences`", problems),
+                "quarantine" => section(node, &mut file.quarantine, problems),
                 "tests" => file.tests = listed(node, "`tests`", problems),
                 other => {
                     let message = format!("unknown section `{other}`, expected one of {SECTIONS}");

@@ -4,8 +4,8 @@
 
 use super::file::{self, Credentials, Named};
 use super::node::{Place, Problem};
-use super::{Judge, Policy, Proof, Resource, Word};
-use crate::catalog::{Catalog, Effect, Reversibility};
+use super::{Judge, Policy, Proof, Resource, Sign, Word};
+use crate::catalog::{Catalog, Effect, Kind, Reversibility};
 use crate::trajectory::Stage;
 
 /// All lints of a policy, with those that were found while it was compiled.
@@ -52,17 +52,31 @@ pub(super) fn all(
             lints.push(Problem::new(name.place, format!("`{}` has no token: every program on this machine that finds the listener is this agent", agent.name)));
         }
     }
-    for sequence in &policy.sequences {
-        let unseen =
-            |stage: &Stage| matches!(stage, Stage::CredentialDiscovery | Stage::SecretHandedOut);
-        if sequence.steps.iter().any(|step| step.iter().all(unseen)) {
-            lints.push(Problem::new(Place::default(), format!("the sequence `{}` has a step that this version does not see, so it never completes", sequence.name)));
-        }
-    }
+    lint_sequences(policy, lints.as_mut());
     if policy.approvals.approvers.is_empty() {
         lints.push(Problem::new(Place::default(), "no approver is named: `serve` makes one token at each start, and only a terminal shows it"));
     }
     lints
+}
+
+/// What is said in the conversation with a model is seen where a resource declares one.
+fn lint_sequences(policy: &Policy, lints: &mut Vec<Problem>) {
+    let talks = |resource: &Resource| {
+        resource.catalog().is_some_and(|catalog| catalog.kind == Kind::Conversation)
+    };
+    let heard = policy.resources.iter().any(talks);
+    let of_talk = |sign: &Sign| *sign == Sign::Stage(Stage::CredentialDiscovery);
+    for sequence in policy.sequences.orders.iter().filter(|sequence| !sequence.built_in) {
+        if !heard && sequence.steps.iter().any(|step| step.iter().all(of_talk)) {
+            lints.push(Problem::new(Place::default(), format!("the sequence `{}` has a step that is seen in the conversation with a model only, and no resource declares a model provider", sequence.name)));
+        }
+    }
+    for name in &policy.sequences.off {
+        lints.push(Problem::new(
+            Place::default(),
+            format!("the built-in sequence `{name}` is switched off"),
+        ));
+    }
 }
 
 fn lint_resource(policy: &Policy, resource: &Resource, lints: &mut Vec<Problem>) {

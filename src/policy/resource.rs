@@ -47,6 +47,12 @@ impl Compiler<'_> {
             let hosts = self.hosts(name, entry, catalog.as_deref());
             let judge = self.judge(name, entry, catalog);
             let reads_body = judge.reads_body();
+            if entry.docs && matches!(judge, Judge::Catalog(..)) {
+                self.problem(
+                    name.place,
+                    "`docs: true` is for plain resources: a call of a service is more than reading",
+                );
+            }
             if let Some(unknown) =
                 entry.unknown_targets.filter(|unknown| unknown.other == Word::Allow)
             {
@@ -75,6 +81,7 @@ impl Compiler<'_> {
                 serialized_objects: entry.serialized_objects,
                 leaks: entry.leaks.unwrap_or(leaks),
                 reads_body,
+                docs: entry.docs,
             });
         }
         resources

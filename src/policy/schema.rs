@@ -29,6 +29,7 @@ struct Document {
     documents: Option<BTreeMap<String, Vec<String>>>,
     lookups: Option<BTreeMap<String, file::Lookup>>,
     sequences: Option<Vec<file::Sequence>>,
+    quarantine: Option<file::Quarantine>,
     tests: Option<Vec<file::Case>>,
 }
 

@@ -6,6 +6,7 @@
 use super::learn::Attentive;
 use super::relay::{Opened, Terms, relay};
 use super::revoke::{self, Revocable};
+use super::showing::Showing;
 use super::{Caller, Proxy, Snapshot, Way, evidence, learn, serialized};
 use crate::audit::Ticket;
 use crate::catalog::Catalog;
@@ -17,7 +18,6 @@ use crate::message::Head;
 use crate::policy::{Policy, SerializedObjects};
 use crate::record::Exchange;
 use crate::respond::{Manner, Refusal};
-use crate::trajectory::Stage;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -83,9 +83,10 @@ pub(super) struct Awaited {
     pub(super) sought: Option<Box<evidence::Sought>>,
     /// The handshake, where a WebSocket may follow.
     pub(super) asked: Option<Box<Head>>,
-    pub(super) operation: Option<Arc<str>>,
-    /// Whether the call asks for secrets.
-    pub(super) reveals: bool,
+    /// What it shows of where the agent is going.
+    pub(super) showing: Showing,
+    /// Whether a quarantine lets the call through.
+    pub(super) spared: bool,
     /// Whether no body may follow the head.
     pub(super) head_only: bool,
     pub(super) intent: Option<Ticket>,
@@ -103,22 +104,12 @@ impl Proxy {
         way: Way,
     ) -> Result<Response<AnswerBody>, Refusal> {
         let (policy, manner, serialized) = (&snapshot.policy, way.manner, way.serialized);
-        let Awaited { touching, lesson, sought, asked, operation, reveals, head_only, intent } =
+        let Awaited { touching, lesson, sought, asked, showing, spared, head_only, intent } =
             awaited;
         let mut response = sent.response;
         self.learn(caller, policy, response.headers());
         let status = response.status();
-        if let Some(stage) = shown_by(status, reveals)
-            && let Some(operation) = operation
-        {
-            let changes = caller.state.showed(stage, &operation, policy, self.clock.now());
-            // The call is done, so its answer passes also where this could not be kept; what restrains the
-            // agent holds in memory, and keeping it is tried again.
-            if !changes.is_empty() && Box::pin(self.remember(&caller.state, changes)).await.is_err()
-            {
-                tracing::error!(request_id = %exchange.request_id, "what an answer showed is not stored yet");
-            }
-        }
+        self.shown(showing, Some(status), policy, exchange).await;
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(
                 response,
@@ -161,7 +152,7 @@ impl Proxy {
         let watch = Attentive::new(outcome, (lesson, sought), touching, caller, &response);
         Ok(response.map(|body| {
             let body = ResponseBody::new(body, watch, may_follow);
-            let terms = revoke::Terms::new(self, caller, snapshot);
+            let terms = revoke::Terms::new(self, caller, snapshot, spared);
             AnswerBody::Upstream(Box::new(Revocable::new(body, terms)))
         }))
     }
@@ -264,15 +255,6 @@ pub(super) fn not_answered(error: &forward::Error, exchange: &Exchange, manner: 
     refusal.status = Some(502).filter(|_| !matches!(error, forward::Error::Objection(_)));
     refusal.unread = refusal.status.is_none();
     refusal
-}
-
-/// What an answer shows of where an agent is going; `reveals` is whether the call asked for secrets.
-fn shown_by(status: StatusCode, reveals: bool) -> Option<Stage> {
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Some(Stage::AuthenticationFailure),
-        _ if reveals && status.is_success() => Some(Stage::SecretHandedOut),
-        _ => None,
-    }
 }
 
 /// The language of a WebSocket that an upstream opens as it was asked to; none if it was not asked to

@@ -281,6 +281,7 @@ impl Proxy {
         let (proxy, state) = (self.clone(), state.clone());
         let kept = self.tasks.spawn(async move {
             let kept = proxy.keep(&state.name, &changes).await;
+            crate::notify::completed(&proxy, &state.name, &changes.completed);
             if kept.is_err() {
                 // What is not on disk must not be taken for it.
                 state.critically(|standing, _trajectory| {
@@ -327,14 +328,9 @@ impl Proxy {
 
     async fn keep(&self, agent: &Arc<str>, changes: &Changes) -> Result<(), Refusal> {
         for completed in &changes.completed {
-            tracing::warn!(%agent, sequence = %completed.name, then = ?completed.then, "a dangerous sequence is complete");
             let mut entry = Entry::new(Kind::Session, Timestamp::now());
             entry.agent = Some(Text::from(agent));
-            entry.detail = Some(Text::from(format!(
-                "completed the sequence `{}`; then: {}",
-                completed.name,
-                completed.then.as_str()
-            )));
+            entry.detail = Some(Text::from(completed.told()));
             self.log.commit(entry).await.map_err(|error| {
                 tracing::error!(%agent, %error, "a completed sequence could not be recorded");
                 unkept()

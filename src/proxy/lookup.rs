@@ -162,15 +162,20 @@ impl Proxy {
             let inventory = self.inventory.current();
             let standing = caller.state.standing();
             let view = inventory.at(keeper::now());
-            let context = Context {
-                policy,
-                agent,
-                standing: &standing,
-                inventory: view,
-                grant: None,
-                before: None,
-            };
-            held.by_what_is_known(&context)
+            let at = self.clock.now();
+            caller.state.looked_at(|trajectory| {
+                let past = trajectory.until(at);
+                let context = Context {
+                    policy,
+                    agent,
+                    standing: &standing,
+                    inventory: view,
+                    grant: None,
+                    past,
+                    before: None,
+                };
+                held.by_what_is_known(&context)
+            })
         };
         if !refused {
             return Ok(held);

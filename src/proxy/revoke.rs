@@ -33,23 +33,30 @@ pub(super) struct Terms {
     proxy: Arc<Proxy>,
     caller: Arc<Caller>,
     snapshot: Arc<Snapshot>,
+    /// Whether a quarantine lets it through.
+    spared: bool,
 }
 
 impl Terms {
     /// Those of a call that was judged by this snapshot.
-    pub(super) fn new(proxy: &Arc<Proxy>, caller: &Arc<Caller>, snapshot: &Arc<Snapshot>) -> Self {
-        Self { proxy: proxy.clone(), caller: caller.clone(), snapshot: snapshot.clone() }
+    pub(super) fn new(
+        proxy: &Arc<Proxy>,
+        caller: &Arc<Caller>,
+        snapshot: &Arc<Snapshot>,
+        spared: bool,
+    ) -> Self {
+        Self { proxy: proxy.clone(), caller: caller.clone(), snapshot: snapshot.clone(), spared }
     }
 
     /// Whether nothing has changed, so that nobody has to be asked.
     fn stand(&self) -> bool {
         Arc::ptr_eq(&self.proxy.current.load(), &self.snapshot)
-            && self.caller.state.standing().quarantined.is_none()
+            && (self.spared || self.caller.state.standing().quarantined.is_none())
     }
 
     /// Waits until they no longer hold; why.
     async fn over(self) -> &'static str {
-        let Self { proxy, caller, snapshot } = self;
+        let Self { proxy, caller, snapshot, spared } = self;
         let quarantine = caller.state.quarantine();
         let mut replaced = snapshot.upstream.replaced().clone();
         // It is not the policy that keeps an old snapshot alive.
@@ -58,7 +65,7 @@ impl Terms {
         tokio::pin!(longest);
         loop {
             tokio::select! {
-                () = quarantine.cancelled() => return "the answer was cut: the agent is in quarantine",
+                () = quarantine.cancelled(), if !spared => return "the answer was cut: the agent is in quarantine",
                 () = &mut longest => return "the answer was cut: it took longer than a day",
                 () = replaced.cancelled() => {}
             }

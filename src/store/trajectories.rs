@@ -18,6 +18,9 @@ struct Kept {
     /// Milliseconds since 1970.
     at: u64,
     what: String,
+    /// What tells calls of one operation apart.
+    #[serde(default)]
+    call: u64,
 }
 
 impl Store {
@@ -35,7 +38,7 @@ impl Store {
                     tracing::warn!(agent, stage = kept.stage, "a stage is not known and left out");
                 }
                 let at = Duration::from_millis(kept.at);
-                Some(Noted { stage: stage?, at, what: Arc::from(kept.what) })
+                Some(Noted { stage: stage?, at, what: Arc::from(kept.what), call: kept.call })
             });
             all.insert(agent.clone(), noted.collect());
         }
@@ -50,6 +53,7 @@ impl Store {
                 stage: noted.stage.as_str().to_owned(),
                 at: u64::try_from(noted.at.as_millis()).unwrap_or(u64::MAX),
                 what: noted.what.to_string(),
+                call: noted.call,
             })
             .collect();
         let stages =

@@ -52,7 +52,18 @@ fn judged(
         inspect::request(Message::new(head, body), catalog.as_deref(), &policy.fingerprints, None);
     let inventory = Inventory::default();
     let inventory = inventory.at(i64::try_from(now.as_millis()).unwrap());
-    decide(request, &Context { policy, agent, standing, inventory, grant: None, before: None })
+    decide(
+        request,
+        &Context {
+            policy,
+            agent,
+            standing,
+            inventory,
+            grant: None,
+            past: Past::NOTHING,
+            before: None,
+        },
+    )
 }
 
 /// The reason of a plain read of the account.

@@ -58,6 +58,7 @@ fn with_headers(
         inventory: View::NOTHING,
         grant: None,
         before: None,
+        past: Past::NOTHING,
     };
     match decide(request, &context) {
         Verdict::Hold(held) => held.digest("staging-fixer", &policy.fingerprints).unwrap(),

@@ -53,7 +53,15 @@ fn judged(policy: &Policy, inventory: &Inventory, document: &str) -> Ruling {
     let inventory = inventory.at(6_000);
     let verdict = decide(
         request,
-        &Context { policy, agent, standing: &standing, inventory, grant: None, before: None },
+        &Context {
+            policy,
+            agent,
+            standing: &standing,
+            inventory,
+            grant: None,
+            past: Past::NOTHING,
+            before: None,
+        },
     );
     match verdict {
         Verdict::Allow(permit) => *permit.into_message().1,

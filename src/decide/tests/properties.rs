@@ -79,6 +79,7 @@ fn judge(request: Inspected<()>, policy: &Policy, grant: Option<&Grant>) -> Verd
             inventory: View::NOTHING,
             grant,
             before: None,
+            past: Past::NOTHING,
         },
     )
 }

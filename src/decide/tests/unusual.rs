@@ -46,7 +46,8 @@ fn judged(
     let (_, agent) = policy.agent(AGENT).unwrap();
     let standing = Standing::default();
     let inventory = View::NOTHING;
-    decide(request, &Context { policy, agent, standing: &standing, inventory, grant, before })
+    let past = Past::NOTHING;
+    decide(request, &Context { policy, agent, standing: &standing, inventory, grant, past, before })
 }
 
 fn steps() -> impl Strategy<Value = Vec<(Effect, &'static str, &'static str)>> {

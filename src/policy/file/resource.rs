@@ -41,6 +41,8 @@ pub struct Resource {
     pub serialized_objects: SerializedObjects,
     /// What is done about secrets in its requests that do not belong to it.
     pub leaks: Option<Leaks>,
+    /// Whether it is documentation, of which a quarantine may let plain reads through.
+    pub docs: bool,
     /// What passes, waits or is refused, by method and path.
     pub rules: Option<Vec<Spanned<Rule>>>,
 }
