@@ -1,9 +1,9 @@
 //! The approvers' listener: who may answer, how people hear of a hold, and that an agent cannot.
 
 use crate::support::client::{Plain, read_message, say};
-use crate::support::mock::{Options, STAGING_TOKEN, STAGING_VOLUME};
+use crate::support::mock::{Options, PRODUCTION_VOLUME, STAGING_TOKEN, STAGING_VOLUME};
 use crate::support::policy::Edit;
-use crate::support::{APPROVER_TOKEN, Gate, sha256, until};
+use crate::support::{APPROVER_TOKEN, FOREIGN, Gate, sha256, until};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -204,7 +204,13 @@ async fn a_webhook_hears_of_each_hold_once_it_listens() {
             "\napprovals:\n  webhook: {{ url: \"http://{address}/hook?team=a\", secret: {{ file: \"{}\" }} }}\n",
             secret.display()
         );
-        Edit(policy).replace("\napprovals:\n", &webhook).replace("  wait: 20s\n", "  wait: 100ms\n").0
+        let sequence = "\nsequences:\n  - name: told\n    within: 30m\n    \
+                        steps: [foreign_credential, irreversible]\n    then: notify\n";
+        Edit(policy)
+            .replace("\napprovals:\n", &webhook)
+            .replace("\nsequences:\n", sequence)
+            .replace("  wait: 20s\n", "  wait: 100ms\n")
+            .0
     })
     .await;
     let answer = gate.delete_volume(STAGING_TOKEN, STAGING_VOLUME).json();
@@ -228,5 +234,20 @@ async fn a_webhook_hears_of_each_hold_once_it_listens() {
     gate.delete_volume(STAGING_TOKEN, STAGING_VOLUME);
     let lines = gate.running().log().matches(&format!("held {id}: ")).count();
     assert_eq!((seen.lock().unwrap().len(), lines), (2, 1));
+    // A sequence that is complete is told of as well.
+    assert_eq!(gate.delete_volume(FOREIGN, PRODUCTION_VOLUME).reason(), "foreign_credential");
+    until("a third delivery", || (seen.lock().unwrap().len() == 3).then_some(()));
+    let (head, body) = seen.lock().unwrap()[2].clone();
+    let told: Value = serde_json::from_str(&body).unwrap();
+    assert!(
+        head.contains(&format!("holdgate-delivery: {}", told["id"].as_str().unwrap())),
+        "{head}"
+    );
+    assert_eq!((&told["sequence"], &told["then"]), (&"told".into(), &"notify".into()));
+    assert_eq!(told["agent"], "staging-fixer");
+    let stages: Vec<&str> =
+        told["met"].as_array().unwrap().iter().map(|one| one["stage"].as_str().unwrap()).collect();
+    assert_eq!(stages, ["foreign_credential", "irreversible"]);
+    assert!(!body.contains(FOREIGN), "{body}");
     drop(serving);
 }

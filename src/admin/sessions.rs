@@ -6,7 +6,7 @@
 use super::Admin;
 use super::api::{broken, is_json};
 use super::auth::{Approver, refuse};
-use crate::policy::{Policy, Sign};
+use crate::policy::{Policy, Sequence, Sign};
 use crate::session::AgentState;
 use crate::trajectory::{Noted, Progress, Trajectory};
 use axum::Json;
@@ -61,8 +61,22 @@ pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -
     let mut told = standing(&state);
     state.looked_at(|trajectory| {
         if let Some(map) = told.as_object_mut() {
-            let stages: Vec<_> = trajectory.stages().map(|noted| stage(noted, now)).collect();
+            let advanced = advanced(trajectory, &snapshot.policy, now);
+            let stages: Vec<_> = trajectory
+                .stages()
+                .map(|noted| {
+                    let mut told = stage(noted, now);
+                    let of_it = advanced.iter().filter(|(met, _)| std::ptr::eq(*met, noted));
+                    let of_it: Vec<_> = of_it.map(|(_, told)| told.clone()).collect();
+                    if let Some(map) = told.as_object_mut() {
+                        map.insert("advanced".to_owned(), of_it.into());
+                    }
+                    told
+                })
+                .collect();
             map.insert("stages".to_owned(), stages.into());
+            let requirements = requirements(trajectory, &snapshot.policy, now);
+            map.insert("requirements".to_owned(), requirements);
             map.insert("sequences".to_owned(), sequences(trajectory, &snapshot.policy, now));
         }
     });
@@ -138,6 +152,33 @@ fn stage(noted: &Noted, now: Duration) -> Value {
         "what": noted.what,
         "seconds_ago": now.saturating_sub(noted.at).as_secs(),
     })
+}
+
+/// Which stages brought which sequences how far.
+fn advanced<'t>(
+    trajectory: &'t Trajectory,
+    policy: &Policy,
+    now: Duration,
+) -> Vec<(&'t Noted, Value)> {
+    let of_one = |sequence: &Sequence| {
+        let met = trajectory.progress(sequence, now).met;
+        let told = |(step, noted): (usize, &'t Noted)| {
+            let (name, steps) = (&sequence.name, sequence.steps.len());
+            (noted, json!({ "sequence": name, "step": step + 1, "steps": steps }))
+        };
+        met.into_iter().enumerate().map(told).collect::<Vec<_>>()
+    };
+    policy.sequences.orders.iter().flat_map(of_one).collect()
+}
+
+/// What is required before what, and whether it has happened.
+fn requirements(trajectory: &Trajectory, policy: &Policy, now: Duration) -> Value {
+    let past = trajectory.until(now);
+    let told = policy.sequences.requirements.iter().map(|requirement| {
+        let met = past.has(requirement, Duration::ZERO);
+        json!({ "name": requirement.name, "told": requirement.told(), "met": met })
+    });
+    told.collect()
 }
 
 /// How far each sequence has come: the steps that are met, with what met them, and the next one.

@@ -70,14 +70,16 @@ fn check(policy: &Policy, origin: &Origin, json: bool) -> anyhow::Result<ExitCod
         let lints = policy.lints.iter().map(|lint| {
             json!({ "line": lint.place.line, "column": lint.place.column, "message": lint.message })
         });
-        let value =
-            json!({ "ok": true, "digest": policy.digest, "lints": lints.collect::<Vec<_>>() });
+        let value = json!({ "ok": true, "digest": policy.digest, "lints": lints.collect::<Vec<_>>(), "sequences": sequences(policy) });
         print(&format!("{value}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
     let lints = Report::new(&name, &text, "lint", policy.lints.clone()).to_string();
     if !lints.is_empty() {
         print(&format!("{lints}\n\n"))?;
+    }
+    for told in sequences(policy) {
+        print(&format!("sequence {told}\n"))?;
     }
     print(&format!(
         "{name} is good: {} agents, {} resources, {} credentials, {} lints\n",
@@ -87,6 +89,19 @@ fn check(policy: &Policy, origin: &Origin, json: bool) -> anyhow::Result<ExitCod
         policy.lints.len()
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The sequences of a policy, the built-in ones among them, and what each leads to.
+fn sequences(policy: &Policy) -> Vec<String> {
+    let orders = policy.sequences.orders.iter().map(|sequence| {
+        let built_in = if sequence.built_in { ", built in" } else { "" };
+        format!("{}: {}{built_in}", sequence.name, sequence.then.as_str())
+    });
+    let required = policy.sequences.requirements.iter().map(|requirement| {
+        format!("{}: {}", requirement.name, if requirement.denies { "deny" } else { "hold" })
+    });
+    let off = policy.sequences.off.iter().map(|name| format!("{name}: switched off"));
+    orders.chain(required).chain(off).collect()
 }
 
 fn test(policy: &Policy, json: bool) -> anyhow::Result<ExitCode> {
@@ -166,14 +181,28 @@ fn explain_file(
         Explained::Refused(refused) => {
             format!("deny {}: {refused}\n", explained.reason().unwrap_or_default())
         }
-        Explained::Ruled(ruling) if json => format!("{}\n", as_json(ruling)),
-        Explained::Ruled(ruling) => as_text(ruling)?,
+        Explained::Ruled(ruling) if json => format!("{}\n", as_json(ruling, policy)),
+        Explained::Ruled(ruling) => as_text(ruling, policy)?,
     };
     print(&out)?;
     Ok(if explained.word() == Word::Allow { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn as_json(ruling: &Ruling) -> serde_json::Value {
+/// The steps of sequences that a call is.
+fn steps(ruling: &Ruling, policy: &Policy) -> Vec<String> {
+    let facts = ruling.facts();
+    let mut told = Vec::new();
+    for sequence in &policy.sequences.orders {
+        let steps = sequence.steps.len();
+        for step in sequence.steps_of(&facts) {
+            let then = sequence.then.as_str();
+            told.push(format!("{}: step {} of {steps}, then: {then}", sequence.name, step + 1));
+        }
+    }
+    told
+}
+
+fn as_json(ruling: &Ruling, policy: &Policy) -> serde_json::Value {
     let operations = ruling.operations.iter().map(|operation| {
         json!({
             "name": operation.name,
@@ -205,10 +234,11 @@ fn as_json(ruling: &Ruling) -> serde_json::Value {
             "millibits": unusual.surprise.millibits(),
             "contributions": unusual.surprise.told(),
         })),
+        "sequences": steps(ruling, policy),
     })
 }
 
-fn as_text(ruling: &Ruling) -> Result<String, std::fmt::Error> {
+fn as_text(ruling: &Ruling, policy: &Policy) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
     let reason = ruling.reason.map_or("", crate::decide::Reason::as_str);
     writeln!(out, "{} {reason}", ruling.word.as_str())?;
@@ -248,6 +278,9 @@ fn as_text(ruling: &Ruling) -> Result<String, std::fmt::Error> {
     for finding in &ruling.findings {
         let slot = finding.slot.as_deref().unwrap_or_default();
         writeln!(out, "  {:<12} {} {slot}", "finding", finding.reason.as_str())?;
+    }
+    for step in steps(ruling, policy) {
+        writeln!(out, "  {:<12} {step}", "sequence")?;
     }
     Ok(out)
 }

@@ -3,10 +3,11 @@
 //! Takes the name of an agent; asks the listeners of the approvers, with an approver's token. Prints
 //! the stages as a timeline, the oldest first.
 
+mod timeline;
+
 use super::approvals::{Client, reached, refusal, text};
 use super::{print, runtime};
 use crate::hold::escaped;
-use crate::inventory::told;
 use crate::load::Origin;
 use clap::{Args, Subcommand};
 use http::Method;
@@ -16,7 +17,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use timeline::{explain, list, show};
 
 #[derive(Debug, Args)]
 pub(super) struct Sessions {
@@ -140,84 +141,4 @@ impl Everywhere<'_> {
         print(&out)?;
         Ok(ExitCode::SUCCESS)
     }
-}
-
-fn rows<'v>(value: &'v Value, key: &str) -> &'v [Value] {
-    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-fn number(value: &Value, key: &str) -> u64 {
-    value.get(key).and_then(Value::as_u64).unwrap_or(0)
-}
-
-fn ago(stage: &Value) -> String {
-    told(Duration::from_secs(number(stage, "seconds_ago")))
-}
-
-/// What restrains an agent, in a word.
-fn restraint(session: &Value) -> String {
-    match (session.get("quarantined").and_then(Value::as_str), session.get("hold_writes")) {
-        (Some(why), _) => format!("in quarantine: {}", escaped(why)),
-        (None, Some(Value::Bool(true))) => "its writes wait".to_owned(),
-        _ => "at large".to_owned(),
-    }
-}
-
-fn list(sessions: &Value, out: &mut String) -> std::fmt::Result {
-    for session in sessions.as_array().into_iter().flatten() {
-        let agent = escaped(text(session, "agent"));
-        write!(out, "{agent}, {}, {} stages", restraint(session), number(session, "stages"))?;
-        match session.get("last").filter(|last| last.is_object()) {
-            Some(last) => writeln!(
-                out,
-                ", the last {} ago: {} by `{}`",
-                ago(last),
-                text(last, "stage"),
-                escaped(text(last, "what"))
-            )?,
-            None => writeln!(out)?,
-        }
-    }
-    Ok(())
-}
-
-fn show(session: &Value, out: &mut String) -> std::fmt::Result {
-    let agent = escaped(text(session, "agent"));
-    writeln!(out, "{agent}, {}, session {}", restraint(session), text(session, "session"))?;
-    for stage in rows(session, "stages") {
-        let (word, what) = (text(stage, "stage"), escaped(text(stage, "what")));
-        writeln!(out, "  {:>8} ago  {word:<24} {what}", ago(stage))?;
-    }
-    if rows(session, "stages").is_empty() {
-        writeln!(out, "  it went through no stage")?;
-    }
-    match session.get("surprise") {
-        Some(report) => super::baseline::told(report, out),
-        None => Ok(()),
-    }
-}
-
-fn explain(session: &Value, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "{}, {}", escaped(text(session, "agent")), restraint(session))?;
-    for sequence in rows(session, "sequences") {
-        let met = rows(sequence, "met");
-        writeln!(
-            out,
-            "  {}: {} of {} steps within {}, then: {}",
-            escaped(text(sequence, "name")),
-            met.len(),
-            number(sequence, "steps"),
-            told(Duration::from_secs(number(sequence, "within_seconds"))),
-            text(sequence, "then"),
-        )?;
-        for stage in met {
-            let (word, what) = (text(stage, "stage"), escaped(text(stage, "what")));
-            writeln!(out, "    met   {word} by `{what}`, {} ago", ago(stage))?;
-        }
-        let next: Vec<&str> = rows(sequence, "next").iter().filter_map(Value::as_str).collect();
-        if !next.is_empty() {
-            writeln!(out, "    next  {}", next.join(" or "))?;
-        }
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ mod learned;
 mod narrower;
 mod properties;
 mod reaching;
+mod sequences;
 mod spellings;
 mod unusual;
 

@@ -9,7 +9,7 @@ use super::node::{Place, Spanned};
 use super::{Resource, path};
 use crate::catalog::condition::Pattern;
 use crate::inspect::Operation;
-use crate::trajectory::{Stage, built_in};
+use crate::trajectory::{Fact, Stage, built_in};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,16 @@ pub enum Sign {
     Stage(Stage),
     /// An operation by its name.
     Operation(Pattern),
+}
+
+impl Sign {
+    /// Whether a stage of this operation is it. `operation` is what notes an operation by its name.
+    pub fn fits(&self, stage: Stage, what: &str, operation: Stage) -> bool {
+        match self {
+            Self::Stage(wanted) => stage == *wanted,
+            Self::Operation(pattern) => stage == operation && pattern.fits(what),
+        }
+    }
 }
 
 impl std::fmt::Display for Sign {
@@ -101,6 +111,16 @@ impl Sequences {
     pub fn named<'o>(&self, operations: &'o [Operation]) -> impl Iterator<Item = &'o Arc<str>> {
         let is_named = |name: &&Arc<str>| self.named.iter().any(|pattern| pattern.fits(name));
         operations.iter().map(|operation| &operation.name).filter(is_named)
+    }
+}
+
+impl Sequence {
+    /// The steps that facts of one request are by themselves.
+    pub fn steps_of(&self, facts: &[Fact]) -> Vec<usize> {
+        let is = |fact: &Fact, sign: &Sign| sign.fits(fact.stage, &fact.what, Stage::Called);
+        let met = |signs: &Vec<Sign>| facts.iter().any(|fact| signs.iter().any(|it| is(fact, it)));
+        let steps = self.steps.iter().enumerate().filter(|(_, signs)| met(signs));
+        steps.map(|(step, _)| step).collect()
     }
 }
 

@@ -12,10 +12,7 @@ use std::time::Duration;
 impl Noted {
     /// Whether it is what a step asks for. `operation` is what notes an operation by its name.
     fn is(&self, signs: &[Sign], operation: Stage) -> bool {
-        signs.iter().any(|sign| match sign {
-            Sign::Stage(stage) => self.stage == *stage,
-            Sign::Operation(pattern) => self.stage == operation && pattern.fits(&self.what),
-        })
+        signs.iter().any(|sign| sign.fits(self.stage, &self.what, operation))
     }
 
     /// Whether it is noted for the same call again.

@@ -87,6 +87,35 @@ async fn secrets_that_were_handed_out_do_not_leave_twice() {
     );
 }
 
+/// Where access is changed every day, people are told what came after it, and nothing is stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_on_widened_access_is_told() {
+    let gate = gate("", |policy| {
+        policy.replace(
+            "      - allow: POST /deployments\n",
+            "      - allow: POST /deployments\n        effect: access\n",
+        )
+    })
+    .await;
+    let violation =
+        || gate.curl(&["https://docs.railway.com/x", "-X", "POST", "-d", "{}"]).reason();
+    assert_eq!(violation(), "scope_violation");
+    assert!(completed(&gate).is_empty());
+    let widen = ["https://api.staging.railway.app/deployments", "-X", "POST", "-d", "{}"];
+    assert_eq!(gate.curl(&widen).status, 201);
+    assert_eq!(violation(), "scope_violation");
+    assert!(completed(&gate)[0].contains("`widened-access`; then: notify; access_change by"));
+    assert_eq!(gate.curl(&widen).status, 201, "nothing is stopped");
+    assert!(sessions(&gate, &["list"]).contains("at large"));
+    let explained = sessions(&gate, &["explain", AGENT]);
+    assert!(explained.contains("widened-access: 2 of 2 steps within 30 min"), "{explained}");
+    let shown = sessions(&gate, &["show", AGENT]);
+    assert!(
+        shown.contains("[widened-access 1/2]") && shown.contains("[widened-access 2/2]"),
+        "{shown}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_minted_credential_is_not_used_for_another() {
     let gate = gate("", |policy| {
