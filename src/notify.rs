@@ -57,7 +57,7 @@ pub async fn tell(proxy: Arc<Proxy>) {
     match proxy.holds.list(false).await {
         Ok(left) => {
             for view in left {
-                opened(&proxy, Arc::new(view));
+                opened(&proxy, &view);
             }
         }
         Err(error) => tracing::error!(%error, "the holds that wait could not be read"),
@@ -68,7 +68,7 @@ pub async fn tell(proxy: Arc<Proxy>) {
             event = events.recv() => event,
         };
         match event {
-            Ok(Event::Opened(view)) => opened(&proxy, view),
+            Ok(Event::Opened(view)) => opened(&proxy, &view),
             Ok(Event::Changed(view)) => tracing::info!("{} is {}", view.id, view.state.as_str()),
             Err(RecvError::Lagged(missed)) => {
                 tracing::warn!(missed, "holds opened faster than they could be told of; list them");
@@ -78,9 +78,9 @@ pub async fn tell(proxy: Arc<Proxy>) {
     }
 }
 
-fn opened(proxy: &Arc<Proxy>, view: Arc<View>) {
-    tracing::warn!("{}", line(&view));
-    match serde_json::to_vec(&*view) {
+fn opened(proxy: &Arc<Proxy>, view: &View) {
+    tracing::warn!("{}", line(view));
+    match serde_json::to_vec(view) {
         Ok(body) => post(proxy, Delivery { id: view.id.clone(), body: Bytes::from(body) }),
         Err(error) => tracing::error!(hold = %view.id, %error, "a hold could not be written down"),
     }

@@ -70,18 +70,14 @@ pub struct Completed {
 impl Completed {
     /// What happened and what follows, and then each step with its operation and the seconds between.
     pub fn told(&self) -> String {
-        let mut told =
-            format!("completed the sequence `{}`; then: {}", self.name, self.then.as_str());
+        let told = format!("completed the sequence `{}`; then: {}", self.name, self.then.as_str());
         let last = self.met.last().map(|noted| noted.at).unwrap_or_default();
-        for noted in &self.met {
+        let step = |noted: &Noted| {
             let ago = last.saturating_sub(noted.at).as_secs();
-            told.push_str(&format!(
-                "; {} by `{}` {ago} s before",
-                noted.stage.as_str(),
-                noted.what
-            ));
-        }
-        told
+            format!("{} by `{}` {ago} s before", noted.stage.as_str(), noted.what)
+        };
+        let steps = self.met.iter().map(step);
+        std::iter::once(told).chain(steps).collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -207,7 +207,7 @@ fn naive(steps: &[Vec<Sign>], facts: &[Noted], within: Duration) -> bool {
             let from = chain.last().map_or(0, |last| last + 1);
             for (place, fact) in facts.iter().enumerate().skip(from) {
                 let fresh = chain.iter().all(|other| !facts[*other].repeats(fact));
-                if meets(fact, step) && fresh && last.at - fact.at <= within {
+                if meets(fact, step) && fresh && last.at.saturating_sub(fact.at) <= within {
                     next.push([&**chain, &[place]].concat());
                 }
             }
