@@ -19,6 +19,7 @@ pub mod audit;
 pub mod baseline;
 pub mod catalog;
 pub mod cli;
+pub mod conversation;
 pub mod decide;
 pub mod explain;
 pub mod fingerprint;

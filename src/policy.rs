@@ -376,6 +376,11 @@ impl Policy {
         Some((ix, self.credentials.get(ix)?))
     }
 
+    /// Whether a fingerprint is that of a credential that was issued to an agent.
+    pub fn is_issued_to(&self, agent: &Agent, print: &Fingerprint) -> bool {
+        self.issued(print).is_some_and(|(ix, _)| agent.credentials.contains(&ix))
+    }
+
     /// The credentials whose values the proxy puts in for an agent on some of these resources; no answer
     /// of theirs says one.
     pub fn injected<'p>(

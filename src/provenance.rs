@@ -17,17 +17,26 @@ use std::time::Duration;
 /// The most secrets that are known of one agent.
 pub const MOST: usize = 4_096;
 
-/// An answer that handed out secrets.
+/// An answer that handed out secrets: of a host, or of a tool of the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The host that gave it.
-    pub host: Arc<str>,
-    /// What was asked for, as in `GET raw.githubusercontent.com/acme/web/main/domains.env`.
+    /// The host that gave it; none where it is the result of a tool.
+    pub host: Option<Arc<str>>,
+    /// What was asked for, as in `GET raw.githubusercontent.com/acme/web/main/domains.env`, or what the
+    /// tool was called with, as in `cat infra/domains.env`.
     pub asked: Arc<str>,
-    /// The request that it answered.
+    /// The request that it answered, or that carried the result.
     pub request_id: Arc<str>,
     /// When, in milliseconds since 1970.
     pub at: i64,
+}
+
+impl Answer {
+    /// For people.
+    pub fn told(&self) -> String {
+        let of = if self.host.is_some() { "the answer to" } else { "the result of" };
+        format!("{of} `{}`", self.asked)
+    }
 }
 
 /// The first sighting of a secret.
@@ -56,7 +65,7 @@ impl Seen {
     /// For people.
     pub fn told(&self) -> String {
         let ago = inventory::told(self.ago);
-        format!("first seen {ago} ago in the answer to `{}`", self.answer.asked)
+        format!("first seen {ago} ago in {}", self.answer.told())
     }
 }
 
@@ -246,7 +255,7 @@ mod tests {
 
     fn answer(host: &str, at: i64) -> Arc<Answer> {
         let asked = Arc::from(format!("GET {host}/x"));
-        Arc::new(Answer { host: Arc::from(host), asked, request_id: Arc::from("r_1"), at })
+        Arc::new(Answer { host: Some(Arc::from(host)), asked, request_id: Arc::from("r_1"), at })
     }
 
     fn handed(print: Fingerprint) -> Handed {

@@ -5,6 +5,7 @@
 //! was inspected is judged, only a permit is sent.
 
 mod answer;
+mod conversation;
 mod evidence;
 mod held;
 mod intake;
@@ -219,7 +220,7 @@ impl Proxy {
 
     /// Reads a request as far as a rule needs it, and says what it is.
     async fn read(
-        &self,
+        self: &Arc<Self>,
         caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
         exchange: &Exchange,
@@ -237,7 +238,9 @@ impl Proxy {
         };
         let upgrade = begun.upgrade.take();
         let (limits, bodies) = (&policy.limits, &caller.state.bodies);
-        let leaving = || leaving::leaving(snapshot, candidates, caller, exchange.seen());
+        let ear = self.ear(&begun.head, catalog, caller, policy, exchange);
+        let leaving =
+            || leaving::leaving(snapshot, candidates, caller, exchange.seen(), ear.clone());
         let gathered = intake::gather(begun, catalog, candidates, limits, bodies, leaving).await;
         let (message, failed, room) = match gathered {
             Ok(gathered) => gathered,
@@ -247,6 +250,9 @@ impl Proxy {
                 return Err(refusal);
             }
         };
+        if let (Some(mut ear), Body::Whole(body)) = (ear, message.body()) {
+            ear.read(body);
+        }
         let opened = matches!(message.body(), Body::Opened(..));
         let streams = opened || matches!(message.body(), Body::Stream(_));
         let manner = respond::Manner::of(message.head(), catalog);
@@ -287,6 +293,7 @@ impl Proxy {
         let awaited = Awaited {
             touching: self.touching(permit.ruling(), catalog).await,
             lesson: self.asked(&permit, caller, catalog, policy, exchange),
+            ear: self.ear(permit.head(), catalog, caller, policy, exchange),
             sought: self.sought(&permit, caller, catalog, policy, exchange, notes_objects),
             asked: permit.allows_websocket().then(|| Box::new(permit.head().clone())),
             showing: Showing::of(&permit, caller, &way),

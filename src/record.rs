@@ -354,7 +354,8 @@ fn credential(used: &Used, policy: &Policy) -> CredentialUse {
         fingerprint: print.map(|print| Text::from(policy.fingerprints.print(&print))),
         first_seen: used.seen.as_ref().map(|seen| FirstSeen {
             at: Timestamp::from_millisecond(seen.answer.at).unwrap_or_default(),
-            answer_to: Text::from(&seen.answer.asked),
+            answer_to: seen.answer.host.as_ref().map(|_| Text::from(&seen.answer.asked)),
+            result_of: seen.answer.host.is_none().then(|| Text::from(&seen.answer.asked)),
             request_id: Text::from(&seen.answer.request_id),
             seconds_ago: seen.ago.as_secs(),
         }),

@@ -6,6 +6,7 @@
 
 use crate::baseline::{Baseline, Before, Tally};
 use crate::catalog::Effect;
+use crate::conversation::Heard;
 use crate::decide::{Context, Grant, Reason, Ruling, Standing, Token, Verdict, decide};
 use crate::fingerprint::Fingerprint;
 use crate::forward::Pool;
@@ -63,6 +64,8 @@ pub struct AgentState {
     /// How unusual its session is, where it has a baseline.
     tally: Mutex<Tally>,
     places: AtomicU32,
+    /// What was heard of its conversations.
+    heard: Mutex<Heard>,
     /// The change of the trajectory that is in the store.
     kept: AtomicU64,
     /// What the store has not heard of the sightings.
@@ -103,6 +106,7 @@ impl AgentState {
             tally: Mutex::default(),
             session: Mutex::new(Session { id: new_session(), last: Instant::now() }),
             places: AtomicU32::new(0),
+            heard: Mutex::default(),
             kept: AtomicU64::new(0),
             unkept_sightings: Mutex::default(),
         }
@@ -155,6 +159,11 @@ impl AgentState {
     /// Notes that the trajectory is in the store.
     pub fn is_kept(&self, trajectory: &Trajectory) {
         self.kept.store(trajectory.changes(), Ordering::Relaxed);
+    }
+
+    /// What was heard of its conversations.
+    pub fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The secrets that answers handed out to it.

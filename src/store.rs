@@ -320,7 +320,7 @@ mod tests {
         let trace = Some(Trace { window: 7, length: 36, fingerprint: print });
         let text = Arc::from("x");
         let (host, asked, request_id) = (Arc::clone(&text), Arc::clone(&text), text);
-        let answer = Arc::new(Answer { host, asked, request_id, at: 5 });
+        let answer = Arc::new(Answer { host: Some(host), asked, request_id, at: 5 });
         let sighting = Sighting { answer, length: 36, sure: true, trace };
         let other = Fingerprint::from_bytes([8; 32]);
         let saw = |print| Change::Saw(print, sighting.clone());

@@ -157,10 +157,12 @@ pub struct CredentialUse {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstSeen {
     /// What the answer was to: method, host and path, and the operation where it has a name.
-    pub answer_to: Text,
+    pub answer_to: Option<Text>,
+    /// What the tool was called with, where it was the result of one.
+    pub result_of: Option<Text>,
     /// When it came.
     pub at: Timestamp,
-    /// The request that it answered.
+    /// The request that it answered, or that carried the result.
     pub request_id: Text,
     /// How long that was before this record.
     pub seconds_ago: u64,
@@ -301,9 +303,10 @@ impl Entry {
             if let Some(seen) = &credential.first_seen {
                 object.key("first_seen");
                 let mut inner = Object::new(object.out);
-                inner.text("answer_to", Some(&seen.answer_to));
+                inner.text("answer_to", seen.answer_to.as_deref());
                 inner.time("at", seen.at);
                 inner.text("request_id", Some(&seen.request_id));
+                inner.text("result_of", seen.result_of.as_deref());
                 inner.number("seconds_ago", Some(seen.seconds_ago));
                 inner.end();
             }

@@ -46,7 +46,8 @@ fn full() -> Entry {
             name: "foreign".into(),
             fingerprint: text("hmac-sha256:k:00"),
             first_seen: Some(FirstSeen {
-                answer_to: "GET raw.example/\u{202e}\"a".into(),
+                answer_to: text("GET raw.example/\u{202e}\"a"),
+                result_of: text("cat a.env"),
                 at: time(),
                 request_id: "r0".into(),
                 seconds_ago: u64::MAX,

@@ -116,8 +116,12 @@ fn seen(record: &Value) -> String {
         let seen = used.get("first_seen")?;
         let ago = Duration::from_secs(seen.get("seconds_ago")?.as_u64()?);
         let ago = inventory::told(ago);
-        let asked = seen.get("answer_to")?.as_str()?;
-        Some(format!("first seen {ago} ago in the answer to `{asked}`"))
+        let of = |key: &str| seen.get(key).and_then(Value::as_str);
+        let place = match of("answer_to") {
+            Some(asked) => format!("the answer to `{asked}`"),
+            None => format!("the result of `{}`", of("result_of")?),
+        };
+        Some(format!("first seen {ago} ago in {place}"))
     };
     let used = record.get("credentials").and_then(Value::as_array);
     used.into_iter().flatten().find_map(seen).unwrap_or_default()

@@ -29,7 +29,7 @@ pub fn belongs<'a>(
     policy: &Policy,
     candidates: impl IntoIterator<Item = &'a Resource>,
 ) -> bool {
-    let answerer = leak.answer.as_ref().map(|answer| &*answer.host);
+    let answerer = leak.answer.as_ref().and_then(|answer| answer.host.as_deref());
     if answerer == Some(host.as_str()) {
         return true;
     }
@@ -60,7 +60,10 @@ pub fn leak_finding(leak: &Leak, policy: &Policy) -> Finding {
             .get(ix)
             .map_or_else(|| "issued".to_owned(), |credential| credential.name.to_string()),
         What::Known(Owner::Seen(_)) => match answer {
-            Some(answer) => format!("handed out by {}", answer.host),
+            Some(answer) => match &answer.host {
+                Some(host) => format!("handed out by {host}"),
+                None => format!("first seen in {}", answer.told()),
+            },
             None => "seen before".to_owned(),
         },
         What::Crowded => "more secrets than are looked at, one of them".to_owned(),

@@ -118,6 +118,13 @@ pub fn of_call(tool: &str, input: &Value) -> Intent {
     intent
 }
 
+/// What people are shown of a tool call: its first command, file or address, without secrets.
+pub fn shown_call(tool: &str, input: &Value) -> String {
+    let acts = tool::acts(tool, input);
+    let shown = acts.first().map(tool::Act::shown).filter(|shown| !shown.is_empty());
+    shown.unwrap_or_else(|| shown::text(tool))
+}
+
 impl Intent {
     fn discovers(&mut self, technique: Technique, what: impl FnOnce() -> String) {
         if self.discovery.is_none() {

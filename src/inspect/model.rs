@@ -112,6 +112,9 @@ pub enum Unread {
     /// A frame of a binary stream is broken.
     #[error("the event stream is broken")]
     Frame,
+    /// Its content coding cannot be undone, or not as it passes.
+    #[error("its content coding is not one that is read as it passes")]
+    Coded,
     /// It ended in the middle.
     #[error("it ended in the middle of a tool call")]
     Truncated,

@@ -3,6 +3,7 @@
 //! Takes upstream responses; returns answers. Notes the cookies a host hands out, so that they are
 //! the host's own when they come back. Switches protocols only after a validated 101.
 
+use super::conversation::Ear;
 use super::learn::Attentive;
 use super::relay::{Opened, Terms, relay};
 use super::revoke::{self, Revocable};
@@ -81,6 +82,8 @@ pub(super) struct Awaited {
     pub(super) touching: Option<learn::Touching>,
     pub(super) lesson: Option<learn::Asked>,
     pub(super) sought: Option<Box<evidence::Sought>>,
+    /// Who listens to it, where it is part of a conversation.
+    pub(super) ear: Option<Ear>,
     /// The handshake, where a WebSocket may follow.
     pub(super) asked: Option<Box<Head>>,
     /// What it shows of where the agent is going.
@@ -104,7 +107,7 @@ impl Proxy {
         way: Way,
     ) -> Result<Response<AnswerBody>, Refusal> {
         let (policy, manner, serialized) = (&snapshot.policy, way.manner, way.serialized);
-        let Awaited { touching, lesson, sought, asked, showing, spared, head_only, intent } =
+        let Awaited { touching, lesson, sought, ear, asked, showing, spared, head_only, intent } =
             awaited;
         let mut response = sent.response;
         self.learn(caller, policy, response.headers());
@@ -149,7 +152,7 @@ impl Proxy {
                 )));
             }
         }
-        let watch = Attentive::new(outcome, (lesson, sought), touching, caller, &response);
+        let watch = Attentive::new(outcome, (lesson, sought, ear), touching, caller, &response);
         Ok(response.map(|body| {
             let body = ResponseBody::new(body, watch, may_follow);
             let terms = revoke::Terms::new(self, caller, snapshot, spared);

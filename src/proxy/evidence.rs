@@ -22,7 +22,6 @@ use crate::trajectory::Stage;
 use http::header::{self, HeaderMap};
 use http::{Method, Response};
 use std::sync::Arc;
-use tokio::runtime::Handle;
 
 /// Of data that does not say what it is, more than this is no file of settings.
 const LONGEST_UNKNOWN: u64 = 256 << 10;
@@ -133,10 +132,7 @@ impl Sought {
         let now = self.proxy.current.load_full();
         let policy = &now.policy;
         let Some((_, agent)) = policy.agent(&self.caller.state.name) else { return };
-        let is_mine = |handed: &Handed| {
-            policy.issued(&handed.print).is_some_and(|(ix, _)| agent.credentials.contains(&ix))
-        };
-        handed.retain(|handed| !is_mine(handed));
+        handed.retain(|handed| !policy.is_issued_to(agent, &handed.print));
         if handed.is_empty() {
             return;
         }
@@ -147,21 +143,9 @@ impl Sought {
         }
         self.told = true;
         let stage = Stage::SecretHandedOut;
-        let (proxy, caller) = (self.proxy.clone(), self.caller.clone());
-        let changes = caller.state.showed(stage, &self.operation, policy, proxy.clock.now());
-        if changes.is_empty() {
-            return;
-        }
-        // What restrains the agent holds in memory by now, and keeping it is tried again.
-        let request_id = self.request_id.clone();
-        let keeping = async move {
-            if proxy.remember(&caller.state, changes).await.is_err() {
-                tracing::error!(%request_id, "what an answer handed out is not stored yet");
-            }
-        };
-        if let Ok(handle) = Handle::try_current() {
-            self.proxy.tasks.spawn_on(keeping, &handle);
-        }
+        let state = &self.caller.state;
+        let changes = state.showed(stage, &self.operation, policy, self.proxy.clock.now());
+        self.proxy.remember_later(state, changes, &self.request_id);
     }
 
     fn answer(&mut self) -> Arc<Answer> {
@@ -176,7 +160,7 @@ impl Sought {
                 _ => format!("{operation} ({call})"),
             };
             Arc::new(Answer {
-                host: host.shared().clone(),
+                host: Some(host.shared().clone()),
                 asked: Arc::from(asked),
                 request_id: self.request_id.clone(),
                 at: keeper::now(),

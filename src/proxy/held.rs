@@ -18,6 +18,7 @@ use http::Response;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
 impl Proxy {
@@ -299,6 +300,29 @@ impl Proxy {
             tracing::error!(%error, "what a verdict depends on was lost in a failure of its task");
             Err(unkept())
         })
+    }
+
+    /// Has what was noted beside a call kept, for which nobody waits: what restrains the agent holds in
+    /// memory by now, and keeping it is tried again.
+    pub(super) fn remember_later(
+        self: &Arc<Self>,
+        state: &Arc<AgentState>,
+        changes: Changes,
+        request_id: &Arc<str>,
+    ) {
+        if changes.is_empty() {
+            return;
+        }
+        let (proxy, state, request_id) = (self.clone(), state.clone(), request_id.clone());
+        let keeping = async move {
+            if proxy.remember(&state, changes).await.is_err() {
+                tracing::error!(%request_id, "what a call showed is not stored yet");
+            }
+        };
+        // A body may be dropped when its runtime is gone.
+        if let Ok(handle) = Handle::try_current() {
+            self.tasks.spawn_on(keeping, &handle);
+        }
     }
 
     /// Tries on to store a restraint, which holds in memory meanwhile.

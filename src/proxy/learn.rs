@@ -5,9 +5,11 @@
 //! of it is there, before its end is told: the client's next call finds it known. No byte waits for it
 //! and none is changed. Only a 200 in JSON from a host that proved who it is teaches anything.
 
+mod hearing;
 mod reader;
 mod tokens;
 
+use super::conversation::Ear;
 use super::evidence::Sought;
 use super::{Caller, Proxy};
 use crate::audit::{Entry, Kind, NotRecorded, Text};
@@ -21,6 +23,7 @@ use crate::inventory::{Lesson, keeper};
 use crate::policy::Policy;
 use crate::record::{Exchange, Outcome};
 use bytes::Bytes;
+use hearing::Hearing;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
@@ -67,6 +70,8 @@ pub(super) struct Touching {
 pub(super) struct Attentive {
     outcome: Outcome,
     reader: Option<Box<Reader>>,
+    /// Who listens to it, where it is part of a conversation.
+    hearing: Option<Box<Hearing>>,
     /// What its end waits for.
     keeping: Option<JoinHandle<()>>,
     _touching: Option<Touching>,
@@ -210,18 +215,22 @@ impl Attentive {
     /// Watches an answer that has begun.
     pub(super) fn new<B>(
         outcome: Outcome,
-        (asked, sought): (Option<Asked>, Option<Box<Sought>>),
+        (asked, sought, ear): (Option<Asked>, Option<Box<Sought>>, Option<Ear>),
         touching: Option<Touching>,
         caller: &Arc<Caller>,
         response: &Response<B>,
     ) -> Self {
         let reader = Reader::new(asked, sought, caller, response);
-        Self { outcome, reader, keeping: None, _touching: touching }
+        let hearing = ear.and_then(|ear| Hearing::new(ear, response));
+        Self { outcome, reader, hearing, keeping: None, _touching: touching }
     }
 }
 
 impl Watch for Attentive {
     fn passed(&mut self, bytes: &Bytes, are_last: bool) {
+        if let Some(hearing) = &mut self.hearing {
+            hearing.pass(bytes);
+        }
         if self.reader.as_mut().is_some_and(|reader| !reader.keep(bytes, are_last)) {
             self.reader = None;
         }
@@ -229,6 +238,9 @@ impl Watch for Attentive {
     }
 
     fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>> {
+        if let Some(hearing) = self.hearing.take() {
+            hearing.end();
+        }
         if let Some(reader) = self.reader.take() {
             let (found, keeping) = reader.end(true);
             self.outcome.found(found);
@@ -256,6 +268,9 @@ impl Watch for Attentive {
 impl Attentive {
     /// Some of the answer has passed, and no more will: what that handed out is known to the client.
     fn part(&mut self) {
+        if let Some(hearing) = self.hearing.take() {
+            hearing.end();
+        }
         if let Some(reader) = self.reader.take() {
             self.outcome.found(reader.end(false).0);
         }

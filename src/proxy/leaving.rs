@@ -1,9 +1,10 @@
-//! What is done about secrets in bodies that stream.
+//! What is done about secrets in bodies that stream, and who reads them along.
 //!
 //! Takes the law that a request pinned, its candidates, and who sends it; returns what looks at its body as it leaves.
 //! What does not belong where it goes is noted in the record; unless the resources only note it, the
 //! body is broken off.
 
+use super::conversation::Ear;
 use super::{Caller, Snapshot};
 use crate::decide::{belongs, leak_finding, leaks_word};
 use crate::forward::Leaving;
@@ -20,13 +21,14 @@ pub(super) fn leaving(
     candidates: &[(Ix, &Resource)],
     caller: &Caller,
     seen: &Seen,
+    ear: Option<Ear>,
 ) -> Leaving {
     let notes = leaks_word(candidates.iter().map(|(_, resource)| *resource)) == Leaks::Note;
     let ixs: Vec<Ix> = candidates.iter().map(|(ix, _)| *ix).collect();
     let (handed, target) = (caller.state.seen(), caller.target.clone());
     let stream = Stream::new(snapshot.policy.scanner.and(handed.traces().clone()));
     let (snapshot, seen) = (snapshot.clone(), seen.clone());
-    Leaving::new(stream, move |sighting| {
+    let leaving = Leaving::new(stream, move |sighting| {
         let policy = &snapshot.policy;
         let leak = Leak::new(Leak::BODY, sighting.clone(), &handed);
         let resources = ixs.iter().filter_map(|ix| policy.resources.get(*ix));
@@ -35,5 +37,9 @@ pub(super) fn leaving(
         }
         seen.note(leak_finding(&leak, policy));
         notes
-    })
+    });
+    match ear {
+        Some(ear) => leaving.with(ear.along()),
+        None => leaving,
+    }
 }

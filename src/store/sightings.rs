@@ -20,7 +20,8 @@ impl Store {
         for row in rows.fetch_all(&self.pool).await? {
             let text = |column: &str| row.try_get::<String, _>(column).map(Arc::from);
             let answer = Arc::new(Answer {
-                host: text("host")?,
+                // The result of a tool has none.
+                host: Some(text("host")?).filter(|host: &Arc<str>| !host.is_empty()),
                 asked: text("asked")?,
                 request_id: text("request_id")?,
                 at: row.try_get("at")?,
@@ -53,7 +54,7 @@ impl Store {
                 .bind(i64::try_from(sighting.length).unwrap_or(i64::MAX))
                 .bind(i64::from(sighting.sure))
                 .bind(sighting.trace.as_ref().map(written))
-                .bind(&*sighting.answer.host)
+                .bind(sighting.answer.host.as_deref().unwrap_or_default())
                 .bind(&*sighting.answer.asked)
                 .bind(&*sighting.answer.request_id)
                 .bind(sighting.answer.at),

@@ -35,6 +35,26 @@ pub(super) enum Act {
 }
 
 impl Act {
+    /// What people are shown of it.
+    pub(super) fn shown(&self) -> String {
+        let script = |script: &Script| script.commands.first().map(shown::command);
+        match self {
+            Self::Shell(text, _) => script(&Script::of_text(text)).unwrap_or_default(),
+            Self::Words(words, _) => {
+                script(&Script::of_words(words.iter().map(String::as_str))).unwrap_or_default()
+            }
+            Self::Code(program, _) => shown::text(&format!("{program} code")),
+            Self::Read(path) => shown::text(&format!("read {path}")),
+            Self::Find(pattern) => shown::text(&format!("find {pattern}")),
+            Self::Search(search) => {
+                let [patterns, paths] = [&search.patterns, &search.paths].map(|all| all.join(" "));
+                shown::text(&format!("search {patterns} {paths}"))
+            }
+            Self::Call(made) => shown::call(made),
+            Self::Sql(text) => shown::text(text),
+        }
+    }
+
     /// Adds what it says to an intent.
     pub(super) fn judge(self, intent: &mut Intent) {
         match self {
