@@ -19,6 +19,7 @@ mod baseline;
 mod canary;
 mod clients;
 mod commands;
+mod conversation;
 mod corpus;
 mod credentials;
 mod derived;
