@@ -20,6 +20,7 @@ use holdgate::inventory::View;
 use holdgate::message::{Body, Head, Message, Target};
 use holdgate::policy::{Policy, Secrets, compile};
 use holdgate::provenance::Sightings;
+use holdgate::trajectory::Past;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use std::fmt::Write as _;
@@ -145,7 +146,15 @@ fn post(policy: &Policy) -> Inspected<()> {
 /// What a verdict is given besides the request.
 fn among<'a>(policy: &'a Policy, standing: &'a Standing) -> Context<'a> {
     let (_, agent) = policy.agent("bench").expect("the agent");
-    Context { policy, agent, standing, inventory: View::NOTHING, grant: None, before: None }
+    Context {
+        policy,
+        agent,
+        standing,
+        inventory: View::NOTHING,
+        grant: None,
+        before: None,
+        past: Past::NOTHING,
+    }
 }
 
 fn message(criterion: &mut Criterion) {

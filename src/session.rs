@@ -312,7 +312,7 @@ impl AgentState {
         }
         self.critically(|standing, trajectory| {
             let past = trajectory.until(at);
-            let context = Context { policy, agent, standing, inventory, grant, past, before };
+            let context = Context { policy, agent, standing, inventory, grant, before, past };
             let verdict = decide(request, &context);
             note(verdict, policy, standing, trajectory, at)
         })

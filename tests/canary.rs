@@ -260,6 +260,49 @@ async fn a_secret_in_any_slot_is_written_nowhere() {
     let body = held.to_string();
     let answer = gate.curl(&["-A", STAGING_TOKEN, "-H", &own, "-H", json, "-d", &body, graphql]);
     assert_eq!(answer.verdict(), "hold", "its card is written: {answer:?}");
+    // What an agent and its model say to each other: calls of tools, their results, in the request and in
+    // what the model answers.
+    let mut client = Client::http1(gate.running(), "api.anthropic.com").await;
+    for (slot, tool, input, result) in [
+        ("a command", "Bash", json!({ "command": "cat SECRET.env; echo SECRET" }), "none"),
+        (
+            "a header of a command",
+            "Bash",
+            json!({ "command": "curl -H 'X-A: SECRET' file:///a/.env" }),
+            "",
+        ),
+        ("an assignment", "Bash", json!({ "command": "TOKEN=SECRET cat .env" }), "none"),
+        ("a path", "Read", json!({ "file_path": "/w/SECRET/.env" }), "none"),
+        ("a pattern", "Grep", json!({ "pattern": "RAILWAY_TOKEN=SECRET", "path": "." }), "none"),
+        ("a tool", "SECRET", json!({ "command": "env" }), "none"),
+        (
+            "a result",
+            "Bash",
+            json!({ "command": "cat .env" }),
+            "RAILWAY_TOKEN=SECRET\nAPI_KEY: SECRET",
+        ),
+        ("a broken input", "Bash", json!("{SECRET"), "SECRET"),
+    ] {
+        let secret = canaries.next(slot);
+        let message = json!({ "model": "m", "messages": [
+            { "role": "assistant", "content": [{ "type": "tool_use", "id": "SECRET", "name": tool, "input": input }] },
+            { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": "SECRET", "content": result }] },
+        ] });
+        let request =
+            client.request("POST", "/v1/messages").header("x-api-key", "a-key-of-the-model");
+        let body = full(message.to_string().replace("SECRET", &secret));
+        let request = request.header("content-type", "application/json").body(body).unwrap();
+        assert_eq!(client.exchange(request).await.status, 200, "{slot}");
+        // What was in a result is known from then on, and shown nowhere either.
+        let used = format!("Bearer {secret}");
+        let mut other = Client::http1(gate.running(), HERE).await;
+        let request = other.request("GET", "/").header("authorization", used);
+        let got = other.exchange(request.body(empty()).unwrap()).await;
+        written.push((format!("the answer to {slot} used"), got.body.to_vec()));
+    }
+    let shown =
+        String::from_utf8(gate.holdgate(&["sessions", "show", "staging-fixer"]).stdout).unwrap();
+    assert!(shown.matches("credential_discovery").count() > 3, "it was heard: {shown}");
     let secret = canaries.next("a message");
     let mut socket = Socket::railway(&gate, "graphql-transport-ws", None).await;
     let init = json!({ "type": "connection_init", "payload": { "token": secret } });

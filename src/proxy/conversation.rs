@@ -19,6 +19,7 @@ use crate::provenance::Answer;
 use crate::record::Exchange;
 use crate::trajectory::Stage;
 use bytes::Bytes;
+use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -83,7 +84,7 @@ impl Ear {
     }
 
     fn called(&self, call: &ToolCall) {
-        let shown: Arc<str> = Arc::from(discovery::shown_call(&call.tool, &call.input));
+        let shown = self.without_secrets(discovery::shown_call(&call.tool, &call.input));
         {
             let mut heard = self.caller.state.heard();
             if !heard.is_news(call) {
@@ -97,7 +98,8 @@ impl Ear {
         }
         let intent = discovery::of_call(&call.tool, &call.input);
         if let Some(found) = intent.discovery {
-            let what = Arc::from(format!("{} ({})", found.what, found.technique.as_str()));
+            let what = self.without_secrets(found.what);
+            let what = Arc::from(format!("{what} ({})", found.technique.as_str()));
             self.note(Stage::CredentialDiscovery, &what);
         }
     }
@@ -114,15 +116,13 @@ impl Ear {
             return;
         }
         let call = self.caller.state.heard().call(&result.call);
-        let asked = call.unwrap_or_else(|| {
-            Arc::from(result.tool.as_deref().map_or_else(
-                || "a tool whose call was not seen".to_owned(),
-                |tool| discovery::shown_call(tool, &serde_json::Value::Null),
-            ))
+        let asked = call.unwrap_or_else(|| match &result.tool {
+            Some(tool) => self.without_secrets(discovery::shown_call(tool, &Value::Null)),
+            None => Arc::from("a tool whose call was not seen"),
         });
         let answer = Arc::new(Answer {
             host: None,
-            asked: asked.clone(),
+            asked,
             request_id: self.request_id.clone(),
             at: keeper::now(),
         });
@@ -130,6 +130,15 @@ impl Ear {
         if handed.iter().any(|one| one.sure) {
             self.note(Stage::SecretHandedOut, &Arc::from(answer.told()));
         }
+    }
+
+    /// What people are shown, unless a secret that is known stands in it: what only looks like one is left
+    /// out by then.
+    fn without_secrets(&self, shown: String) -> Arc<str> {
+        let now = self.proxy.current.load_full();
+        let seen = self.caller.state.seen();
+        let found = now.policy.scanner.with(seen.traces()).sightings(shown.as_bytes());
+        Arc::from(if found.is_empty() { shown } else { "a call with a secret in it".to_owned() })
     }
 
     fn note(&self, stage: Stage, what: &Arc<str>) {

@@ -4,7 +4,6 @@
 use crate::support::client::{Client, full};
 use crate::support::mock::{Options, PRODUCTION_VOLUME};
 use crate::support::origin::{Body, Identity, Origin, text};
-use crate::support::policy::Edit;
 use crate::support::{Gate, until};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
