@@ -10,6 +10,7 @@ mod ca;
 mod catalog;
 mod credential;
 mod env;
+mod hook;
 mod inventory;
 mod kept;
 mod policy;
@@ -56,6 +57,8 @@ enum Command {
     Baseline(baseline::BaselineCommand),
     /// Prints the variables that make a client use the proxy and trust it.
     Env(env::Env),
+    /// Answers a coding agent that asks before it runs a tool.
+    Hook(hook::Hook),
     /// Checks, explains and tests the policy.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -90,6 +93,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Sessions(command) => sessions::run(command, &origin, json),
         Command::Baseline(command) => baseline::run(command, &origin, json),
         Command::Env(command) => env::run(&command, &origin),
+        Command::Hook(command) => hook::run(&command),
         Command::Policy(command) => policy::run(command, &origin, json),
         Command::Audit(command) => audit::run(command, &origin, json),
         Command::Ca(command) => ca::run(&command, &origin, json),

@@ -68,15 +68,7 @@ pub fn explain(policy: &Policy, agent: &Agent, text: &str) -> Result<Explained, 
         Ok(written) => written,
         Err(refused) => return Ok(Explained::Refused(refused)),
     };
-    let candidates = policy.candidates(agent, head.target());
-    let catalog =
-        candidates.first().and_then(|(_, resource)| resource.catalog()).map(AsRef::as_ref);
-    let limit = policy.limits.inspect_kib as usize * 1024;
-    let asked = candidates.iter().any(|(_, resource)| {
-        resource.reads_body || resource.leaks == crate::policy::file::Leaks::Deny
-    });
-    let inspected = inspected(head, body, catalog, asked, &policy.fingerprints, limit)
-        .searched(&policy.scanner, &Sightings::default());
+    let inspected = facts(policy, agent, head, body, &Sightings::default());
     let standing = Standing::default();
     let context = Context {
         policy,
@@ -94,6 +86,46 @@ pub fn explain(policy: &Policy, agent: &Agent, text: &str) -> Result<Explained, 
     }))
 }
 
+/// A call as far as a command says it: its method, its address and its body. None where that is no
+/// request.
+pub fn of_command(
+    policy: &Policy,
+    agent: &Agent,
+    (method, uri, body): (&str, &Uri, Option<&str>),
+    seen: &Sightings,
+) -> Option<Inspected<()>> {
+    let method = Method::from_bytes(method.as_bytes()).ok()?;
+    let body = body.unwrap_or_default();
+    let mut headers = HeaderMap::new();
+    if !body.is_empty() {
+        // What a client says of it is not known; what it is can be seen.
+        let is_json = crate::message::json::parse(body.as_bytes()).is_ok();
+        let media = if is_json { "application/json" } else { "application/x-www-form-urlencoded" };
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(media));
+    }
+    let head = head(method, uri, headers).ok()?.ok()?;
+    Some(facts(policy, agent, head, Bytes::from(body.to_owned()), seen))
+}
+
+/// What the proxy finds in a request of an agent.
+fn facts(
+    policy: &Policy,
+    agent: &Agent,
+    head: Head,
+    body: Bytes,
+    seen: &Sightings,
+) -> Inspected<()> {
+    let candidates = policy.candidates(agent, head.target());
+    let catalog =
+        candidates.first().and_then(|(_, resource)| resource.catalog()).map(AsRef::as_ref);
+    let limit = policy.limits.inspect_kib as usize * 1024;
+    let asked = candidates.iter().any(|(_, resource)| {
+        resource.reads_body || resource.leaks == crate::policy::file::Leaks::Deny
+    });
+    inspected(head, body, catalog, asked, &policy.fingerprints, limit)
+        .searched(&policy.scanner, seen)
+}
+
 /// A request that is written down: its head, or why that is refused, and its body.
 fn written(text: &str) -> Result<Result<(Head, Bytes), Refused>, Error> {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
@@ -103,9 +135,14 @@ fn written(text: &str) -> Result<Result<(Head, Bytes), Refused>, Error> {
     let method = Method::from_bytes(method.as_bytes()).map_err(|_invalid| Error::Line)?;
     let url = url.trim().split(' ').next().unwrap_or_default();
     let uri: Uri = url.parse().map_err(|_invalid| Error::Line)?;
-    let mut headers = headers(lines)?;
     let body = body.strip_suffix('\n').unwrap_or(body).to_owned();
-    let target = target(&uri)?;
+    let head = self::head(method, &uri, headers(lines)?)?;
+    Ok(head.map(|head| (head, Bytes::from(body))))
+}
+
+/// The head of a request, or why it is refused.
+fn head(method: Method, uri: &Uri, mut headers: HeaderMap) -> Result<Result<Head, Refused>, Error> {
+    let target = target(uri)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let origin: Uri = path.parse().map_err(|_invalid| Error::Line)?;
     if !headers.contains_key(http::header::HOST)
@@ -113,7 +150,7 @@ fn written(text: &str) -> Result<Result<(Head, Bytes), Refused>, Error> {
     {
         headers.insert(http::header::HOST, host);
     }
-    Ok(Head::read(method, &origin, headers, target).map(|head| (head, Bytes::from(body))))
+    Ok(Head::read(method, &origin, headers, target))
 }
 
 /// What the proxy finds in a request, as far as its body is needed and fits.

@@ -6,9 +6,11 @@
 
 mod card;
 mod state;
+mod tool;
 
 pub use card::{Card, CardCredential, CardOperation, CardTarget, escaped};
 pub use state::{Happening, State, Times};
+pub use tool::CardTool;
 
 use crate::audit::{Entry, Kind, Log, NotRecorded, Text};
 use crate::decide::{Grant, Terms};

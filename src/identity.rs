@@ -8,8 +8,8 @@ use crate::fingerprint::{same, token_hash};
 use crate::policy::{Agent, Policy, Proof};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
 use http::header::PROXY_AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 
 /// Nobody that the policy names proved to be calling; the fault is the client's.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,16 @@ pub struct NotIdentified(&'static str);
 
 /// The agent that calls, by `Basic agent:token` (RFC 7617), or the only one of a loopback listener.
 pub fn identify<'p>(headers: &HeaderMap, policy: &'p Policy) -> Result<&'p Agent, NotIdentified> {
-    let mut values = headers.get_all(PROXY_AUTHORIZATION).iter();
+    identify_by(&PROXY_AUTHORIZATION, headers, policy)
+}
+
+/// The same by another header.
+pub fn identify_by<'p>(
+    header: &HeaderName,
+    headers: &HeaderMap,
+    policy: &'p Policy,
+) -> Result<&'p Agent, NotIdentified> {
+    let mut values = headers.get_all(header).iter();
     let Some(value) = values.next() else {
         return policy.only_agent().ok_or(NotIdentified(
             "set the proxy as http://AGENT:TOKEN@host:port, with the agent's name and token",

@@ -22,10 +22,19 @@ pub struct Kit {
     pub bundle: PathBuf,
     /// The authority's certificate alone.
     pub ca: PathBuf,
+    /// Where the agent asks about its tool calls, and by which name; nowhere where that is off.
+    pub tool_calls: Option<(String, String)>,
 }
 
 /// Hosts that are reached directly, so that servers under development work.
 const NO_PROXY: &str = "localhost,127.0.0.1,::1";
+
+/// The variable that says where an agent asks about its tool calls.
+pub const TOOL_CALLS: &str = "HOLDGATE_TOOL_CALLS";
+/// The variable with the agent's name.
+pub const AGENT: &str = "HOLDGATE_AGENT";
+/// The variable with the agent's secret.
+pub const AGENT_TOKEN: &str = "HOLDGATE_AGENT_TOKEN";
 
 /// Variables that name a bundle which replaces the client's own roots.
 const BUNDLES: &[&str] = &[
@@ -76,8 +85,17 @@ impl Kit {
         // Node adds to its roots; since version 24 it takes the proxy variables when asked to.
         all.push(("NODE_EXTRA_CA_CERTS", self.ca.display().to_string()));
         all.push(("NODE_USE_ENV_PROXY", "1".to_owned()));
+        if let Some((address, agent)) = &self.tool_calls {
+            all.push((TOOL_CALLS, address.clone()));
+            all.push((AGENT, agent.clone()));
+        }
         all
     }
+}
+
+/// Whether clients reach a host without the proxy.
+pub fn is_direct(host: &str) -> bool {
+    NO_PROXY.split(',').any(|direct| direct == host.trim_matches(['[', ']']))
 }
 
 /// Writes the system's roots with the authority's certificate into a folder.

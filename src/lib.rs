@@ -45,5 +45,6 @@ pub mod startup;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod tool_calls;
 pub mod trajectory;
 pub mod tunnel;

@@ -16,6 +16,7 @@ mod report;
 mod resource;
 mod schema;
 mod sequence;
+mod tool_calls;
 mod when;
 
 pub use compile::{Secrets, compile, state_folder};
@@ -26,6 +27,7 @@ pub use node::{Place, Problem};
 pub use report::Report;
 pub use schema::schema;
 pub use sequence::{Requirement, Sequence, Sequences, Sign, told};
+pub use tool_calls::{Listen, ToolCalls};
 pub use when::{Call, Environments, When};
 
 use crate::baseline::Baseline;
@@ -109,6 +111,8 @@ pub struct Network {
     pub allow_private: Vec<ipnet::IpNet>,
     /// What upstream certificates are verified against.
     pub roots: Vec<Root>,
+    /// Where agents ask about a tool call before it runs.
+    pub tool_calls: Option<ToolCalls>,
 }
 
 /// A source of trust anchors.
@@ -474,6 +478,8 @@ impl Policy {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         self.network.listen = any;
         self.approvals.listen = any;
+        self.network.tool_calls =
+            Some(ToolCalls::for_one_run(&state, self.network.tool_calls.take()));
         self.state = state;
         let mut found = false;
         for entry in &mut self.agents {
@@ -482,6 +488,11 @@ impl Policy {
             found |= is;
         }
         found
+    }
+
+    /// Whether a person may approve. Who answers on the terminal of `run` or `serve` stands in no policy.
+    pub fn may_approve(&self, name: &str) -> bool {
+        name == "terminal" || self.approvals.approvers.contains_key(name)
     }
 
     /// A place as it stands in denials and records.

@@ -44,6 +44,7 @@ use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use showing::Showing;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -110,6 +111,8 @@ pub struct Proxy {
     pub telling: Arc<Semaphore>,
     /// The clock of trajectories.
     pub clock: Clock,
+    /// The addresses of its own listeners, which it never dials.
+    pub own: Vec<SocketAddr>,
 }
 
 const CLOSE: HeaderValue = HeaderValue::from_static("close");

@@ -15,6 +15,7 @@ use crate::inspect::credential::handed::Handed;
 use crate::inventory::View;
 use crate::policy::{Agent, Policy, Then, Word};
 use crate::provenance::{Answer, Change, Sightings};
+use crate::tool_calls::{Reported, Told};
 use crate::trajectory::{Completed, Fact, Past, Stage, Trajectory, call_of};
 use arc_swap::ArcSwap;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -70,6 +71,8 @@ pub struct AgentState {
     kept: AtomicU64,
     /// What the store has not heard of the sightings.
     unkept_sightings: Mutex<Vec<Change>>,
+    /// The tool calls that were told of lately.
+    tool_calls: Mutex<Reported>,
 }
 
 /// A place among the connections of one agent.
@@ -109,7 +112,14 @@ impl AgentState {
             heard: Mutex::default(),
             kept: AtomicU64::new(0),
             unkept_sightings: Mutex::default(),
+            tool_calls: Mutex::default(),
         }
+    }
+
+    /// Whether a tool call is told of for the first time, or is the one that was told of before: by its
+    /// agent and in the conversation with its model, or again at once.
+    pub fn is_new_call(&self, told: Told, at: Duration) -> bool {
+        self.tool_calls.lock().unwrap_or_else(PoisonError::into_inner).is_new(told, at)
     }
 
     /// Takes a place among the agent's connections; none if it has as many as it may.

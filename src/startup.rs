@@ -20,6 +20,7 @@ use crate::telemetry::Metrics;
 use crate::tls::authority::Authority;
 use crate::tls::leaf::Leaves;
 use crate::tls::{self, roots};
+use crate::tool_calls;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use std::fs::File;
@@ -90,6 +91,16 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Questions about tool calls cannot be listened for.
+    #[error(
+        "questions about tool calls cannot be listened for on {place}: {source}; write another place in `proxy.tool_calls`"
+    )]
+    ToolCalls {
+        /// Where.
+        place: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The first record cannot be written.
     #[error("the audit log does not take its first record: {0}")]
     NotRecorded(#[from] audit::NotRecorded),
@@ -104,6 +115,9 @@ pub struct Started {
     pub listeners: Option<(TcpListener, TcpListener)>,
     /// Where both are.
     pub addresses: (SocketAddr, SocketAddr),
+    /// Where agents ask about tool calls, as clients are told of it.
+    pub tool_calls: Option<String>,
+    questions: Option<tool_calls::Listener>,
     /// What ends only once the log is closed.
     keepers: TaskTracker,
     lock: File,
@@ -128,7 +142,10 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
     let tasks = TaskTracker::new();
     let keepers = TaskTracker::new();
     let log = open_log(&policy, &store, &keepers).await?;
-    let snapshot = snapshot(policy, addresses, 0, &tasks)?;
+    let questions = questions(&policy).await?;
+    let mut own = vec![addresses.0, addresses.1];
+    own.extend(questions.as_ref().and_then(tool_calls::Listener::address));
+    let snapshot = snapshot(policy, &own, 0, &tasks)?;
     record_policy(&log, None, &snapshot.policy, None).await?;
     let stop = CancellationToken::new();
     let proxy = Arc::new(Proxy {
@@ -146,8 +163,19 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
         stop,
         telling: Arc::new(Semaphore::new(notify::AT_A_TIME)),
         clock: Clock::start(),
+        own,
     });
-    Ok(Started { proxy, listeners: Some((listener, approvals)), addresses, keepers, lock })
+    let listeners = Some((listener, approvals));
+    let tool_calls = questions.as_ref().map(ToString::to_string);
+    Ok(Started { proxy, listeners, addresses, tool_calls, questions, keepers, lock })
+}
+
+/// The listener of questions about tool calls, where the policy has one.
+async fn questions(policy: &Policy) -> Result<Option<tool_calls::Listener>, Error> {
+    let Some(declared) = &policy.network.tool_calls else { return Ok(None) };
+    let bound = tool_calls::Listener::bind(&declared.listen).await;
+    let failed = |source| Error::ToolCalls { place: declared.listen.to_string(), source };
+    bound.map(Some).map_err(failed)
 }
 
 impl Started {
@@ -159,6 +187,11 @@ impl Started {
         self.proxy.tasks.spawn(notify::tell(self.proxy.clone()));
         self.proxy.tasks.spawn(sweep(self.proxy.clone()));
         self.proxy.tasks.spawn(keep_trajectories(self.proxy.clone()));
+        let declared = self.proxy.current.load().policy.network.tool_calls.clone();
+        if let Some((questions, declared)) = self.questions.take().zip(declared) {
+            let server = tool_calls::Server::new(self.proxy.clone(), declared.per_minute);
+            self.proxy.tasks.spawn(Arc::new(server).serve(questions));
+        }
         self.proxy.tasks.spawn(listen::listen(self.proxy.clone(), listener));
     }
 
@@ -224,19 +257,19 @@ async fn keep_trajectories(proxy: Arc<Proxy>) {
 /// The policy with its way to the upstreams.
 fn snapshot(
     policy: Policy,
-    addresses: (SocketAddr, SocketAddr),
+    own: &[SocketAddr],
     generation: u64,
     tasks: &TaskTracker,
 ) -> Result<Snapshot, Error> {
     let config = roots::client_config(&policy.network.roots)?;
-    let reach = Reach::new(vec![addresses.0, addresses.1]);
+    let reach = Reach::new(own.to_vec());
     let names = Names::new(&policy.network, &policy.limits)?;
     let upstream = Upstream::new(&config, reach, names, generation, tasks.clone());
     Ok(Snapshot { policy, upstream })
 }
 
 /// Loads the policy again; one that does not load keeps the old one and says so.
-pub async fn reload(proxy: &Proxy, origin: &Origin, addresses: (SocketAddr, SocketAddr)) -> bool {
+pub async fn reload(proxy: &Proxy, origin: &Origin) -> bool {
     let before = proxy.current.load_full();
     let loaded =
         origin.check_writers().and_then(|()| load::load(origin, true)).map_err(Error::from);
@@ -245,9 +278,12 @@ pub async fn reload(proxy: &Proxy, origin: &Origin, addresses: (SocketAddr, Sock
         if *policy.state != *before.policy.state || *policy.ca_dir != *before.policy.ca_dir {
             tracing::warn!("`state` and `ca` take effect at the next start only");
         }
+        if policy.network.tool_calls != before.policy.network.tool_calls {
+            tracing::warn!("`proxy.tool_calls` takes effect at the next start only");
+        }
         // The authority stays the one of the start.
         proxy.leaves.authority().fits(policy.ca_hosts.as_deref())?;
-        snapshot(policy, addresses, generation, &proxy.tasks)
+        snapshot(policy, &proxy.own, generation, &proxy.tasks)
     });
     let fresh = match made {
         Ok(fresh) => Arc::new(fresh),

@@ -46,5 +46,6 @@ mod run;
 mod sequences;
 mod serialized;
 mod tls;
+mod tool_calls;
 mod transfer;
 mod websocket;

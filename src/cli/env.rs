@@ -3,7 +3,7 @@
 use super::{Unusable, loaded, print};
 use crate::kit::{self, Kit};
 use crate::load::Origin;
-use crate::policy::Proof;
+use crate::policy::{Listen, Policy, Proof};
 use crate::tls::authority::Authority;
 use clap::{Args, ValueEnum};
 use std::fmt::Write as _;
@@ -50,6 +50,7 @@ pub(super) fn run(command: &Env, origin: &Origin) -> anyhow::Result<ExitCode> {
         user,
         bundle,
         ca: std::path::absolute(authority.path())?,
+        tool_calls: tool_calls(&policy)?.map(|at| (at, agent.name.to_string())),
     };
     let placeholders =
         policy.placeholders(agent).map(|(name, placeholder)| (name, placeholder.to_owned()));
@@ -75,6 +76,16 @@ pub(super) fn run(command: &Env, origin: &Origin) -> anyhow::Result<ExitCode> {
     };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where questions about tool calls are asked, where that is known before `serve` says it.
+fn tool_calls(policy: &Policy) -> anyhow::Result<Option<String>> {
+    let listen = policy.network.tool_calls.as_ref().map(|declared| &declared.listen);
+    Ok(match listen {
+        Some(Listen::Unix(path)) => Some(Listen::Unix(std::path::absolute(path)?).to_string()),
+        Some(at @ Listen::Loopback(address)) if address.port() != 0 => Some(at.to_string()),
+        _ => None,
+    })
 }
 
 /// Quoted so that a shell takes it as it is, but for the token it is to put in.

@@ -71,7 +71,9 @@ pub(super) fn run(command: &Run, origin: &Origin) -> anyhow::Result<ExitCode> {
         let authority = proxy.leaves.authority();
         let bundle = kit::write_bundle(&proxy.current.load().policy.ca_dir, authority)?;
         let ca = std::path::absolute(authority.path())?;
-        let kit = Kit { listen, user: Some((name.clone(), token.to_string())), bundle, ca };
+        let user = Some((name.clone(), token.to_string()));
+        let tool_calls = started.tool_calls.clone().map(|at| (at, name.clone()));
+        let kit = Kit { listen, user, bundle, ca, tool_calls };
         eprintln!("holdgate: `{name}` goes through {listen} under policy {}", short(&proxy.current.load().policy));
         eprintln!("holdgate: this is advisory: a program that ignores the variables goes around the proxy, and one of the same user can reach this process");
         if !environment.stripped.is_empty() {
@@ -112,6 +114,7 @@ async fn child(
     }
     child.envs(environment.placeholders.iter().map(|(name, placeholder)| (name, placeholder)));
     child.envs(kit.variables());
+    child.envs(kit.user.iter().map(|(_, token)| (kit::AGENT_TOKEN, token)));
     // Before the child is there, so that no signal leaves it without its proxy.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;

@@ -39,11 +39,16 @@ pub(super) fn run(command: &Serve, origin: &Origin, json: bool) -> anyhow::Resul
         let _watcher = if command.watch { Some(watch(origin, &signals)?) } else { None };
         let (at, approvals) = started.addresses;
         let ca = std::path::absolute(proxy.leaves.authority().path())?;
-        print(&format!("ready proxy={at} approvals={approvals} ca={}\n", ca.display()))?;
+        let tool_calls =
+            started.tool_calls.iter().map(|at| format!("tool_calls={at} ")).collect::<String>();
+        print(&format!(
+            "ready proxy={at} approvals={approvals} {tool_calls}ca={}\n",
+            ca.display()
+        ))?;
         tracing::info!("to send a program through it: eval \"$(holdgate env)\"");
         started.serve(extra);
         while let Asked::Reload = signals.next().await {
-            startup::reload(&proxy, origin, (at, approvals)).await;
+            startup::reload(&proxy, origin).await;
         }
         tracing::info!("draining: requests end, held calls are handed back");
         started.drain().await;

@@ -4,6 +4,7 @@
 //! the agent says of itself is marked so. Every string is shown escaped, so that no text can hide,
 //! reorder or imitate another.
 
+use super::tool::CardTool;
 use crate::decide::{Held, Learned, Reason, Ruling};
 use crate::inspect::{Leak, shown_path, shown_query};
 use crate::message::{Body, Head};
@@ -94,6 +95,9 @@ pub struct Card {
     pub unusual: Vec<String>,
     /// What the agent says of itself; nothing checks it.
     pub said_by_agent: Option<String>,
+    /// The tool call that waits, where it is none of a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<CardTool>,
 }
 
 const MOST_ROWS: usize = 20;
@@ -178,6 +182,28 @@ impl Card {
                 .header("user-agent")
                 .filter(|_| !ruling.hides("header user-agent"))
                 .map(|text| text.chars().take(200).collect()),
+            tool: None,
+        }
+    }
+
+    /// The card of a tool call.
+    pub fn of_tool(tool: CardTool, operations: Vec<CardOperation>, reason: Reason) -> Self {
+        Self {
+            operations,
+            targets: Vec::new(),
+            reason: reason.as_str().to_owned(),
+            findings: vec![reason.as_str().to_owned()],
+            sequences: Vec::new(),
+            rule: None,
+            resource: None,
+            environment: None,
+            method: "tool call".to_owned(),
+            host: String::new(),
+            path: String::new(),
+            body_bytes: 0,
+            credentials: Vec::new(),
+            said_by_agent: None,
+            tool: Some(tool),
         }
     }
 
@@ -261,16 +287,19 @@ impl Card {
                 row("", &escaped(provenance));
             }
         }
-        row(
-            "request",
-            &format!(
-                "{} {}{} with {} bytes",
-                self.method,
-                self.host,
-                escaped(&self.path),
-                self.body_bytes
+        match &self.tool {
+            Some(tool) => tool.rows().iter().for_each(|(name, value)| row(name, value)),
+            None => row(
+                "request",
+                &format!(
+                    "{} {}{} with {} bytes",
+                    self.method,
+                    self.host,
+                    escaped(&self.path),
+                    self.body_bytes
+                ),
             ),
-        );
+        }
         if let Some(said) = &self.said_by_agent {
             row("agent says", &format!("{} (nothing checks this)", escaped(said)));
         }

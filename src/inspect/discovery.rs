@@ -125,6 +125,11 @@ pub fn shown_call(tool: &str, input: &Value) -> String {
     shown.unwrap_or_else(|| shown::text(tool))
 }
 
+/// A line of what a tool is given, for people: without secrets, and of so many letters.
+pub fn shown(line: &str, longest: usize) -> String {
+    shown::text_of(line, longest)
+}
+
 impl Intent {
     fn discovers(&mut self, technique: Technique, what: impl FnOnce() -> String) {
         if self.discovery.is_none() {

@@ -114,7 +114,7 @@ impl Compiler<'_> {
         let mut policy = Policy {
             file_name: Arc::from(file_name),
             digest: Arc::from(fingerprint::hex(digest.as_ref())),
-            network: self.network(&file.proxy, file.approvals.listen),
+            network: self.network(&file),
             ca_dir: self.base.join(&file.ca.dir),
             ca_hosts: file.ca.constrain.then(|| all_hosts(&resources)),
             state,
@@ -312,7 +312,8 @@ impl Compiler<'_> {
         agents
     }
 
-    fn network(&mut self, proxy: &file::Proxy, approvals: SocketAddr) -> Network {
+    fn network(&mut self, file: &File) -> Network {
+        let (proxy, approvals) = (&file.proxy, file.approvals.listen);
         let own = [proxy.listen, approvals];
         let mut resolve = HashMap::new();
         for (name, address) in &proxy.resolve {
@@ -375,7 +376,8 @@ impl Compiler<'_> {
         });
         let dns = proxy.dns.iter().filter_map(|server| self.server(server, own)).collect();
         let roots = roots.collect();
-        Network { listen: proxy.listen, resolve, dns, allow_private, roots }
+        let tool_calls = self.tool_calls(file);
+        Network { listen: proxy.listen, resolve, dns, allow_private, roots, tool_calls }
     }
 
     /// A server that names are asked of.

