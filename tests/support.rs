@@ -40,6 +40,8 @@ pub struct Running {
     pub proxy: SocketAddr,
     pub approvals: SocketAddr,
     pub ca: PathBuf,
+    /// Where tool calls are asked about, where the policy says so.
+    pub tool_calls: Option<String>,
     /// `NAME:TOKEN` of the agent whom clients are, where it needs one.
     pub user: Option<String>,
     pub stderr: Arc<Mutex<String>>,
@@ -263,6 +265,7 @@ impl Running {
             proxy: proxy.parse().unwrap(),
             approvals: approvals.parse().unwrap(),
             ca: ca.into(),
+            tool_calls: field("tool_calls="),
             user: None,
             stderr,
         })

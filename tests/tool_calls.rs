@@ -3,6 +3,7 @@
 mod holds;
 mod hook;
 mod limits;
+mod python;
 mod restraint;
 
 use crate::support::mock::Options;

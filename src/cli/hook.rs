@@ -41,16 +41,13 @@ pub(super) fn run(command: &Hook) -> anyhow::Result<ExitCode> {
     let answered = runtime.block_on(answered(command));
     // A read of stdin that never ended is no reason to wait.
     runtime.shutdown_background();
-    match answered? {
-        Some(reason) => {
-            let answer = json!({ "hookSpecificOutput": {
-                "hookEventName": "PreToolUse",
-                "permissionDecision": "deny",
-                "permissionDecisionReason": reason,
-            }});
-            print(&format!("{answer}\n"))?;
-        }
-        None => {}
+    if let Some(reason) = answered? {
+        let answer = json!({ "hookSpecificOutput": {
+            "hookEventName": "PreToolUse",
+            "permissionDecision": "deny",
+            "permissionDecisionReason": reason,
+        }});
+        print(&format!("{answer}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

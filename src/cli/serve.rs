@@ -39,8 +39,8 @@ pub(super) fn run(command: &Serve, origin: &Origin, json: bool) -> anyhow::Resul
         let _watcher = if command.watch { Some(watch(origin, &signals)?) } else { None };
         let (at, approvals) = started.addresses;
         let ca = std::path::absolute(proxy.leaves.authority().path())?;
-        let tool_calls =
-            started.tool_calls.iter().map(|at| format!("tool_calls={at} ")).collect::<String>();
+        let tool_calls = started.tool_calls.as_ref().map(|at| format!("tool_calls={at} "));
+        let tool_calls = tool_calls.unwrap_or_default();
         print(&format!(
             "ready proxy={at} approvals={approvals} {tool_calls}ca={}\n",
             ca.display()

@@ -26,6 +26,7 @@ fn ask(digest: u8) -> Ask {
         credentials: Vec::new(),
         unusual: Vec::new(),
         said_by_agent: None,
+        tool: None,
     };
     Ask {
         digest: [digest; 32],

@@ -159,13 +159,13 @@ fn lines_of(name: &str, value: &Value, lines: &mut Vec<String>) {
         let all = line.chars().count();
         let mut shown = discovery::shown(&line, LINE);
         if all > LINE {
-            shown.push_str(&format!(" ({} characters are not shown)", all - LINE));
+            shown = format!("{shown} ({} characters are not shown)", all - LINE);
         }
         lines.push(shown);
     };
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(name, value)| lines_of(name, value, lines))
+            members.iter().for_each(|(name, value)| lines_of(name, value, lines));
         }
         Value::Array(all) => all.iter().for_each(|value| lines_of(name, value, lines)),
         Value::String(text) => text.lines().for_each(|line| put(lines, line)),

@@ -10,6 +10,7 @@ use crate::catalog::Reversibility;
 use crate::decide::{Context, Reason, Ruling, Terms, Verdict, decide};
 use crate::explain;
 use crate::hold::CardOperation;
+use crate::inspect::command::Unread;
 use crate::inspect::discovery::{Destructive, Discovery, HttpCall};
 use crate::kit;
 use crate::policy::Word;
@@ -78,7 +79,7 @@ impl Judgement {
 pub fn judge(call: &Call, context: &Context<'_>) -> Judgement {
     let intent = call.intent();
     let mut judgement =
-        Judgement { unread: intent.unread.map(|unread| unread.as_str()), ..Judgement::default() };
+        Judgement { unread: intent.unread.map(Unread::as_str), ..Judgement::default() };
     if context.standing.quarantined.is_some() {
         judgement.object(Word::Deny, Reason::Quarantined, "");
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// So many are remembered of one agent.
 const MOST: usize = 256;
 /// For so long the same call again is a retry.
-const RETRY: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_mins(1);
 
 /// Who tells of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -108,3 +108,46 @@ async fn what_is_no_event_blocks() {
     let output = hook(gate.folder.path(), Some(&address), &["--no-such-option"], "{}");
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// A command under `holdgate run` knows where to ask and how to prove who it is, wherever its state is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_under_run_asks_by_itself() {
+    let mut gate = gate(|policy| policy).await;
+    gate.kill();
+    let file = gate.folder.path().join("event.json");
+    std::fs::write(&file, event("cat .env").to_string()).unwrap();
+    let script = format!(
+        "echo \"$HOLDGATE_TOOL_CALLS\" >&2; '{}' hook < '{}'; \
+         HOLDGATE_AGENT_TOKEN=wrong '{}' hook < '{}'",
+        env!("CARGO_BIN_EXE_holdgate"),
+        file.display(),
+        env!("CARGO_BIN_EXE_holdgate"),
+        file.display(),
+    );
+    let policy = std::fs::read_to_string(gate.policy_path()).unwrap();
+    let state = format!("{}/state", gate.folder.path().display());
+    for (longer, kind) in
+        [(String::new(), "unix:/"), (format!("/{}", "x".repeat(120)), "http://127.0.0.1:")]
+    {
+        std::fs::write(gate.policy_path(), policy.replace(&state, &format!("{state}{longer}")))
+            .unwrap();
+        let output = gate.holdgate(&["run", "--", "sh", "-c", &script]);
+        let (said, noted) = (
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        );
+        assert!(output.status.success(), "{noted}");
+        assert!(noted.lines().any(|line| line.starts_with(kind)), "{kind}: {noted}");
+        let told: Vec<Value> =
+            said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let reasons: Vec<&str> = told
+            .iter()
+            .map(|told| told["hookSpecificOutput"]["permissionDecisionReason"].as_str().unwrap())
+            .collect();
+        assert_eq!(reasons.len(), 2, "{said}");
+        assert!(
+            reasons[0].contains("credential_read") && reasons[1].contains("not_identified"),
+            "{said}"
+        );
+    }
+}

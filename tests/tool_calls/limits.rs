@@ -1,10 +1,10 @@
 //! Who may ask, how much and how often.
 
 use super::{bash, curl, gate, socket};
-use crate::support::Gate;
 use crate::support::client::within;
 use crate::support::mock::Options;
 use crate::support::policy::Edit;
+use crate::support::{Answer, Gate, Running};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -104,4 +104,73 @@ async fn a_slow_client_is_let_go() {
     assert!(told.starts_with("HTTP/1.1 408 ") && told.contains("unreadable"), "{told}");
     told.clear();
     within("an end", silent.read_to_string(&mut told)).await.unwrap();
+}
+
+/// Loopback asks for the same proof, and the proxy never dials it.
+#[tokio::test(flavor = "multi_thread")]
+async fn loopback_serves_too_and_no_other_address() {
+    let gate = Gate::with(Options::default(), |policy| {
+        Edit(policy).proxy("tool_calls: { listen: \"127.0.0.1:0\" }").0
+    })
+    .await;
+    let at = gate.running().tool_calls.clone().unwrap();
+    assert!(at.starts_with("http://127.0.0.1:"), "{at}");
+    let ask = |url: &str| {
+        let mut command = std::process::Command::new("curl");
+        command.args([
+            "-sS",
+            "-i",
+            "--max-time",
+            "60",
+            "--noproxy",
+            "*",
+            "-H",
+            "Content-Type: application/json",
+        ]);
+        command.args(["-d", &bash("printenv").to_string(), url]);
+        Answer::of(&command.output().unwrap())
+    };
+    let told = ask(&format!("{at}/v1/tool-calls"));
+    assert_eq!((told.status, &*told.reason()), (200, "credential_read"), "{told:?}");
+    assert_eq!(ask(&format!("{at}/v1/other")).status, 404);
+    let rows = [
+        ("{ listen: \"0.0.0.0:3130\" }", "neither `unix:PATH` nor an address of loopback"),
+        ("{ listen: \"192.0.2.1:3130\" }", "neither `unix:PATH` nor an address of loopback"),
+        ("{ listen: \"unix:\" }", "neither `unix:PATH` nor an address of loopback"),
+        ("{ listen: tool-calls.sock }", "neither `unix:PATH` nor an address of loopback"),
+        ("{ per_minute: 0 }", "zero would refuse everything"),
+        ("{ often: 3 }", "unknown field"),
+    ];
+    let policy = std::fs::read_to_string(gate.policy_path()).unwrap();
+    for (declared, problem) in rows {
+        let changed = policy.replace("{ listen: \"127.0.0.1:0\" }", declared);
+        assert_ne!(changed, policy);
+        std::fs::write(gate.policy_path(), changed).unwrap();
+        let output = gate.holdgate(&["policy", "check"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned()
+            + &String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(2), "{declared}: {said}");
+        assert!(said.contains(problem), "{declared}: {said}");
+    }
+}
+
+/// A file that is no socket stays, and so does a socket that somebody serves.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_taken_from_its_place() {
+    let mut gate = gate(|policy| policy).await;
+    gate.kill();
+    let path = socket(&gate);
+    assert!(path.exists(), "a crash leaves the socket");
+    gate.serve();
+    assert_eq!(curl(&gate, &["-d", &bash("ls").to_string()]).status, 200);
+    gate.drain();
+    assert!(!path.exists(), "an end takes it away");
+    std::fs::write(&path, "mine").unwrap();
+    let said = Running::try_start(gate.folder.path(), &[]).err().unwrap();
+    assert!(said.contains("no socket"), "{said}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    std::fs::remove_file(&path).unwrap();
+    let _served = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let said = Running::try_start(gate.folder.path(), &[]).err().unwrap();
+    assert!(said.contains("another process serves it"), "{said}");
 }
