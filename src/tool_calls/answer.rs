@@ -116,11 +116,13 @@ impl Question {
         let view = inventory.at(keeper::now());
         let standing = self.state.standing();
         let now = self.proxy.clock.now();
+        // Reading may take a while, so it is done before the agent's requests have to wait for it.
+        let intent = self.call.intent();
         self.state.looked_at(|trajectory| {
             let past = trajectory.until(now);
             let context =
                 Context { policy, agent, standing: &standing, inventory: view, grant: None, past };
-            judge(&self.call, &context)
+            judge(&self.call, &intent, &context)
         })
     }
 

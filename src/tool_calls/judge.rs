@@ -11,7 +11,7 @@ use crate::decide::{Context, Reason, Ruling, Terms, Verdict, decide};
 use crate::explain;
 use crate::hold::CardOperation;
 use crate::inspect::command::Unread;
-use crate::inspect::discovery::{Destructive, Discovery, HttpCall};
+use crate::inspect::discovery::{Destructive, Discovery, HttpCall, Intent};
 use crate::kit;
 use crate::policy::Word;
 use crate::trajectory::{Fact, Stage};
@@ -68,16 +68,15 @@ impl Judgement {
     }
 
     fn note(&mut self, stage: Stage, what: &std::sync::Arc<str>) {
-        let fact = Fact { stage, what: what.clone() };
-        if !self.facts.contains(&fact) {
-            self.facts.push(fact);
+        // What a command destroys by a request is one deletion.
+        if self.facts.iter().all(|fact| fact.stage != stage) {
+            self.facts.push(Fact { stage, what: what.clone() });
         }
     }
 }
 
-/// Judges a call.
-pub fn judge(call: &Call, context: &Context<'_>) -> Judgement {
-    let intent = call.intent();
+/// Judges a call by what it is about to do.
+pub fn judge(call: &Call, intent: &Intent, context: &Context<'_>) -> Judgement {
     let mut judgement =
         Judgement { unread: intent.unread.map(Unread::as_str), ..Judgement::default() };
     if context.standing.quarantined.is_some() {
@@ -153,7 +152,8 @@ fn over_http(made: &HttpCall, call: &Call, context: &Context<'_>, judgement: &mu
         judgement.unread = judgement.unread.or(Some("request"));
         return;
     }
-    for fact in ruling.facts() {
+    // An operation that a sequence names is called by its request alone.
+    for fact in ruling.facts().iter().filter(|fact| fact.stage != Stage::Called) {
         judgement.note(fact.stage, &call.what(&what));
     }
     judgement.object(ruling.word, reason, &what);

@@ -34,6 +34,21 @@ async fn what_looks_for_credentials_is_a_stage_once_and_outlives_the_process() {
     assert_eq!(verdict(&asked(&gate, &bash("ls"))), ("allow", ""));
 }
 
+/// One deletion, although the command and the request that it makes both show it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_is_each_stage_once() {
+    let gate = gate(|policy| policy).await;
+    let call = bash("curl -X DELETE https://api.staging.railway.app/volumes/7");
+    assert_eq!(verdict(&asked(&gate, &call)), ("hold", "destructive"));
+    let stages = stages(&gate);
+    let words: Vec<&str> = stages.iter().map(|(stage, _)| &**stage).collect();
+    assert_eq!(words, ["destructive", "irreversible", "deletion"], "{stages:?}");
+    assert!(
+        stages.iter().all(|(_, what)| what == "Bash: DELETE api.staging.railway.app"),
+        "{stages:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_completes_a_sequence_is_refused_and_its_hold_is_taken_back() {
     let sequence = "  - name: told\n    within: 30m\n    \
