@@ -101,20 +101,37 @@ async fn what_is_approved_here_no_request_can_redeem() {
     assert_eq!(gate.mock.deletions(), [STAGING_VOLUME]);
 }
 
+/// While its agent waits, and once it comes back.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_approval_is_judged_by_the_policy_of_now() {
-    let gate = gate(|policy| policy).await;
-    let call = bash("curl -X DELETE https://api.staging.railway.app/volumes/7");
-    let id = held(&gate, &call);
-    gate.approve(&id);
-    let path = gate.policy_path();
-    let policy = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(policy.matches("staging-api, ").count(), 1);
-    std::fs::write(&path, policy.replace("staging-api, ", "")).unwrap();
-    gate.reload();
-    assert_eq!(verdict(&asked(&gate, &call)), ("deny", "out_of_scope"));
-    let state: Value = serde_json::from_str(&shown(&gate, &id, &["--json"])).unwrap();
-    assert_ne!(state["state"], "redeemed", "{state}");
+    for wait in ["20s", "100ms"] {
+        let gate =
+            gate(|policy| policy.replace("  wait: 100ms\n", &format!("  wait: {wait}\n"))).await;
+        let call = bash("curl -X DELETE https://api.staging.railway.app/volumes/7");
+        let narrowed = || {
+            let id = gate.wait_for_hold();
+            let policy = std::fs::read_to_string(gate.policy_path()).unwrap();
+            assert_eq!(policy.matches("staging-api, ").count(), 1);
+            std::fs::write(gate.policy_path(), policy.replace("staging-api, ", "")).unwrap();
+            gate.reload();
+            gate.approve(&id);
+            id
+        };
+        let (told, id) = if wait == "20s" {
+            std::thread::scope(|scope| {
+                let waits = scope.spawn(|| asked(&gate, &call));
+                let id = narrowed();
+                (waits.join().unwrap(), id)
+            })
+        } else {
+            held(&gate, &call);
+            let id = narrowed();
+            (asked(&gate, &call), id)
+        };
+        assert_eq!(verdict(&told), ("deny", "out_of_scope"), "{wait}: {told}");
+        let state: Value = serde_json::from_str(&shown(&gate, &id, &["--json"])).unwrap();
+        assert_ne!(state["state"], "redeemed", "{state}");
+    }
 }
 
 /// It hangs up while a person thinks: the hold stands, and the retry redeems it.
