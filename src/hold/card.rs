@@ -193,6 +193,7 @@ impl Card {
             targets: Vec::new(),
             reason: reason.as_str().to_owned(),
             findings: vec![reason.as_str().to_owned()],
+            unusual: Vec::new(),
             sequences: Vec::new(),
             rule: None,
             resource: None,

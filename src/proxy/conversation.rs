@@ -17,6 +17,7 @@ use crate::message::Head;
 use crate::policy::Policy;
 use crate::provenance::Answer;
 use crate::record::Exchange;
+use crate::tool_calls::{Teller, told};
 use crate::trajectory::Stage;
 use bytes::Bytes;
 use serde_json::Value;
@@ -97,7 +98,11 @@ impl Ear {
             return;
         }
         let intent = discovery::of_call(&call.tool, &call.input);
-        if let Some(found) = intent.discovery {
+        let Some(found) = intent.discovery else { return };
+        let id = Some(&*call.id).filter(|id| !id.is_empty());
+        let told = told(Teller::Conversation, id, &call.tool, &call.input, &self.key);
+        // The agent may have asked about it before.
+        if self.caller.state.is_new_call(told, self.proxy.clock.now()) {
             let what = self.without_secrets(found.what);
             let what = Arc::from(format!("{what} ({})", found.technique.as_str()));
             self.note(Stage::CredentialDiscovery, &what);

@@ -120,8 +120,15 @@ impl Question {
         let intent = self.call.intent();
         self.state.looked_at(|trajectory| {
             let past = trajectory.until(now);
-            let context =
-                Context { policy, agent, standing: &standing, inventory: view, grant: None, past };
+            let context = Context {
+                policy,
+                agent,
+                standing: &standing,
+                inventory: view,
+                grant: None,
+                before: None,
+                past,
+            };
             judge(&self.call, &intent, &context)
         })
     }
