@@ -2,6 +2,7 @@
 
 use super::{AGENT, asked, bash, gate, sessions, stages, verdict};
 use crate::support::FOREIGN;
+use crate::support::client::{Client, full};
 use crate::support::mock::PRODUCTION_VOLUME;
 use serde_json::json;
 
@@ -62,4 +63,26 @@ async fn a_call_that_completes_a_sequence_is_refused_and_its_hold_is_taken_back(
     assert_eq!(verdict(&told), ("deny", "quarantined"), "{told}");
     assert_eq!(gate.waiting().len(), 0);
     assert_eq!(gate.curl(&["https://docs.railway.com/x"]).reason(), "quarantined");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_the_conversation_shows_as_well_is_one_fact() {
+    let gate = gate(|edit| edit).await;
+    let mut client = Client::http1(gate.running(), "api.anthropic.com").await;
+    let mut stages_after = async |id: &str, command: &str| {
+        let call = json!({ "type": "tool_use", "id": id, "name": "Bash", "input": { "command": command } });
+        let turn = json!({ "messages": [{ "role": "assistant", "content": [call] }] });
+        let request = client.request("POST", "/v1/messages").header("x-api-key", "the-key");
+        let request = request.header("content-type", "application/json");
+        let got = client.exchange(request.body(full(turn.to_string())).unwrap()).await;
+        assert_eq!(got.status, 200, "{got:?}");
+        discoveries(&stages(&gate)).len()
+    };
+    let mut question = bash("cat .env");
+    question["call"] = json!("toolu_1");
+    assert_eq!(verdict(&asked(&gate, &question)), ("deny", "credential_read"));
+    // The same call by its id, the same by what it is, and then another.
+    assert_eq!(stages_after("toolu_1", "cat .env").await, 1);
+    assert_eq!(stages_after("toolu_2", "cat .env").await, 1);
+    assert_eq!(stages_after("toolu_3", "cat infra/domains.env").await, 2);
 }
