@@ -1,11 +1,13 @@
 //! Where agents are going, as people ask for it, and what stops them.
 //!
-//! Takes parsed requests; answers in JSON with the stages of an agent, oldest first, and how far each
-//! sequence of the policy has come. What changes something is recorded with who asked for it.
+//! Takes parsed requests; answers in JSON with the stages of an agent, oldest first, how far each sequence of
+//! the policy has come, and what of its conversations was not read. What changes something is recorded with
+//! who asked for it.
 
 use super::Admin;
 use super::api::{broken, is_json};
 use super::auth::{Approver, refuse};
+use crate::inspect::model::Unread;
 use crate::policy::{Policy, Sequence, Sign};
 use crate::session::AgentState;
 use crate::trajectory::{Noted, Progress, Trajectory};
@@ -51,7 +53,7 @@ pub(super) async fn list(State(admin): State<Admin>) -> Response {
     Json(all).into_response()
 }
 
-/// One agent: its stages, and how far each sequence has come.
+/// One agent: its stages, how far each sequence has come, and what was not read.
 pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
     let snapshot = admin.proxy.current.load();
     let Some((_, agent)) = snapshot.policy.agent(&name) else { return nobody() };
@@ -59,6 +61,7 @@ pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -
     let now = admin.proxy.clock.now();
     let state = admin.proxy.agents.get(&name);
     let mut told = standing(&state);
+    let unread: Vec<_> = state.heard().unread().map(unread).collect();
     state.looked_at(|trajectory| {
         if let Some(map) = told.as_object_mut() {
             let advanced = advanced(trajectory, &snapshot.policy, now);
@@ -78,6 +81,7 @@ pub(super) async fn show(State(admin): State<Admin>, Path(name): Path<String>) -
             let requirements = requirements(trajectory, &snapshot.policy, now);
             map.insert("requirements".to_owned(), requirements);
             map.insert("sequences".to_owned(), sequences(trajectory, &snapshot.policy, now));
+            map.insert("unread".to_owned(), unread.into());
         }
     });
     if let (Some(map), Some(baseline)) = (told.as_object_mut(), baseline) {
@@ -152,6 +156,11 @@ fn stage(noted: &Noted, now: Duration) -> Value {
         "what": noted.what,
         "seconds_ago": now.saturating_sub(noted.at).as_secs(),
     })
+}
+
+/// What could not be read of conversations, and how often since the process began.
+fn unread((why, times): (Unread, u64)) -> Value {
+    json!({ "why": why.to_string(), "times": times })
 }
 
 /// Which stages brought which sequences how far.

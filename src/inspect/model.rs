@@ -116,7 +116,7 @@ pub enum Unread {
     #[error("its content coding is not one that is read as it passes")]
     Coded,
     /// It ended in the middle.
-    #[error("it ended in the middle of a tool call")]
+    #[error("it ended in the middle")]
     Truncated,
 }
 

@@ -13,7 +13,7 @@ use crate::inspect::model::{
     By, Dialect, Listener, Met, Said, ToolCall, ToolResult, Unread, dialect, read_request,
 };
 use crate::inventory::keeper;
-use crate::message::Head;
+use crate::message::{Head, coding};
 use crate::policy::Policy;
 use crate::provenance::Answer;
 use crate::record::Exchange;
@@ -218,12 +218,22 @@ impl Along {
         let kept = Bytes::from(std::mem::take(&mut self.kept));
         let body = match &self.ear.codings {
             None => Ok(kept),
-            Some(codings) => crate::message::coding::decode(codings, &kept, self.ear.longest),
+            Some(codings) => coding::decode(codings, &kept, self.ear.longest),
         };
         match body {
             Ok(body) => self.ear.read(&body),
-            Err(_coding) => self.ear.missed(Unread::Long),
+            Err(coding::Error::TooLarge) => self.ear.missed(Unread::Long),
+            Err(_coding) => self.ear.missed(Unread::Coded),
         }
         self.room = None;
+    }
+}
+
+impl Drop for Along {
+    fn drop(&mut self) {
+        // What broke off has left as far as it came, and was not read.
+        if !self.is_over && !self.kept.is_empty() {
+            self.ear.missed(Unread::Truncated);
+        }
     }
 }

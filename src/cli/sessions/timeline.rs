@@ -55,7 +55,8 @@ pub(super) fn list(sessions: &Value, out: &mut String) -> Result {
 }
 
 /// The timeline of an agent: the seconds since its first stage, the stage, what showed it, and how far that
-/// brought which sequences. Then what was not seen of a sequence of which later steps were.
+/// brought which sequences. Then what was not seen of a sequence of which later steps were, and what of the
+/// agent's conversations could not be read.
 pub(super) fn show(session: &Value, out: &mut String) -> Result {
     let agent = escaped(text(session, "agent"));
     writeln!(out, "{agent}, {}, session {}", restraint(session), text(session, "session"))?;
@@ -80,6 +81,11 @@ pub(super) fn show(session: &Value, out: &mut String) -> Result {
             let (name, step) = (escaped(text(sequence, "name")), words(unseen).join(" or "));
             writeln!(out, "  not seen: {step}, before what was seen of {name}")?;
         }
+    }
+    for part in rows(session, "unread") {
+        let (why, times) = (escaped(text(part, "why")), number(part, "times"));
+        let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
+        writeln!(out, "  not read in its conversations, {times}: {why}")?;
     }
     match session.get("surprise") {
         Some(report) => super::super::baseline::told(report, out),
@@ -156,6 +162,7 @@ mod tests {
                 },
             ],
             "requirements": [{ "told": "`look-first` requires backup_seen", "met": false }],
+            "unread": [{ "why": "it\u{1b} ended", "times": 1 }, { "why": "it is long", "times": 3 }],
         })
     }
 
@@ -166,7 +173,9 @@ mod tests {
         let expected = "a, its writes wait, session s_1\n  began 90 s ago\n      \
             +0 s  authentication_failure   GET /x\n      \
             +6 s  credential_discovery     grep \\u{1b}[31m  [credential-theft 1/3]\n  \
-            not seen: secret_leak or out_of_scope, before what was seen of mine\n";
+            not seen: secret_leak or out_of_scope, before what was seen of mine\n  \
+            not read in its conversations, once: it\\u{1b} ended\n  \
+            not read in its conversations, 3 times: it is long\n";
         assert_eq!(out, expected);
         out.clear();
         show(&json!({ "agent": "a", "session": "s" }), &mut out).unwrap();

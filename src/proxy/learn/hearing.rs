@@ -72,9 +72,10 @@ impl Hearing {
             Decoding::Brotli(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
             Decoding::Over => Ok(()),
         };
-        if read.is_err() {
+        if let Err(error) = read {
+            let is_long = error.kind() == io::ErrorKind::FileTooLarge;
             if let Some(sink) = self.sink() {
-                sink.ear.missed(Unread::Coded);
+                sink.ear.missed(if is_long { Unread::Long } else { Unread::Coded });
             }
             self.decoding = Decoding::Over;
         }
