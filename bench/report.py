@@ -94,6 +94,10 @@ for scen, title in [
     ("h2_c8s32", "(b) HTTP/2, 1 KiB GET, 8 connections of 32 streams"),
     ("gql_c32", "(h) keep-alive HTTP/1.1, 1 KiB GraphQL POST with a credential, 32 connections"),
     ("gql_s32", "(h) HTTP/2, 1 KiB GraphQL POST with a credential, 1 connection, 32 streams"),
+    ("talk", "a conversation: 256 KiB streamed by a model, 8 connections"),
+    ("talk_unread", "the same bytes from a path that is no conversation"),
+    ("talk_h2", "a conversation over HTTP/2"),
+    ("talk_h2_unread", "the same bytes over HTTP/2 from a path that is no conversation"),
     ("newconn", "(c) new TLS connection per request, same host, 8 at a time"),
     ("newconn_c1", "(c) new TLS connection per request, same host, 1 at a time"),
 ]:

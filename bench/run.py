@@ -12,6 +12,11 @@ GRAPHQL = ("--mode keepalive --host backboard.railway.com --path /graphql/v2 --m
            f"--header 'Authorization: Bearer {TOKEN}' "
            f"--body-file {shlex.quote(str(HERE / 'requests/redeploy.json'))}")
 
+# What an agent sends to its model; the answer is a stream. The other path is no conversation.
+TALK = ("--mode keepalive --host model.bench --method POST --conns 8 "
+        "--header 'Content-Type: application/json' "
+        f"--body-file {shlex.quote(str(HERE / 'requests/talk.json'))}")
+
 # name -> what `mitmbench load` runs
 SCENARIOS = {
     "h1_c1": "--mode keepalive --conns 1",
@@ -22,6 +27,10 @@ SCENARIOS = {
     "h2_c8s32": "--mode keepalive --proto h2 --conns 8 --streams 32",
     "gql_c32": GRAPHQL + " --conns 32",
     "gql_s32": GRAPHQL + " --proto h2 --conns 1 --streams 32",
+    "talk": TALK + " --path /v1/messages",
+    "talk_unread": TALK + " --path /v1/complete",
+    "talk_h2": TALK + " --path /v1/messages --proto h2",
+    "talk_h2_unread": TALK + " --path /v1/complete --proto h2",
     "h1_100k": "--mode keepalive --conns 8 --path /100k",
     "newconn": "--mode newconn --conns 8",
     "newconn_c1": "--mode newconn --conns 1",
@@ -30,7 +39,7 @@ SCENARIOS = {
     "ul_10m": "--mode bulk --conns 1 --path /upload --upload 10485760",
     "stream": "--mode stream",
 }
-OPTIONAL = {"h1_100k", "newconn_c1"}  # only when asked for by --scenarios
+OPTIONAL = {"h1_100k", "newconn_c1", "talk", "talk_unread", "talk_h2", "talk_h2_unread"}  # only when asked for by --scenarios
 ONCE = {"stream"}                    # run in the first round only
 
 

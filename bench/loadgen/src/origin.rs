@@ -3,6 +3,9 @@
 //!   POST /upload             reads the body; answers {"bytes":..,"span_ms":..}: the time between
 //!                            the first and the last body byte as the origin saw them
 //!   GET  /stream?n=5&ms=200  n chunks, one each ms milliseconds
+//!   POST /v1/messages, /v1/complete
+//!                            reads the body; answers with 256 KiB of events as a model streams them:
+//!                            words, and a call of a tool now and then
 //!   POST /graphql/v2         reads the body, answers small JSON; 401 if no Authorization arrived
 use crate::Args;
 use bytes::Bytes;
@@ -46,6 +49,46 @@ struct Bodies {
     k1: Bytes,
     k100: Bytes,
     chunk: Bytes,
+    talk: Bytes,
+}
+
+/// An answer of a model: words, and a call of a tool after every fifty pieces of them.
+fn talk() -> Bytes {
+    let event = |kind: &str, rest: &str| {
+        format!("event: {kind}\ndata: {{\"type\":\"{kind}\",\"index\":0,{rest}}}\n\n")
+    };
+    let begin = |block: &str| event("content_block_start", &format!("\"content_block\":{block}"));
+    let delta = |delta: &str| event("content_block_delta", &format!("\"delta\":{delta}"));
+    let end = event("content_block_stop", "\"x\":0");
+    let mut round = begin("{\"type\":\"text\",\"text\":\"\"}");
+    for _ in 0..50 {
+        round += &delta("{\"type\":\"text_delta\",\"text\":\" the worker of the queue\"}");
+    }
+    round += &end;
+    round += &begin("{\"type\":\"tool_use\",\"id\":\"toolu_1\",\"name\":\"bash\",\"input\":{}}");
+    for piece in ["{\\\"command\\\":", " \\\"cargo test", " --locked\\\"}"] {
+        let piece = format!("{{\"type\":\"input_json_delta\",\"partial_json\":\"{piece}\"}}");
+        round += &delta(&piece);
+    }
+    round += &end;
+    round.repeat((256 << 10) / round.len()).into()
+}
+
+/// Sends a body in pieces as a model's words come, as fast as they are taken.
+struct Pieces(Bytes);
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.0.is_empty() {
+            return Poll::Ready(None);
+        }
+        let n = self.0.len().min(1_400);
+        Poll::Ready(Some(Ok(Frame::data(self.0.split_to(n)))))
+    }
 }
 
 /// Sends `left` bytes in 64 KiB pieces without copying.
@@ -116,6 +159,16 @@ async fn serve(req: Request<Incoming>, b: Arc<Bodies>) -> Result<Response<Body>,
                 .header("content-type", "text/event-stream")
                 .header("cache-control", "no-cache")
                 .body(s.boxed())
+                .unwrap()
+        }
+        (&Method::POST, "/v1/messages" | "/v1/complete") => {
+            let mut body = req.into_body();
+            while let Some(f) = body.frame().await {
+                f?;
+            }
+            Response::builder()
+                .header("content-type", "text/event-stream")
+                .body(Pieces(b.talk.clone()).boxed())
                 .unwrap()
         }
         (&Method::POST, "/graphql/v2") if !req.headers().contains_key("authorization") => {
@@ -209,6 +262,7 @@ pub fn run(args: &Args) {
         k1: pad.into(),
         k100: vec![b'x'; 100 << 10].into(),
         chunk: vec![b'x'; 64 << 10].into(),
+        talk: talk(),
     });
     let rt = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(args.num("threads", 2))

@@ -11,7 +11,7 @@ use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use http::{Response, header};
 use std::io::{self, Write};
 
-/// More than this is not decoded of one answer.
+/// More than this is not decoded of one answer. What is not coded is read to its end.
 const LONGEST: u64 = 512 << 20;
 /// What a decoder of brotli puts by before it hands on.
 const BROTLI: usize = 4 << 10;
@@ -34,6 +34,7 @@ enum Decoding {
 struct Sink {
     answer: Option<Answer>,
     ear: Ear,
+    /// How much was decoded.
     total: u64,
 }
 
@@ -66,7 +67,10 @@ impl Hearing {
     /// Reads what passes.
     pub(super) fn pass(&mut self, bytes: &[u8]) {
         let read = match &mut self.decoding {
-            Decoding::Plain(sink) => sink.write_all(bytes),
+            Decoding::Plain(sink) => {
+                sink.feed(bytes);
+                Ok(())
+            }
             Decoding::Gzip(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
             Decoding::Deflate(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
             Decoding::Brotli(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
@@ -108,15 +112,21 @@ impl Hearing {
     }
 }
 
+impl Sink {
+    fn feed(&mut self, bytes: &[u8]) {
+        if let Some(answer) = &mut self.answer {
+            answer.feed(bytes, &mut self.ear);
+        }
+    }
+}
+
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.total = self.total.saturating_add(bytes.len() as u64);
         if self.total > LONGEST {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        if let Some(answer) = &mut self.answer {
-            answer.feed(bytes, &mut self.ear);
-        }
+        self.feed(bytes);
         Ok(bytes.len())
     }
 
