@@ -5,7 +5,7 @@
 //! no result, only their hashes and what people are shown of a call.
 
 use crate::inspect::model::{Met, ToolCall, Unread, What};
-use std::collections::hash_map::RandomState;
+use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -53,10 +53,14 @@ impl Heard {
         is_new
     }
 
-    /// Keeps what people are shown of a call.
+    /// Keeps what people are shown of a call. The first telling stands: the model's comes before its agent's.
     pub fn called(&mut self, id: &str, shown: Arc<str>) {
+        if id.is_empty() {
+            return;
+        }
         let id = self.hasher.hash_one(id);
-        if self.calls.insert(id, shown).is_none() {
+        if let Entry::Vacant(place) = self.calls.entry(id) {
+            place.insert(shown);
             self.ids.push_back(id);
             if self.ids.len() > MOST_CALLS
                 && let Some(oldest) = self.ids.pop_front()
@@ -104,7 +108,9 @@ mod tests {
         assert!(!heard.knows(&met("\"b\"")));
         heard.called("1", Arc::from("ls"));
         heard.called("1", Arc::from("cat .env"));
-        assert_eq!(heard.call("1").as_deref(), Some("cat .env"));
+        assert_eq!(heard.call("1").as_deref(), Some("ls"), "the first telling stands");
+        heard.called("", Arc::from("ls"));
+        assert_eq!(heard.call(""), None, "no id is nobody's");
         assert_eq!(heard.call("2"), None);
         heard.missed(Unread::Input);
         heard.missed(Unread::Input);

@@ -296,6 +296,13 @@ impl<B> Permit<B> {
     pub fn head(&self) -> &Head {
         self.message.head()
     }
+    /// Its body, where it was received whole.
+    pub const fn whole_body(&self) -> Option<&bytes::Bytes> {
+        match self.message.body() {
+            crate::message::Body::Whole(body) => Some(body),
+            _ => None,
+        }
+    }
     /// Whether a WebSocket upgrade may follow.
     pub const fn allows_websocket(&self) -> bool {
         self.websocket

@@ -32,6 +32,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// With whom it shares room. An agent can write as many results of tools as it likes into its
+    /// conversation, so all of those are one: they push out each other, never what a host handed out.
+    fn source(&self) -> Arc<str> {
+        if self.host.is_some() { self.asked.clone() } else { Arc::default() }
+    }
+
     /// For people.
     pub fn told(&self) -> String {
         let of = if self.host.is_some() { "the answer to" } else { "the result of" };
@@ -109,7 +115,7 @@ impl Sightings {
                 continue;
             }
             let sighting = Sighting { answer: answer.clone(), length, sure, trace };
-            self.known.keep(&answer.asked, one.print, sighting.clone());
+            self.known.keep(&answer.source(), one.print, sighting.clone());
             changes.push(Change::Saw(one.print, sighting));
         }
         changes.extend(self.known.bounded(MOST).into_iter().map(Change::Forgot));
@@ -127,8 +133,7 @@ impl Sightings {
     pub fn again(kept: impl IntoIterator<Item = (Fingerprint, Sighting)>) -> Self {
         let mut sightings = Self::default();
         for (print, sighting) in kept {
-            let asked = sighting.answer.asked.clone();
-            sightings.known.keep(&asked, print, sighting);
+            sightings.known.keep(&sighting.answer.source(), print, sighting);
         }
         sightings
     }
@@ -277,6 +282,26 @@ mod tests {
         assert_eq!((sightings.traces().len(), sightings.has(&sure)), (1, true));
         assert_eq!(sightings.handed_out_by(0), Some(&first), "the first sighting counts");
         assert!(sightings.note(&[unsure, sure], &first).is_empty());
+    }
+
+    #[test]
+    fn results_of_tools_push_out_each_other_and_no_answer_of_a_host() {
+        let key = FingerprintKey::new(b"key");
+        let mut sightings = Sightings::default();
+        let print = |number: usize| key.fingerprint(number.to_string().as_bytes());
+        sightings.note(&[handed(print(0))], &answer("a.test", 1));
+        for number in 1..2 * MOST {
+            let result = Answer {
+                host: None,
+                asked: Arc::from(format!("cat {number}")),
+                request_id: Arc::from("r_2"),
+                at: 2,
+            };
+            sightings.note(&[handed(print(number))], &Arc::new(result));
+        }
+        assert_eq!(sightings.all().count(), MOST);
+        assert!(sightings.contains(&print(0)) && !sightings.contains(&print(1)));
+        assert!(sightings.contains(&print(2 * MOST - 1)), "the newest stay");
     }
 
     #[test]

@@ -253,9 +253,6 @@ impl Proxy {
                 return Err(refusal);
             }
         };
-        if let (Some(mut ear), Body::Whole(body)) = (ear, message.body()) {
-            ear.read(body);
-        }
         let opened = matches!(message.body(), Body::Opened(..));
         let streams = opened || matches!(message.body(), Body::Stream(_));
         let manner = respond::Manner::of(message.head(), catalog);
@@ -292,11 +289,16 @@ impl Proxy {
         })?;
         self.metrics.allowed(permit.ruling());
         let catalog = way.catalog.as_deref();
+        let ear = self.ear(permit.head(), catalog, caller, policy, exchange);
+        // What streams is heard as it leaves.
+        if let (Some(mut ear), Some(body)) = (ear.clone(), permit.whole_body()) {
+            ear.read(body);
+        }
         let notes_objects = way.serialized == SerializedObjects::Note;
         let awaited = Awaited {
             touching: self.touching(permit.ruling(), catalog).await,
             lesson: self.asked(&permit, caller, catalog, policy, exchange),
-            ear: self.ear(permit.head(), catalog, caller, policy, exchange),
+            ear,
             sought: self.sought(&permit, caller, catalog, policy, exchange, notes_objects),
             asked: permit.allows_websocket().then(|| Box::new(permit.head().clone())),
             showing: Showing::of(&permit, caller, &way),

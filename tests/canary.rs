@@ -88,6 +88,7 @@ async fn gate(origin: &Origin) -> Gate {
             .replace("    credentials: [railway-staging-token]\n", &issued)
             .replace("\ncredentials:\n", &held)
             .replace("wait: 20s", "wait: 1s")
+            .proxy("tool_calls: {}")
             .root(&origin.roots())
             .resolve(&format!("{HERE}:443"), origin.address)
             .resource("here", &format!("hosts: [{HERE}]\nrules: [ {{ allow: \"* /**\" }} ]"))
@@ -308,6 +309,26 @@ async fn a_secret_in_any_slot_is_written_nowhere() {
     let init = json!({ "type": "connection_init", "payload": { "token": secret } });
     socket.send(Message::text(init.to_string())).await;
     written.push(("a close".to_owned(), socket.closed().await.1.into_bytes()));
+
+    // What an agent asks about before it runs, with an issued secret in every part.
+    let socket = gate.folder.path().join("state/tool-calls.sock");
+    for call in [
+        json!({ "tool": STAGING_TOKEN, "input": { "command": "cat b.env" } }),
+        json!({ "tool": "Bash", "input": { "command": format!("rm -rf /srv # {STAGING_TOKEN}") } }),
+        json!({ "tool": "Bash", "input": { "command": format!("cat {STAGING_TOKEN}.env") } }),
+        json!({ "tool": "Read", "input": { "path": "/a/.env", "note": STAGING_TOKEN } }),
+        json!({ "tool": "t", "input": { STAGING_TOKEN: "rm -rf /" }, "call": STAGING_TOKEN, "cwd": STAGING_TOKEN }),
+    ] {
+        let output = Command::new("curl")
+            .args(["-sS", "--max-time", "30", "-u", &format!("staging-fixer:{AGENT_TOKEN}")])
+            .args(["--unix-socket", socket.to_str().unwrap(), "http://localhost/v1/tool-calls"])
+            .args(["-H", "Content-Type: application/json", "-d", &call.to_string()])
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(told.contains("\"verdict\""), "{told} {output:?}");
+        written.push(("the answer to a tool call".to_owned(), output.stdout));
+    }
 
     // All that people and programs are shown.
     for arguments in [

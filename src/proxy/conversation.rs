@@ -85,19 +85,20 @@ impl Ear {
     }
 
     fn called(&self, call: &ToolCall) {
-        let shown = self.without_secrets(discovery::shown_call(&call.tool, &call.input));
-        {
-            let mut heard = self.caller.state.heard();
-            if !heard.is_news(call) {
-                return;
-            }
-            heard.called(&call.id, shown);
+        if !self.caller.state.heard().is_news(call) {
+            return;
         }
+        let intent = discovery::of_call(&call.tool, &call.input);
+        let shown = match &intent.discovery {
+            Some(found) => found.what.clone(),
+            None => discovery::shown_call(&call.tool, &call.input),
+        };
+        let shown = self.without_secrets(shown);
+        self.caller.state.heard().called(&call.id, shown);
         // What the provider runs is not on the agent's machine.
         if call.by == By::Provider {
             return;
         }
-        let intent = discovery::of_call(&call.tool, &call.input);
         let Some(found) = intent.discovery else { return };
         let id = Some(&*call.id).filter(|id| !id.is_empty());
         let told = told(Teller::Conversation, id, &call.tool, &call.input, &self.key);
@@ -110,6 +111,10 @@ impl Ear {
     }
 
     fn answered(&self, result: &ToolResult) {
+        // What a server answers is looked at as the answer of a host.
+        if result.by == By::Server {
+            return;
+        }
         let mut handed = in_body(result.text.as_bytes(), false, &self.key);
         if handed.is_empty() {
             return;

@@ -73,11 +73,13 @@ pub(super) struct Question {
 
 impl Question {
     pub(super) fn new(proxy: Arc<Proxy>, state: Arc<AgentState>, call: Call) -> Self {
-        let exchange = {
+        let (exchange, scanner) = {
             let snapshot = proxy.current.load();
             let (name, session) = (state.name.clone(), state.session());
-            Exchange::open(&proxy.log, &snapshot.policy, Some(name), Some(session))
+            let scanner = snapshot.policy.scanner.with(state.seen().traces()).into_owned();
+            (Exchange::open(&proxy.log, &snapshot.policy, Some(name), Some(session)), scanner)
         };
+        let call = call.without_secrets(scanner);
         Self { proxy, state, call, exchange }
     }
 

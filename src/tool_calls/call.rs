@@ -6,6 +6,7 @@
 use crate::fingerprint::FingerprintKey;
 use crate::hold::escaped;
 use crate::inspect::discovery;
+use crate::inspect::secret::Scanner;
 use crate::message::json;
 use crate::trajectory::call_of;
 use serde_json::{Map, Value};
@@ -18,6 +19,9 @@ const LONGEST: usize = 1_024;
 /// How much of one line is shown, and how many lines.
 const LINE: usize = 280;
 const LINES: usize = 20;
+
+/// What stands for a text with a secret in it.
+const HIDDEN: &str = "[secret]";
 
 /// Why a question cannot be read; the fault is the client's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +50,8 @@ pub struct Call {
     id: Option<String>,
     /// The folder that it runs in, where that is told.
     folder: Option<String>,
+    /// What knows the secrets that no text about it may show.
+    scanner: Option<Scanner>,
 }
 
 impl std::fmt::Debug for Call {
@@ -69,14 +75,37 @@ impl Call {
         let tool = tool.filter(|tool| !tool.trim().is_empty()).ok_or(Malformed::Name)?;
         let input = members.remove("input").ok_or(Malformed::Form)?;
         if members.is_empty() {
-            Ok(Self { tool, input, id, folder })
+            Ok(Self { tool, input, id, folder, scanner: None })
         } else {
             Err(Malformed::Unknown)
         }
     }
 
+    /// The same, of which no text shows what this finds.
+    #[must_use]
+    pub fn without_secrets(self, scanner: Scanner) -> Self {
+        Self { scanner: Some(scanner), ..self }
+    }
+
+    /// A text about it, unless a secret stands in it.
+    pub fn cleaned(&self, text: String) -> String {
+        let has_secret = |scanner: &Scanner| !scanner.sightings(text.as_bytes()).is_empty();
+        if self.scanner.as_ref().is_some_and(has_secret) { HIDDEN.to_owned() } else { text }
+    }
+
     /// What it is about to do.
     pub fn intent(&self) -> discovery::Intent {
+        let mut intent = self.read_intent();
+        for found in &mut intent.discovery {
+            found.what = self.cleaned(std::mem::take(&mut found.what));
+        }
+        for found in &mut intent.destructive {
+            found.what = self.cleaned(std::mem::take(&mut found.what));
+        }
+        intent
+    }
+
+    fn read_intent(&self) -> discovery::Intent {
         match (&self.folder, &self.input) {
             (Some(folder), Value::Object(members)) if !members.contains_key("cwd") => {
                 let mut members: Map<String, Value> = members.clone();
@@ -89,13 +118,14 @@ impl Call {
 
     /// The tool's name as it may be shown.
     pub fn tool(&self) -> String {
-        let name: String = self.tool.chars().take(60).collect();
+        // Looked at as a whole: a part of a secret would not be known for one.
+        let name: String = self.cleaned(self.tool.clone()).chars().take(60).collect();
         escaped(&name)
     }
 
     /// What of it the trajectory notes, for people.
     pub fn what(&self, doing: &str) -> Arc<str> {
-        Arc::from(format!("{}: {doing}", self.tool()))
+        Arc::from(format!("{}: {}", self.tool(), self.cleaned(doing.to_owned())))
     }
 
     /// What tells it from other calls of the agent. A coding agent describes the same command anew each
@@ -130,7 +160,7 @@ impl Call {
     /// What it is given, line by line, as a person may read it.
     pub fn shown(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        lines_of("", &self.input, &mut lines);
+        lines_of("", &self.input, &|text| self.cleaned(text), &mut lines);
         let left_out = lines.len().saturating_sub(LINES);
         lines.truncate(LINES);
         if left_out > 0 {
@@ -153,9 +183,15 @@ pub fn told(by: Teller, id: Option<&str>, tool: &str, input: &Value, key: &Finge
 }
 
 /// The lines of a value, each with the member it stands in. Its depth is bounded by the reading of it.
-fn lines_of(name: &str, value: &Value, lines: &mut Vec<String>) {
+fn lines_of(
+    name: &str,
+    value: &Value,
+    cleaned: &impl Fn(String) -> String,
+    lines: &mut Vec<String>,
+) {
     let put = |lines: &mut Vec<String>, text: &str| {
         let line = if name.is_empty() { text.to_owned() } else { format!("{name}: {text}") };
+        let line = cleaned(line);
         let all = line.chars().count();
         let mut shown = discovery::shown(&line, LINE);
         if all > LINE {
@@ -165,9 +201,9 @@ fn lines_of(name: &str, value: &Value, lines: &mut Vec<String>) {
     };
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(name, value)| lines_of(name, value, lines));
+            members.iter().for_each(|(name, value)| lines_of(name, value, cleaned, lines));
         }
-        Value::Array(all) => all.iter().for_each(|value| lines_of(name, value, lines)),
+        Value::Array(all) => all.iter().for_each(|value| lines_of(name, value, cleaned, lines)),
         Value::String(text) => text.lines().for_each(|line| put(lines, line)),
         other => put(lines, &other.to_string()),
     }

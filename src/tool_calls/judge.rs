@@ -128,7 +128,7 @@ fn over_http(made: &HttpCall, call: &Call, context: &Context<'_>, judgement: &mu
     if !matches!(uri.scheme_str(), Some("http" | "https")) || kit::is_direct(host) {
         return;
     }
-    let what = format!("{} {host}", made.method);
+    let what = call.cleaned(format!("{} {host}", made.method));
     if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
         // No resource is declared by an address.
         judgement.note(Stage::OutOfScope, &call.what(&what));
