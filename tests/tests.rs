@@ -16,6 +16,7 @@ mod approvals;
 mod audit;
 mod aws;
 mod baseline;
+mod benign;
 mod canary;
 mod clients;
 mod commands;
