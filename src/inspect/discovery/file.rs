@@ -132,7 +132,8 @@ pub(super) fn holds(path: &str, is_wild: bool, is_search: bool) -> Option<Techni
                 || (parts.contains(&".ssh") && PUBLIC_SSH.contains(&name))
                 || parts.iter().any(|part| matches!(*part, "test" | "tests" | "spec"))
         }
-        _ => false,
+        // A workflow has the names of secrets only.
+        _ => parts.windows(2).any(|two| two == [".github", "workflows"]),
     };
     (!is_none).then_some(technique)
 }

@@ -191,6 +191,16 @@ fn what_is_no_secret_under_a_name_with_its_word_is_not_sure() {
         let json = format!("{{\"{name}\":\"{value}\",\"token\":{{\"{name}\":\"{value}\"}}}}");
         assert_ne!(handed(&json, false, value), Some(true), "{json}");
     }
+    // The name of a secret within a text is none; what follows it is.
+    let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:staging/session-a1B2c3";
+    for text in [
+        format!("aws_secretsmanager_secret.session: Refreshing state... [id={arn}]"),
+        format!("{{\"log\":\"+ arn = \\\"{arn}\\\"\"}}"),
+    ] {
+        let all = in_body(text.as_bytes(), false, &key());
+        assert!(all.iter().all(|one| !one.sure), "{text}: {all:?}");
+    }
+    assert_eq!(handed(&format!("{arn} secret: {TOKEN}"), false, TOKEN), Some(true));
     for id in ["id", "uuid_ref", "createdAt", "name"] {
         let json = format!("{{\"token\":{{\"{id}\":\"{TOKEN}\",\"token\":\"{FORM}\"}}}}");
         assert_eq!(handed(&json, false, TOKEN), Some(false), "{json}");

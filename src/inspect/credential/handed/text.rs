@@ -52,9 +52,10 @@ fn line(line: &[u8], found: &mut Found<'_>) {
         if found.is_full() {
             return;
         }
-        let Some(name) = line.get(..at).and_then(name_before) else { continue };
+        let before = line.get(..at).unwrap_or_default();
+        let Some(name) = name_before(before) else { continue };
         if let Some(strongly) = names_one(name) {
-            reading.values(at, strongly, found);
+            reading.values(at, strongly && !is_of_an_arn(before), found);
         }
     }
     let mut words = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|word| !word.is_empty());
@@ -94,6 +95,19 @@ fn name_before(before: &[u8]) -> Option<&str> {
     let start = before.iter().rposition(|byte| !of_name(byte)).map_or(0, |at| at + 1);
     let name = before.get(start.max(end.saturating_sub(LONGEST_NAME))..)?;
     str::from_utf8(name).ok().filter(|name| !name.is_empty())
+}
+
+/// Whether a sign stands within the resource name of a secret at AWS: `arn:aws:secretsmanager:…:secret:app`
+/// says which one it is, and nothing of what it says.
+fn is_of_an_arn(before: &[u8]) -> bool {
+    let from = before.len().saturating_sub(LONGEST_NAME);
+    let near = before.get(from..).unwrap_or_default();
+    let word = near.rsplit(|byte| !is_of_form(*byte) && *byte != b':').next().unwrap_or_default();
+    let is_part = word.ends_with(b":secretsmanager") || word.ends_with(b":secret");
+    is_part
+        && memmem::find(word, b"arn:aws")
+            .and_then(|at| word.get(at..))
+            .is_some_and(|arn| memmem::find(arn, b":secretsmanager").is_some())
 }
 
 /// A line whose values are read. Where a value ends is looked for once, however many begin before it.

@@ -11,6 +11,7 @@ const EVERYDAY: &[&str] = &[
     "grep -q '^.env$' .gitignore", "touch .env", "rm .env", "echo 'PORT=3000' >> .env", "chmod 600 .env",
     "sed -i 's/3000/4000/' .env", "git check-ignore .env", "git add .env.example", "git rm --cached .env",
     "cat tests/fixtures/.env", "cat testdata/server.key", "cat .npmrc", "cat config/database.yml",
+    "cat .github/workflows/secrets.yml",
     "cat ~/.ssh/config", "cat ~/.ssh/id_ed25519.pub", "cat ~/.ssh/known_hosts", "ls ~/.ssh",
     "openssl x509 -in cert.pem -noout -text", "cat certs/ca.pem", "cat fullchain.pem",
     "ssh -i ~/.ssh/id_ed25519 host uptime", "cat tokenizer.json", "cat src/env.rs", "cat vite-env.d.ts",
