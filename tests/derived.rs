@@ -102,12 +102,18 @@ async fn gate(origin: &Origin, issued: &str, resource: &str) -> (Gate, tempfile:
                 "elsewhere",
                 &format!("hosts: [{ELSEWHERE}]\nrules: [ {{ allow: GET /** }} ]"),
             )
+            // Foreign credentials after one that was handed out are a sequence, and nothing more is asked then.
+            .replace("\nsequences:\n", OFF)
             .0
     })
     .await;
     (gate, folder)
 }
 
+const OFF: &str = "
+sequences:
+  - { name: minted-credential, then: nothing }
+";
 const DERIVES: &str = "    derives: true\n";
 const READS: &str = "allow: [read, POST /tokens]\nhold: [destructive, credential]";
 const NAMED: &str = "allow: [read, POST /oauth/token]";

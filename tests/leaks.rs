@@ -395,6 +395,8 @@ async fn a_secret_that_was_handed_out_belongs_to_its_host() {
             .resolve(&format!("{WATCHES}:443"), origin.address)
             .resource("files", &format!("hosts: [{FILES}]\n{rules}"))
             .resource("watches", &format!("hosts: [{WATCHES}]\n{rules}"))
+            // A secret that leaves after it was handed out is a theft, and nothing is asked after that.
+            .replace("\nsequences:\n", "\nsequences:\n  - { name: exfiltration, then: nothing }\n")
             .0
     })
     .await;
