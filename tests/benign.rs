@@ -281,17 +281,16 @@ fn in_pieces(bytes: &[u8]) -> Body {
 async fn play(session: &Session) -> Result<Play, String> {
     let mut play = Play::start(session.model, session.http2).await;
     for (number, step) in session.steps.iter().enumerate() {
-        let (got, expected) = match &step.send {
-            Some(asked) => {
-                let expected = step.status.or(step.answer.status).unwrap_or(200);
-                (play.send(step, asked).await, expected)
+        let (got, expected) = if let Some(asked) = &step.send {
+            let expected = step.status.or(step.answer.status).unwrap_or(200);
+            (play.send(step, asked).await, expected)
+        } else {
+            let mut calls = step.calls.clone();
+            for call in &mut calls {
+                call.result = known(&call.result);
             }
-            None => {
-                let mut calls = step.calls.clone();
-                calls.iter_mut().for_each(|call| call.result = known(&call.result));
-                let turn = Turn { text: step.say.clone(), calls };
-                (play.turn(turn, step.stream, step.gzip).await, 200)
-            }
+            let turn = Turn { text: step.say.clone(), calls };
+            (play.turn(turn, step.stream, step.gzip).await, 200)
         };
         if got.status.as_u16() != expected {
             return Err(format!("step {number}: {expected} expected: {got:?}"));

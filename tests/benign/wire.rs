@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 /// Whose form it is.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -323,9 +324,9 @@ impl Model {
         let mut text = String::new();
         for event in &events {
             if named {
-                text += &format!("event: {}\n", event["type"].as_str().unwrap());
+                writeln!(text, "event: {}", event["type"].as_str().unwrap()).unwrap();
             }
-            text += &format!("data: {event}\n\n");
+            write!(text, "data: {event}\n\n").unwrap();
         }
         if self == Self::Chat {
             text += "data: [DONE]\n\n";
@@ -366,7 +367,8 @@ fn blocks(call: &Call) -> Value {
     if call.image == 0 {
         return json!(call.result);
     }
-    let drawn = (0..call.image as u32).map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes()[2]);
+    let length = u32::try_from(call.image).unwrap();
+    let drawn = (0..length).map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes()[2]);
     let data = base64::engine::general_purpose::STANDARD.encode(drawn.collect::<Vec<u8>>());
     let source = json!({ "type": "base64", "media_type": "image/png", "data": data });
     json!([{ "type": "text", "text": call.result }, { "type": "image", "source": source }])
