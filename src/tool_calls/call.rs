@@ -96,10 +96,10 @@ impl Call {
     /// What it is about to do.
     pub fn intent(&self) -> discovery::Intent {
         let mut intent = self.read_intent();
-        for found in &mut intent.discovery {
+        if let Some(found) = &mut intent.discovery {
             found.what = self.cleaned(std::mem::take(&mut found.what));
         }
-        for found in &mut intent.destructive {
+        if let Some(found) = &mut intent.destructive {
             found.what = self.cleaned(std::mem::take(&mut found.what));
         }
         intent

@@ -42,7 +42,7 @@ impl Scene {
         let gate = Gate::with(Options::default(), |policy| {
             let of_mock = format!("    \"{ANTHROPIC}:443\"");
             let lines = policy.lines().filter(|line| !line.starts_with(&of_mock));
-            let policy = lines.map(|line| format!("{line}\n")).collect();
+            let policy = lines.flat_map(|line| [line, "\n"]).collect();
             let edit = Edit(policy)
                 .root(&origin.roots())
                 .resource("openai", "service: openai\nallow: [read, write]")
