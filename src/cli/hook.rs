@@ -4,13 +4,15 @@
 //! stdout where that says deny or hold, and nothing where it allows, so that the agent's own rules stay
 //! in force. Where nobody answers it denies, unless it is told to be open.
 
-use super::{Unusable, print, runtime};
+use super::{Unusable, runtime};
 use crate::kit;
 use crate::policy::Word;
 use crate::tool_calls::{Address, AskError, LARGEST, ask};
+use anyhow::Context as _;
 use bytes::Bytes;
 use clap::Args;
 use serde_json::{Value, json};
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
@@ -36,7 +38,12 @@ const EVENT: Duration = Duration::from_secs(10);
 /// The largest event: what is asked, and what the agent says around it.
 const LARGEST_EVENT: u64 = 4 << 20;
 
+/// Coding agents run the tool after any exit code but 2, which is that of what is unusable.
 pub(super) fn run(command: &Hook) -> anyhow::Result<ExitCode> {
+    told(command).map_err(|error| Unusable(format!("{error:#}")).into())
+}
+
+fn told(command: &Hook) -> anyhow::Result<ExitCode> {
     let runtime = runtime()?;
     let answered = runtime.block_on(answered(command));
     // A read of stdin that never ended is no reason to wait.
@@ -47,7 +54,9 @@ pub(super) fn run(command: &Hook) -> anyhow::Result<ExitCode> {
             "permissionDecision": "deny",
             "permissionDecisionReason": reason,
         }});
-        print(&format!("{answer}\n"))?;
+        // A reader that has gone away has not heard the denial.
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{answer}").and_then(|()| out.flush()).context("stdout")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -68,7 +77,12 @@ async fn answered(command: &Hook) -> anyhow::Result<Option<String>> {
     let token = std::env::var(kit::AGENT_TOKEN).ok().map(zeroize::Zeroizing::new);
     let proof = match (&command.agent, &token) {
         (Some(agent), Some(token)) => Some((agent.as_str(), token.as_str())),
-        _ => None,
+        (None, None) => None,
+        _ => {
+            return Err(
+                Unusable("set both the agent's name and its token, or neither".to_owned()).into()
+            );
+        }
     };
     let asked = match command.socket.as_deref().map(str::parse::<Address>) {
         None => Err(AskError::Address),

@@ -97,9 +97,9 @@ async fn unix(path: &Path) -> io::Result<UnixListener> {
     }
     // Nobody may connect between its making and the change of its mode, so it has another name till then.
     let fresh = path.with_extension("new");
-    match std::fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    // One that is there was left by a process that was killed in between; a file of anybody's stays.
+    if std::fs::symlink_metadata(&fresh).is_ok_and(|there| there.file_type().is_socket()) {
+        std::fs::remove_file(&fresh)?;
     }
     let listener = UnixListener::bind(&fresh)?;
     std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))?;

@@ -105,8 +105,21 @@ async fn what_is_no_event_blocks() {
             "{stdin}: {output:?}"
         );
     }
-    let output = hook(gate.folder.path(), Some(&address), &["--no-such-option"], "{}");
-    assert_eq!(output.status.code(), Some(2));
+    let event = event("ls").to_string();
+    for arguments in [&["--no-such-option"][..], &["--open", "--agent", "without-its-token"]] {
+        let output = hook(gate.folder.path(), Some(&address), arguments, &event);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{output:?}");
+    }
+    // What cannot be told is no reason to run either.
+    let question = gate.folder.path().join("event.json");
+    std::fs::write(&question, super::hook::event("cat .env").to_string()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdgate"));
+    command.args(["hook", "--socket", &address]).stdin(std::fs::File::open(question).unwrap());
+    command.env_remove("HOLDGATE_AGENT").env_remove("HOLDGATE_AGENT_TOKEN");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = command.stdout(writer).status().unwrap();
+    assert_eq!(status.code(), Some(2), "nobody reads its stdout");
 }
 
 /// A command under `holdgate run` knows where to ask and how to prove who it is, wherever its state is.

@@ -170,6 +170,12 @@ async fn nothing_is_taken_from_its_place() {
     assert!(said.contains("no socket"), "{said}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
     std::fs::remove_file(&path).unwrap();
+    // Nor is a file taken that has the name which the socket has before its own.
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, "mine").unwrap();
+    assert!(Running::try_start(gate.folder.path(), &[]).is_err());
+    assert_eq!(std::fs::read_to_string(&beside).unwrap(), "mine");
+    std::fs::remove_file(&beside).unwrap();
     let _served = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let said = Running::try_start(gate.folder.path(), &[]).err().unwrap();
     assert!(said.contains("another process serves it"), "{said}");
