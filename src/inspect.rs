@@ -23,6 +23,7 @@ pub mod overriding;
 pub mod rest;
 pub mod secret;
 pub mod serialized;
+mod sieve;
 pub mod websocket;
 
 pub use credential::{Presented, shown_path, shown_query};

@@ -40,6 +40,7 @@ use crate::telemetry::Metrics;
 use crate::tls::leaf::Leaves;
 use answer::{Awaited, not_answered};
 use arc_swap::ArcSwap;
+use evidence::Sought;
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
@@ -121,6 +122,8 @@ const ANOTHER_TOKEN: &str = "The agent's token has changed since this connection
 /// Who calls, and for which one host.
 #[derive(Clone, Debug)]
 pub struct Caller {
+    /// What it calls through.
+    pub proxy: Arc<Proxy>,
     /// What is remembered of the agent.
     pub state: Arc<AgentState>,
     /// The host and port its connection was opened for.
@@ -142,12 +145,12 @@ impl Proxy {
     ) -> Response<AnswerBody> {
         let snapshot = self.current.load_full();
         let state = &caller.state;
-        let exchange = Exchange::open(
+        let exchange = Arc::new(Exchange::open(
             &self.log,
             &snapshot.policy,
             Some(state.name.clone()),
             Some(state.session()),
-        );
+        ));
         let http1 = request.version() < Version::HTTP_2;
         let head_only = request.method() == http::Method::HEAD;
         let switching = crate::tunnel::switches(&request);
@@ -176,7 +179,7 @@ impl Proxy {
         self: &Arc<Self>,
         caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
-        exchange: &Exchange,
+        exchange: &Arc<Exchange>,
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, Refusal> {
         let policy = &snapshot.policy;
@@ -273,7 +276,7 @@ impl Proxy {
         permit: Permit<Coming>,
         caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
-        exchange: &Exchange,
+        exchange: &Arc<Exchange>,
         hold: Option<&str>,
         way: Way,
     ) -> Result<Response<AnswerBody>, Refusal> {
@@ -299,9 +302,9 @@ impl Proxy {
             touching: self.touching(permit.ruling(), catalog).await,
             lesson: self.asked(&permit, caller, catalog, policy, exchange),
             ear,
-            sought: self.sought(&permit, caller, catalog, policy, exchange, notes_objects),
+            sought: Sought::of(&permit, caller, catalog, policy, exchange, notes_objects),
             asked: permit.allows_websocket().then(|| Box::new(permit.head().clone())),
-            showing: Showing::of(&permit, caller, &way),
+            showing: Showing::of(&permit, &way),
             spared: permit.ruling().spared,
             head_only: permit.head().method() == http::Method::HEAD,
             intent,
@@ -315,7 +318,7 @@ impl Proxy {
         match sent {
             Ok(sent) => self.answered(sent, awaited, caller, snapshot, exchange, way).await,
             Err(error) => {
-                self.shown(awaited.showing, None, policy, exchange).await;
+                self.shown(awaited.showing, None, caller, policy, exchange).await;
                 Err(not_answered(&error, exchange, manner))
             }
         }

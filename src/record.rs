@@ -243,7 +243,7 @@ impl Exchange {
 
     /// Watches the answer until its end.
     pub fn answered(
-        self,
+        self: Arc<Self>,
         status: u16,
         address: SocketAddr,
         attempts: u8,
@@ -385,7 +385,7 @@ fn finding(finding: &crate::decide::Finding) -> Finding {
 /// Watches an answer on its way to the client, and records how it ended.
 #[derive(Debug)]
 pub struct Outcome {
-    exchange: Exchange,
+    exchange: Arc<Exchange>,
     status: u16,
     address: Option<SocketAddr>,
     attempts: u8,
@@ -465,10 +465,10 @@ impl Watch for Outcome {
 
     fn poll_may_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>> {
         self.record(None);
-        if let Some(intent) = &self.intent {
+        if let Some(intent) = &mut self.intent {
             ready!(intent.poll_written(cx))?;
         }
-        match &self.told {
+        match &mut self.told {
             Some(Ok(ticket)) => ticket.poll_written(cx).map_ok(drop),
             Some(Err(error)) => Poll::Ready(Err(*error)),
             None => Poll::Ready(Err(NotRecorded::Closed)),

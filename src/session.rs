@@ -221,10 +221,11 @@ impl AgentState {
     /// The session of now; a new one after a long silence.
     pub fn session(&self) -> Arc<str> {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if session.last.elapsed() > IDLE {
+        let now = Instant::now();
+        if now.duration_since(session.last) > IDLE {
             session.id = new_session();
         }
-        session.last = Instant::now();
+        session.last = now;
         session.id.clone()
     }
 }

@@ -77,7 +77,14 @@ pub async fn front(
     let state = proxy.agents.get(&agent.name);
     match place(&state, policy) {
         Ok(place) => {
-            let caller = Arc::new(Caller { state, target, proof: agent.proof, slot, place });
+            let caller = Arc::new(Caller {
+                proxy: proxy.clone(),
+                state,
+                target,
+                proof: agent.proof,
+                slot,
+                place,
+            });
             proxy.answer(caller, request).await
         }
         Err(refusal) => refused(&proxy, policy, Some(agent), None, &refusal).await,
@@ -87,7 +94,7 @@ pub async fn front(
 /// The caller of a CONNECT, if a tunnel may be opened at all. What may pass through it is judged
 /// request by request.
 fn connect(
-    proxy: &Proxy,
+    proxy: &Arc<Proxy>,
     policy: &Policy,
     agent: &Agent,
     slot: Arc<Slot>,
@@ -118,7 +125,7 @@ fn connect(
         }
     }
     let place = place(&state, policy)?;
-    Ok(Arc::new(Caller { state, target, proof: agent.proof, slot, place }))
+    Ok(Arc::new(Caller { proxy: proxy.clone(), state, target, proof: agent.proof, slot, place }))
 }
 
 /// A place among the agent's connections, so that one agent leaves others theirs.

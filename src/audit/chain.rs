@@ -54,8 +54,12 @@ pub(super) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     const fn digit(nibble: u8) -> u8 {
         if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
     }
-    for byte in bytes {
-        out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    for bytes in bytes.chunks(32) {
+        let mut digits = [0; 64];
+        for ([high, low], byte) in digits.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+            (*high, *low) = (digit(byte >> 4), digit(byte & 15));
+        }
+        out.extend_from_slice(digits.get(..2 * bytes.len()).unwrap_or_default());
     }
 }
 

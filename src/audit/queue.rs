@@ -24,6 +24,9 @@ const WRITTEN: u8 = 1;
 const SYNCED: u8 = 2;
 const FAILED: u8 = 3;
 
+/// So many entries of its own an exchange has waiting at most.
+const OWN: usize = 2;
+
 /// What the writer does.
 const AWAKE: u8 = 0;
 const NAPPING: u8 = 1;
@@ -101,6 +104,8 @@ impl Drop for Queued {
 pub struct Ticket {
     pending: Arc<Pending>,
     queue: Arc<Queue>,
+    /// Whether others were let go first.
+    gave_way: bool,
 }
 
 impl Ticket {
@@ -117,10 +122,17 @@ impl Ticket {
         self.pending.reach(WRITTEN, self.queue.deadline).await
     }
 
-    /// The same for a caller that polls. It has no deadline: the writer answers, or its end does.
-    pub fn poll_written(&self, context: &mut Context<'_>) -> Poll<Result<u64, NotRecorded>> {
+    /// The same for a caller that polls. It has no deadline: the writer answers, or its end does. While
+    /// others have entries that wait, it lets them go on once before it writes: one write serves all.
+    pub fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<Result<u64, NotRecorded>> {
         if let Some(outcome) = self.pending.outcome(WRITTEN) {
             return Poll::Ready(outcome);
+        }
+        if !self.gave_way && self.queue.waiting() > OWN {
+            self.gave_way = true;
+            self.pending.waker.register(context.waker());
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         self.queue.help();
         if let Some(outcome) = self.pending.outcome(WRITTEN) {
@@ -241,7 +253,7 @@ impl Queue {
         } else {
             self.bell.stir();
         }
-        Ok(Ticket { pending, queue: Arc::clone(self) })
+        Ok(Ticket { pending, queue: Arc::clone(self), gave_way: false })
     }
 
     /// The writer took this many out.

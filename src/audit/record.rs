@@ -526,8 +526,16 @@ fn push_text(out: &mut Vec<u8>, text: &str) {
 
 /// The escapes of RFC 8785, section 3.2.2.2: the short ones, `\u00xx` for other controls, no more.
 fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    const fn is_special(byte: u8) -> bool {
+        matches!(byte, 0..0x20 | b'"' | b'\\')
+    }
     let mut rest = text.as_bytes();
-    while let Some(length) = rest.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')) {
+    // Most texts have none, and many bytes are asked at once where none of them ends it.
+    if !rest.iter().fold(false, |special, byte| special | is_special(*byte)) {
+        out.extend_from_slice(rest);
+        return;
+    }
+    while let Some(length) = rest.iter().position(|byte| is_special(*byte)) {
         let (plain, from) = rest.split_at(length);
         out.extend_from_slice(plain);
         let Some((special, after)) = from.split_first() else {

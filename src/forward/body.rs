@@ -156,6 +156,9 @@ pub struct ResponseBody<W> {
     source: Source,
     watch: W,
     state: State,
+    /// What was taken of it before its head was told, and what there was to know of its length by then.
+    ahead: Option<Result<Frame<Bytes>, Cut>>,
+    hint: Option<SizeHint>,
 }
 
 #[derive(Debug)]
@@ -175,13 +178,56 @@ impl<W: Watch> ResponseBody<W> {
             watch.ended();
             state = State::Over;
         }
-        Self { source, watch, state }
+        Self { source, watch, state, ahead: None, hint: None }
+    }
+
+    /// Takes what is there of it already, before its head is told. An answer that is there as a whole
+    /// waits here for what its end has to wait for: its head and its body then leave together.
+    pub fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>> {
+        if matches!(self.state, State::Flowing) && self.hint.is_none() {
+            self.hint = Some(self.source.size_hint());
+            if let Poll::Ready(piece) = self.poll_flow(cx) {
+                self.ahead = piece;
+            }
+        }
+        match self.state {
+            State::Last(_) => self.watch.poll_may_end(cx),
+            State::Flowing | State::Over => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The next piece; none once what comes is the last.
+    fn poll_flow(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let last = match ready!(Pin::new(&mut self.source).poll_frame(cx)) {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(bytes) => {
+                    let are_last = self.source.is_end_stream();
+                    self.watch.passed(&bytes, are_last);
+                    let frame = Frame::data(bytes);
+                    if !are_last {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                    Some(frame)
+                }
+                Err(frame) => frame.into_trailers().ok().map(filtered).map(Frame::trailers),
+            },
+            Some(Err(error)) => {
+                if let Some(why) = error.why() {
+                    self.watch.cut(why);
+                }
+                self.state = State::Over;
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            None => None,
+        };
+        self.state = State::Last(last);
+        Poll::Ready(None)
     }
 
     /// Ends it here: nothing more of it passes.
     pub fn cut(&mut self, why: &'static str) {
         self.watch.cut(why);
-        self.state = State::Over;
+        (self.state, self.ahead) = (State::Over, None);
     }
 }
 
@@ -194,33 +240,17 @@ impl<W: Watch> HttpBody for ResponseBody<W> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self.get_mut();
+        this.hint = None;
+        if let Some(piece) = this.ahead.take() {
+            return Poll::Ready(Some(piece));
+        }
         loop {
             match &mut this.state {
-                State::Flowing => match ready!(Pin::new(&mut this.source).poll_frame(cx)) {
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(bytes) => {
-                            let are_last = this.source.is_end_stream();
-                            this.watch.passed(&bytes, are_last);
-                            let frame = Frame::data(bytes);
-                            if !are_last {
-                                return Poll::Ready(Some(Ok(frame)));
-                            }
-                            this.state = State::Last(Some(frame));
-                        }
-                        Err(frame) => {
-                            let trailers = frame.into_trailers().ok().map(filtered);
-                            this.state = State::Last(trailers.map(Frame::trailers));
-                        }
-                    },
-                    Some(Err(error)) => {
-                        if let Some(why) = error.why() {
-                            this.watch.cut(why);
-                        }
-                        this.state = State::Over;
-                        return Poll::Ready(Some(Err(error.into())));
+                State::Flowing => {
+                    if let Some(piece) = ready!(this.poll_flow(cx)) {
+                        return Poll::Ready(Some(piece));
                     }
-                    None => this.state = State::Last(None),
-                },
+                }
                 State::Last(frame) => {
                     if let Err(error) = ready!(this.watch.poll_may_end(cx)) {
                         this.state = State::Over;
@@ -237,10 +267,13 @@ impl<W: Watch> HttpBody for ResponseBody<W> {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.state, State::Over)
+        matches!(self.state, State::Over) && self.ahead.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if let Some(hint) = self.hint {
+            return hint;
+        }
         match &self.state {
             State::Last(Some(frame)) => {
                 SizeHint::with_exact(frame.data_ref().map_or(0, |bytes| bytes.len() as u64))
@@ -276,4 +309,76 @@ fn filtered(mut trailers: HeaderMap) -> HeaderMap {
         trailers.remove(*name);
     }
     trailers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    /// What was told, and how often the end is still waited for.
+    #[derive(Default)]
+    struct Told {
+        said: Vec<&'static str>,
+        waits: usize,
+        fails: bool,
+    }
+
+    impl Watch for Told {
+        fn passed(&mut self, _bytes: &Bytes, are_last: bool) {
+            self.said.push(if are_last { "last" } else { "piece" });
+        }
+
+        fn poll_may_end(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>> {
+            if self.fails {
+                return Poll::Ready(Err(NotRecorded::Disk));
+            }
+            match self.waits.checked_sub(1) {
+                Some(left) => self.waits = left,
+                None => return Poll::Ready(Ok(())),
+            }
+            Poll::Pending
+        }
+
+        fn ended(&mut self) {
+            self.said.push("ended");
+        }
+
+        fn cut(&mut self, _why: &'static str) {
+            self.said.push("cut");
+        }
+    }
+
+    fn body(told: Told) -> ResponseBody<Told> {
+        ResponseBody::new(Source::Whole(Some(Bytes::from_static(b"all")), None), told, true)
+    }
+
+    #[test]
+    fn an_answer_that_is_there_waits_for_its_end_with_its_head() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut body = body(Told { waits: 1, ..Told::default() });
+        let before = body.size_hint().exact();
+        assert!(body.poll_begun(cx).is_pending());
+        assert!(!body.is_end_stream() && body.size_hint().exact() == before);
+        assert!(matches!(body.poll_begun(cx), Poll::Ready(Ok(()))));
+        assert_eq!(body.watch.said, ["last"], "it has not passed");
+        let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(cx) else {
+            panic!("it is there")
+        };
+        assert_eq!(frame.into_data().unwrap(), "all");
+        assert_eq!(body.watch.said, ["last", "ended"]);
+        assert!(body.is_end_stream());
+        assert!(matches!(Pin::new(&mut body).poll_frame(cx), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn what_cannot_be_recorded_is_known_before_the_head() {
+        let cx = &mut Context::from_waker(Waker::noop());
+        let mut body = body(Told { fails: true, ..Told::default() });
+        assert!(matches!(body.poll_begun(cx), Poll::Ready(Err(NotRecorded::Disk))));
+        assert!(matches!(
+            Pin::new(&mut body).poll_frame(cx),
+            Poll::Ready(Some(Err(Cut::NotRecorded(NotRecorded::Disk))))
+        ));
+    }
 }

@@ -344,5 +344,6 @@ fn literals(template: &Template) -> usize {
 }
 
 fn name(head: &Head) -> Arc<str> {
-    Arc::from(format!("{} {}", head.method(), shown_path(head.path().as_str())))
+    let path = shown_path(head.path().as_str());
+    Arc::from([head.method().as_str(), " ", &*path].concat())
 }

@@ -39,7 +39,9 @@ impl Serving {
         });
         let stream = Lingering::new(stream, unread.clone());
         let io = TokioIo::new(Frames::new(stream, patience.head, refusals.clone(), unread));
-        let connection = builder(&proxy.tasks).serve_connection(io, service);
+        // Those of this connection alone: the others' are counted by other cores.
+        let streams = TaskTracker::new();
+        let connection = builder(&streams).serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
         let (mut stopping, mut parting) = (false, false);
         let ended = loop {
@@ -60,6 +62,8 @@ impl Serving {
         if let Some(reason) = refusals.take() {
             refused(&proxy, &caller, reason).await;
         }
+        streams.close();
+        streams.wait().await;
         ended
     }
 }
@@ -84,7 +88,7 @@ async fn refused(proxy: &Proxy, caller: &Caller, reason: Reason) {
     proxy.metrics.refused(&ruling);
 }
 
-/// Streams of a connection, each in a task of its own that a drain waits for.
+/// Streams of a connection, each in a task of its own that its connection waits for.
 #[derive(Clone)]
 struct Tracked(TaskTracker);
 

@@ -9,7 +9,7 @@ use super::relay::{Opened, Terms, relay};
 use super::revoke::{self, Revocable};
 use super::showing::Showing;
 use super::{Caller, Proxy, Snapshot, Way, evidence, learn, serialized};
-use crate::audit::Ticket;
+use crate::audit::{NotRecorded, Ticket};
 use crate::catalog::Catalog;
 use crate::decide::{Reason, Ruling};
 use crate::forward::{self, Clean, Cut, ResponseBody, strip_hop_by_hop};
@@ -28,6 +28,7 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::upgrade::OnUpgrade;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -103,7 +104,7 @@ impl Proxy {
         awaited: Awaited,
         caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
-        exchange: &Exchange,
+        exchange: &Arc<Exchange>,
         way: Way,
     ) -> Result<Response<AnswerBody>, Refusal> {
         let (policy, manner, serialized) = (&snapshot.policy, way.manner, way.serialized);
@@ -112,7 +113,7 @@ impl Proxy {
         let mut response = sent.response;
         self.learn(caller, policy, response.headers());
         let status = response.status();
-        self.shown(showing, Some(status), policy, exchange).await;
+        self.shown(showing, Some(status), caller, policy, exchange).await;
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(
                 response,
@@ -142,22 +143,23 @@ impl Proxy {
                 return Err(refusal);
             }
         };
-        if !may_follow || response.body().is_end_stream() {
+        let is_head = !may_follow || response.body().is_end_stream();
+        if is_head {
             // The head is the whole answer, so its record comes before it.
-            if let Err(error) = Box::pin(outcome.recorded()).await {
-                tracing::error!(%error, "an answer was withheld because its record was not written");
-                return Err(manner.refusal(Ruling::denial(
-                    Reason::NotRecorded,
-                    "The call could not be recorded.",
-                )));
-            }
+            let recorded = Box::pin(outcome.recorded()).await;
+            recorded.map_err(|error| withheld(error, manner))?;
         }
         let watch = Attentive::new(outcome, (lesson, sought, ear), touching, caller, &response);
-        Ok(response.map(|body| {
-            let body = ResponseBody::new(body, watch, may_follow);
-            let terms = revoke::Terms::new(self, caller, snapshot, spared);
-            AnswerBody::Upstream(Box::new(Revocable::new(body, terms)))
-        }))
+        let (head, body) = response.into_parts();
+        let body = ResponseBody::new(body, watch, may_follow);
+        let terms = revoke::Terms::new(caller, snapshot, spared);
+        let mut body = Box::new(Revocable::new(body, terms));
+        if !is_head {
+            // And so it does where the body is there with the head.
+            let begun = poll_fn(|cx| body.poll_begun(cx)).await;
+            begun.map_err(|error| withheld(error, manner))?;
+        }
+        Ok(Response::from_parts(head, AnswerBody::Upstream(body)))
     }
 
     /// Notes the cookies that a response hands out.
@@ -243,6 +245,12 @@ impl Proxy {
         self.tasks.spawn(relay(opened, terms));
         Ok(answer)
     }
+}
+
+/// The refusal of a call whose answer cannot be recorded.
+fn withheld(error: NotRecorded, manner: Manner) -> Refusal {
+    tracing::error!(%error, "an answer was withheld because its record was not written");
+    manner.refusal(Ruling::denial(Reason::NotRecorded, "The call could not be recorded."))
 }
 
 /// The refusal of a call that got no answer, once that is recorded.

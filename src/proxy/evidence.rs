@@ -5,9 +5,9 @@
 //! looks at all answers but those that surely are no text, whatever host they are of and however they
 //! went, and not at the talk of a model; for objects at the same. Changes no byte, and keeps no value.
 
+use super::Caller;
 use super::learn::single;
 use super::serialized::{finding, finding_of};
-use super::{Caller, Proxy};
 use crate::catalog::{Catalog, Effect, Kind};
 use crate::decide::{Finding, Permit};
 use crate::fingerprint::FingerprintKey;
@@ -30,7 +30,6 @@ const LONGEST_PATH: usize = 300;
 
 /// An answer that is looked at for what it hands out.
 pub(super) struct Sought {
-    proxy: Arc<Proxy>,
     key: Arc<FingerprintKey>,
     caller: Arc<Caller>,
     method: Method,
@@ -49,22 +48,20 @@ pub(super) struct Sought {
     answer: Option<Arc<Answer>>,
 }
 
-impl Proxy {
+impl Sought {
     /// What the answer to a permit is looked at for.
-    pub(super) fn sought(
-        self: &Arc<Self>,
+    pub(super) fn of(
         permit: &Permit<Coming>,
         caller: &Arc<Caller>,
         catalog: Option<&Catalog>,
         policy: &Policy,
         exchange: &Exchange,
         objects: bool,
-    ) -> Option<Box<Sought>> {
+    ) -> Option<Box<Self>> {
         let talks = catalog.is_some_and(|catalog| catalog.kind == Kind::Conversation);
         let ruling = permit.ruling();
         let reveals = ruling.operations.iter().any(|one| one.has(Effect::Credential));
-        Some(Box::new(Sought {
-            proxy: self.clone(),
+        Some(Box::new(Self {
             key: policy.fingerprints.clone(),
             caller: caller.clone(),
             method: permit.head().method().clone(),
@@ -84,9 +81,6 @@ impl Proxy {
             answer: None,
         }))
     }
-}
-
-impl Sought {
     /// The answer has begun: notes what its head hands out; whether its body is to be looked at.
     pub(super) fn answered<B>(mut self: Box<Self>, response: &Response<B>) -> Option<Box<Self>> {
         if self.secrets {
@@ -129,23 +123,24 @@ impl Sought {
             return;
         }
         // Not the policy it was asked under: an answer may outlast that, and must not keep it alive.
-        let now = self.proxy.current.load_full();
+        let caller = self.caller.clone();
+        let now = caller.proxy.current.load_full();
         let policy = &now.policy;
-        let Some((_, agent)) = policy.agent(&self.caller.state.name) else { return };
+        let Some((_, agent)) = policy.agent(&caller.state.name) else { return };
         handed.retain(|handed| !policy.is_issued_to(agent, &handed.print));
         if handed.is_empty() {
             return;
         }
         let answer = self.answer();
-        self.caller.state.saw(&handed, &answer);
+        caller.state.saw(&handed, &answer);
         if self.told || !handed.iter().any(|handed| handed.sure) {
             return;
         }
         self.told = true;
         let stage = Stage::SecretHandedOut;
-        let state = &self.caller.state;
-        let changes = state.showed(stage, &self.operation, policy, self.proxy.clock.now());
-        self.proxy.remember_later(state, changes, &self.request_id);
+        let state = &caller.state;
+        let changes = state.showed(stage, &self.operation, policy, caller.proxy.clock.now());
+        caller.proxy.remember_later(state, changes, &self.request_id);
     }
 
     fn answer(&mut self) -> Arc<Answer> {

@@ -28,7 +28,7 @@ impl Proxy {
         held: Held<Coming>,
         caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
-        exchange: &Exchange,
+        exchange: &Arc<Exchange>,
         way: Way,
     ) -> Result<Response<AnswerBody>, Refusal> {
         let policy = &snapshot.policy;
@@ -138,7 +138,7 @@ impl Proxy {
         held: Held<Coming>,
         view: View,
         caller: &Arc<Caller>,
-        exchange: &Exchange,
+        exchange: &Arc<Exchange>,
         way: Way,
     ) -> Result<Response<AnswerBody>, Refusal> {
         let manner = way.manner;
@@ -236,7 +236,7 @@ impl Proxy {
         id: &str,
         caller: &Arc<Caller>,
         snapshot: &Arc<Snapshot>,
-        exchange: &Exchange,
+        exchange: &Arc<Exchange>,
         way: Way,
     ) -> Result<Response<AnswerBody>, Option<Box<Refusal>>> {
         match self.holds.redeem(id).await {

@@ -299,18 +299,19 @@ impl Proxy {
         let state = self.agents.get(BUILT_IN);
         let place = Arc::new(state.place(policy.limits.agent_connections)?);
         let own = Arc::new(Caller {
+            proxy: self.clone(),
             state,
             target: caller.target.clone(),
             proof: Proof::Unset,
             slot: caller.slot.clone(),
             place,
         });
-        let exchange = Exchange::open(
+        let exchange = Arc::new(Exchange::open(
             &self.log,
             policy,
             Some(own.state.name.clone()),
             Some(own.state.session()),
-        );
+        ));
         let request = question(body, catalog, &own.target, &lookups.credential, policy)?;
         let manner = Manner::of(request.message().head(), Some(catalog));
         let (verdict, changes) = self.judge(&own.state, request, policy, agent, None);

@@ -5,7 +5,8 @@
 //! its token changed. Streams may last for hours, and judging a request once is not for ever.
 
 use super::learn::Attentive;
-use super::{Caller, Proxy, Snapshot};
+use super::{Caller, Snapshot};
+use crate::audit::NotRecorded;
 use crate::forward::{Cut, ResponseBody};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
@@ -30,7 +31,6 @@ pub struct Revocable {
 
 /// What a request was allowed under.
 pub(super) struct Terms {
-    proxy: Arc<Proxy>,
     caller: Arc<Caller>,
     snapshot: Arc<Snapshot>,
     /// Whether a quarantine lets it through.
@@ -39,24 +39,19 @@ pub(super) struct Terms {
 
 impl Terms {
     /// Those of a call that was judged by this snapshot.
-    pub(super) fn new(
-        proxy: &Arc<Proxy>,
-        caller: &Arc<Caller>,
-        snapshot: &Arc<Snapshot>,
-        spared: bool,
-    ) -> Self {
-        Self { proxy: proxy.clone(), caller: caller.clone(), snapshot: snapshot.clone(), spared }
+    pub(super) fn new(caller: &Arc<Caller>, snapshot: &Arc<Snapshot>, spared: bool) -> Self {
+        Self { caller: caller.clone(), snapshot: snapshot.clone(), spared }
     }
 
     /// Whether nothing has changed, so that nobody has to be asked.
     fn stand(&self) -> bool {
-        Arc::ptr_eq(&self.proxy.current.load(), &self.snapshot)
+        Arc::ptr_eq(&self.caller.proxy.current.load(), &self.snapshot)
             && (self.spared || self.caller.state.standing().quarantined.is_none())
     }
 
     /// Waits until they no longer hold; why.
     async fn over(self) -> &'static str {
-        let Self { proxy, caller, snapshot, spared } = self;
+        let Self { caller, snapshot, spared } = self;
         let quarantine = caller.state.quarantine();
         let mut replaced = snapshot.upstream.replaced().clone();
         // It is not the policy that keeps an old snapshot alive.
@@ -69,7 +64,7 @@ impl Terms {
                 () = &mut longest => return "the answer was cut: it took longer than a day",
                 () = replaced.cancelled() => {}
             }
-            let now = proxy.current.load_full();
+            let now = caller.proxy.current.load_full();
             let may = now.policy.agent(&caller.state.name).is_some_and(|(_, agent)| {
                 agent.proof == caller.proof
                     && !now.policy.candidates(agent, &caller.target).is_empty()
@@ -86,6 +81,11 @@ impl Revocable {
     /// A body, and what may end it.
     pub(super) const fn new(body: ResponseBody<Attentive>, terms: Terms) -> Self {
         Self { body, terms: Some(terms), over: None, pieces: 0 }
+    }
+
+    /// Takes what is there of it already, as [`ResponseBody::poll_begun`] says.
+    pub(super) fn poll_begun(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), NotRecorded>> {
+        self.body.poll_begun(cx)
     }
 
     /// Why it may not go on, if it may not.

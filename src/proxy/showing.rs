@@ -10,14 +10,12 @@ use crate::decide::{Permit, left};
 use crate::forward::Coming;
 use crate::policy::Policy;
 use crate::record::Exchange;
-use crate::session::AgentState;
 use crate::trajectory::{Fact, Stage};
 use http::StatusCode;
 use std::sync::Arc;
 
 /// A call whose answer is awaited.
 pub(super) struct Showing {
-    state: Arc<AgentState>,
     operation: Option<Arc<str>>,
     /// What its success would show.
     done: Vec<Fact>,
@@ -27,11 +25,10 @@ pub(super) struct Showing {
 }
 
 impl Showing {
-    pub(super) fn of(permit: &Permit<Coming>, caller: &Caller, way: &Way) -> Self {
+    pub(super) fn of(permit: &Permit<Coming>, way: &Way) -> Self {
         let catalog = way.catalog.as_deref();
         let ruling = permit.ruling();
         Self {
-            state: caller.state.clone(),
             operation: ruling.operation().cloned(),
             done: ruling.done(permit.head().method(), catalog),
             leaves: catalog.is_none_or(|catalog| catalog.kind != Kind::Conversation),
@@ -46,6 +43,7 @@ impl Proxy {
         self: &Arc<Self>,
         showing: Showing,
         status: Option<StatusCode>,
+        caller: &Caller,
         policy: &Policy,
         exchange: &Exchange,
     ) {
@@ -61,8 +59,12 @@ impl Proxy {
         if showing.leaves && left(&exchange.seen().all()) {
             facts.push(fact(Stage::SecretLeak));
         }
-        let changes = showing.state.showed_all(&facts, showing.call, policy, self.clock.now());
-        if !changes.is_empty() && Box::pin(self.remember(&showing.state, changes)).await.is_err() {
+        if facts.is_empty() {
+            return;
+        }
+        let state = &caller.state;
+        let changes = state.showed_all(&facts, showing.call, policy, self.clock.now());
+        if !changes.is_empty() && Box::pin(self.remember(state, changes)).await.is_err() {
             tracing::error!(request_id = %exchange.request_id, "what an answer showed is not stored yet");
         }
     }

@@ -7,7 +7,8 @@
 use super::checksum::{is_checked, is_example, is_filled, is_mixed};
 use super::vendor::SHAPES;
 use super::{Text, jwt};
-use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, MatchKind};
+use crate::inspect::sieve::{self, Sieve};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, Input, Match, MatchKind};
 use std::ops::Range;
 
 /// A shape of secrets.
@@ -100,6 +101,10 @@ impl Letters {
 #[derive(Debug)]
 pub(super) struct Shapes {
     automaton: AhoCorasick,
+    /// Where to look with it at all, but for the sign of [`SIGN`].
+    sieve: Sieve,
+    /// The most that a pattern reaches beyond where it begins.
+    longest: usize,
     /// The shape of each pattern.
     of: Vec<&'static Shape>,
 }
@@ -112,7 +117,40 @@ impl Shapes {
             .kind(Some(AhoCorasickKind::DFA))
             .match_kind(MatchKind::Standard)
             .build(patterns().map(|(begin, _)| begin))?;
-        Ok(Self { automaton, of: patterns().map(|(_, shape)| shape).collect() })
+        let longest = patterns().map(|(begin, _)| begin.len()).max().unwrap_or_default();
+        let rows: Vec<u32> = patterns().flat_map(|(begin, _)| rows(begin.as_bytes())).collect();
+        let of = patterns().map(|(_, shape)| shape).collect();
+        Ok(Self { automaton, sieve: Sieve::new(&rows), longest, of })
+    }
+
+    /// What the automaton finds in a text, which is held against it only where the sieve says.
+    fn found(&self, text: &[u8], mut tell: impl FnMut(Match)) {
+        let mut pending: Option<(usize, usize)> = None;
+        let held = |(from, to): (usize, usize), tell: &mut dyn FnMut(Match)| {
+            let input = Input::new(text).span(from..to.min(text.len()));
+            self.automaton.find_overlapping_iter(input).for_each(tell);
+        };
+        let mut signs = memchr::memchr_iter(SIGN, text).peekable();
+        // What is near each other is looked at together, so that nothing is told twice.
+        let mut near = |at: usize| {
+            let (from, to) = (at.saturating_sub(1), at + self.longest);
+            match &mut pending {
+                Some((_, end)) if from <= *end => *end = to,
+                Some(window) => held(std::mem::replace(window, (from, to)), &mut tell),
+                none => *none = Some((from, to)),
+            }
+        };
+        self.sieve.places(text, &mut |at, _| {
+            while let Some(sign) = signs.next_if(|sign| *sign <= at) {
+                near(sign);
+            }
+            near(at);
+            false
+        });
+        signs.for_each(&mut near);
+        if let Some(window) = pending {
+            held(window, &mut tell);
+        }
     }
 
     /// Where the automaton stops: what the whole scan is compared with.
@@ -129,8 +167,8 @@ impl Shapes {
         mut tell: impl FnMut(Option<&'static Shape>, Range<usize>),
     ) {
         let (mut end, mut left) = (0, 0);
-        for hit in self.automaton.find_overlapping_iter(text.bytes) {
-            let Some(shape) = self.of.get(hit.pattern().as_usize()) else { continue };
+        self.found(text.bytes, |hit| {
+            let Some(shape) = self.of.get(hit.pattern().as_usize()) else { return };
             if hit.start() >= end {
                 let rest = text.bytes.get(hit.start()..).unwrap_or_default();
                 let length = rest.iter().take_while(|byte| in_run(**byte)).count();
@@ -138,13 +176,27 @@ impl Shapes {
             }
             if left == 0 {
                 tell(None, hit.end().saturating_sub(CROWDED)..hit.end());
-                continue;
+                return;
             }
             left -= 1;
             if let Some(range) = shape.form.check(text, hit.range()) {
                 tell(Some(shape), range);
             }
+        });
+    }
+}
+
+/// What makes two letters a beginning, which are too few for a row: it is rare, and looked for by itself.
+const SIGN: u8 = b'~';
+
+/// The rows of a beginning: of three letters whatever follows, and none of two with the sign.
+fn rows(begin: &[u8]) -> Vec<u32> {
+    match *begin {
+        [first, second, third] => {
+            (0..=u8::MAX).map(|any| sieve::folded([first, second, third, any])).collect()
         }
+        [first, second, third, fourth, ..] => vec![sieve::folded([first, second, third, fourth])],
+        _ => Vec::new(),
     }
 }
 
@@ -281,5 +333,44 @@ impl Text<'_> {
         let rest = self.bytes.get(start..)?;
         let length = rest.iter().take(most + 1).take_while(|byte| letters.has(**byte)).count();
         (length <= most && (length < rest.len() || !self.is_unfinished)).then_some(start + length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn beginnings() -> Vec<&'static str> {
+        SHAPES.iter().flat_map(|shape| shape.begins.iter().copied()).collect()
+    }
+
+    #[test]
+    fn each_beginning_has_a_row_or_the_sign() {
+        for begin in beginnings() {
+            let has_sign = begin.len() == 2 && begin.as_bytes().ends_with(&[SIGN]);
+            assert_eq!(has_sign, rows(begin.as_bytes()).is_empty(), "{begin}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_sieve_leaves_out_nothing_that_the_automaton_finds(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    4 => "[ -~\\t\\n]{0,40}",
+                    4 => prop::sample::select(beginnings()).prop_map(str::to_owned),
+                    1 => prop::sample::select(beginnings()).prop_map(|begin| begin[..begin.len() - 1].to_owned()),
+                ],
+                0..24,
+            ),
+        ) {
+            let shapes = Shapes::new().unwrap();
+            let text = parts.concat();
+            let mut found = Vec::new();
+            shapes.found(text.as_bytes(), |hit| found.push(hit));
+            let all: Vec<Match> = shapes.automaton.find_overlapping_iter(&text).collect();
+            prop_assert_eq!(found, all);
+        }
     }
 }

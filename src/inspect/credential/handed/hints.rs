@@ -5,6 +5,7 @@
 //! one pass; only what stands around those is held against the expression. Says "yes" wherever the
 //! expression finds something in the whole, and takes time in proportion to the text whatever it says.
 
+use crate::inspect::sieve::{self, Bits, Sieve};
 use memchr::{memchr, memmem};
 use regex::bytes::Regex;
 use std::sync::LazyLock;
@@ -91,59 +92,19 @@ fn has_hint(text: &[u8]) -> bool {
     rows(text, &mut row_at) || pending.is_some_and(found)
 }
 
-/// Calls with the place of each row of the table, until that says that it is enough. Whichever place a
-/// row begins at, three of its letters begin at an even one: only those are looked at first.
+/// Calls with the place of each row of the table, until that says that it is enough.
 fn rows(text: &[u8], enough: &mut impl FnMut(usize) -> bool) -> bool {
-    /// How many places are looked at before what was found there is.
-    const TOGETHER: usize = 16;
     let table = &*TABLE;
-    let mut at = 0;
-    while let Some(bytes) = text.get(at..at + TOGETHER + 4) {
-        let parts = bytes.array_windows().step_by(2).enumerate();
-        let found =
-            parts.fold(0, |found, (n, row)| found | table.parts.bit(folded(*row) & PART) << n);
-        if found != 0 {
-            // A row is at the even place of its part, or just before it.
-            let begins = |n: usize| (found >> n.div_ceil(2)) & 1 != 0;
-            let windows = bytes.array_windows().take(TOGETHER).enumerate();
-            for (n, row) in windows.filter(|(n, _)| begins(*n)) {
-                if table.has(folded(*row)) && enough(at + n) {
-                    return true;
-                }
-            }
-        }
-        at += TOGETHER;
-    }
-    // A short name may be the last.
-    let rest = text.get(at..).unwrap_or_default();
-    (0..rest.len()).any(|n| {
-        let mut row = [0; 4];
-        row.iter_mut().zip(rest.iter().skip(n)).for_each(|(to, from)| *to = *from);
-        table.has(folded(row)) && enough(at + n)
-    })
-}
-
-/// The first three letters of a row.
-const PART: u32 = 0x00ff_ffff;
-
-/// Four letters as one number, small and capital ones alike.
-const fn folded(row: [u8; 4]) -> u32 {
-    u32::from_le_bytes(row) | 0x2020_2020
+    table.sieve.places(text, &mut |at, row| table.has(row) && enough(at))
 }
 
 /// The rows, and what is looked for before them.
 struct Table {
-    /// The first and the last three letters of each.
-    parts: Bits,
-    rows: Bits,
+    sieve: Sieve,
     /// The rows themselves, in order.
     all: Vec<u32>,
+    rows: Bits,
 }
-
-/// A bit for the hash of each of some letters.
-struct Bits(Box<[u64; WORDS]>);
-
-const WORDS: usize = 1 << 10;
 
 static TABLE: LazyLock<Table> = LazyLock::new(Table::new);
 
@@ -155,43 +116,15 @@ impl Table {
         let begun =
             BEGUN.iter().flat_map(|(first, on)| on.iter().map(move |last| behind(first, *last)));
         let rows = ROWS.iter().copied().chain(signed).chain(short).chain(begun);
-        let mut all: Vec<u32> = rows.map(folded).collect();
+        let mut all: Vec<u32> = rows.map(sieve::folded).collect();
         all.sort_unstable();
         all.dedup();
-        let parts = all.iter().flat_map(|row| [row & PART, row >> 8]);
-        Self { parts: parts.collect(), rows: all.iter().copied().collect(), all }
+        Self { sieve: Sieve::new(&all), rows: all.iter().copied().collect(), all }
     }
 
     fn has(&self, row: u32) -> bool {
         self.rows.bit(row) != 0 && self.all.binary_search(&row).is_ok()
     }
-}
-
-impl FromIterator<u32> for Bits {
-    fn from_iter<I: IntoIterator<Item = u32>>(all: I) -> Self {
-        let mut bits = Box::new([0; WORDS]);
-        for letters in all {
-            let (word, bit) = place(letters);
-            if let Some(word) = bits.get_mut(word) {
-                *word |= 1 << bit;
-            }
-        }
-        Self(bits)
-    }
-}
-
-impl Bits {
-    /// Other than zero for all letters that it was made of, and for some others.
-    fn bit(&self, letters: u32) -> u64 {
-        let (word, bit) = place(letters);
-        self.0.get(word).map_or(0, |word| (word >> bit) & 1)
-    }
-}
-
-/// The word and the bit of some letters.
-const fn place(letters: u32) -> (usize, u32) {
-    let hash = letters.wrapping_mul(0x9e37_79b1) >> 16;
-    ((hash >> 6) as usize & (WORDS - 1), hash & 63)
 }
 
 #[cfg(test)]
