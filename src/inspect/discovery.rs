@@ -111,18 +111,22 @@ const NESTED: usize = 3;
 
 /// What a tool call is about to do.
 pub fn of_call(tool: &str, input: &Value) -> Intent {
-    let mut intent = Intent::default();
-    for act in tool::acts(tool, input) {
-        act.judge(&mut intent);
-    }
-    intent
+    read(tool, input).0
 }
 
-/// What people are shown of a tool call: its first command, file or address, without secrets.
-pub fn shown_call(tool: &str, input: &Value) -> String {
-    let acts = tool::acts(tool, input);
-    let shown = acts.first().map(tool::Act::shown).filter(|shown| !shown.is_empty());
-    shown.unwrap_or_else(|| shown::text(tool))
+/// The same, and what people are shown of the call, without secrets: what looks for credentials in it,
+/// or its first command, file or address. All of it is read once.
+pub fn read(tool: &str, input: &Value) -> (Intent, String) {
+    let (mut intent, mut first) = (Intent::default(), None);
+    for act in tool::acts(tool, input) {
+        let shown = act.judge(&mut intent);
+        first.get_or_insert(shown);
+    }
+    let shown = match &intent.discovery {
+        Some(found) => found.what.clone(),
+        None => first.filter(|shown| !shown.is_empty()).unwrap_or_else(|| shown::text(tool)),
+    };
+    (intent, shown)
 }
 
 /// A line of what a tool is given, for people: without secrets, and of so many letters.

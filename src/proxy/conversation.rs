@@ -88,11 +88,7 @@ impl Ear {
         if !self.caller.state.heard().is_news(call) {
             return;
         }
-        let intent = discovery::of_call(&call.tool, &call.input);
-        let shown = match &intent.discovery {
-            Some(found) => found.what.clone(),
-            None => discovery::shown_call(&call.tool, &call.input),
-        };
+        let (intent, shown) = discovery::read(&call.tool, &call.input);
         let shown = self.without_secrets(shown);
         self.caller.state.heard().called(&call.id, shown);
         // What the provider runs is not on the agent's machine.
@@ -127,7 +123,7 @@ impl Ear {
         }
         let call = self.caller.state.heard().call(&result.call);
         let asked = call.unwrap_or_else(|| match &result.tool {
-            Some(tool) => self.without_secrets(discovery::shown_call(tool, &Value::Null)),
+            Some(tool) => self.without_secrets(discovery::read(tool, &Value::Null).1),
             None => Arc::from("a tool whose call was not seen"),
         });
         let answer = Arc::new(Answer {

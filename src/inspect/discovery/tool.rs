@@ -35,47 +35,35 @@ pub(super) enum Act {
 }
 
 impl Act {
-    /// What people are shown of it.
-    pub(super) fn shown(&self) -> String {
-        let script = |script: &Script| script.commands.first().map(shown::command);
+    /// Adds what it says to an intent; returns what people are shown of it.
+    pub(super) fn judge(self, intent: &mut Intent) -> String {
         match self {
-            Self::Shell(text, _) => script(&Script::of_text(text)).unwrap_or_default(),
-            Self::Words(words, _) => {
-                script(&Script::of_words(words.iter().map(String::as_str))).unwrap_or_default()
-            }
-            Self::Code(program, _) => shown::text(&format!("{program} code")),
-            Self::Read(path) => shown::text(&format!("read {path}")),
-            Self::Find(pattern) => shown::text(&format!("find {pattern}")),
-            Self::Search(search) => {
-                let [patterns, paths] = [&search.patterns, &search.paths].map(|all| all.join(" "));
-                shown::text(&format!("search {patterns} {paths}"))
-            }
-            Self::Call(made) => shown::call(made),
-            Self::Sql(text) => shown::text(text),
-        }
-    }
-
-    /// Adds what it says to an intent.
-    pub(super) fn judge(self, intent: &mut Intent) {
-        match self {
-            Self::Shell(text, folder) => intent.script(&Script::of_text(&text), &folder, 0),
+            Self::Shell(text, folder) => run(&Script::of_text(&text), &folder, intent),
             Self::Words(words, folder) => {
-                let script = Script::of_words(words.iter().map(String::as_str));
-                intent.script(&script, &folder, 0);
+                run(&Script::of_words(words.iter().map(String::as_str)), &folder, intent)
             }
-            Self::Code(program, text) => intent.code(&program, &text, "", 0),
+            Self::Code(program, text) => {
+                intent.code(&program, &text, "", 0);
+                shown::text(&format!("{program} code"))
+            }
             Self::Read(path) => {
                 let is_wild = path.contains(['*', '?']);
+                let shown = shown::text(&format!("read {path}"));
                 if let Some(technique) = file::holds(&path, is_wild, is_wild) {
-                    intent.discovers(technique, || shown::text(&format!("read {path}")));
+                    intent.discovers(technique, || shown.clone());
                 }
+                shown
             }
             Self::Find(pattern) => {
+                let shown = shown::text(&format!("find {pattern}"));
                 if let Some(technique) = file::holds(&pattern, true, true) {
-                    intent.discovers(technique, || shown::text(&format!("find {pattern}")));
+                    intent.discovers(technique, || shown.clone());
                 }
+                shown
             }
             Self::Search(search) => {
+                let [patterns, paths] = [&search.patterns, &search.paths].map(|all| all.join(" "));
+                let shown = shown::text(&format!("search {patterns} {paths}"));
                 let named = search
                     .paths
                     .iter()
@@ -84,33 +72,40 @@ impl Act {
                 if let Some(technique) =
                     named.or_else(|| search.seeks().then_some(Technique::Files))
                 {
-                    let [patterns, paths] =
-                        [&search.patterns, &search.paths].map(|all| all.join(" "));
-                    intent.discovers(technique, || {
-                        shown::text(&format!("search {patterns} {paths}"))
-                    });
+                    intent.discovers(technique, || shown.clone());
                 }
+                shown
             }
             Self::Call(made) => {
+                let shown = shown::call(&made);
                 if name::is_metadata(&made.url) {
-                    intent.discovers(Technique::Metadata, || shown::call(&made));
+                    intent.discovers(Technique::Metadata, || shown.clone());
                 } else if let Some(path) = made.url.strip_prefix("file://")
                     && let Some(technique) = file::holds(path, false, false)
                 {
                     intent.discovers(technique, || shown::text(&format!("read {path}")));
                 }
                 if call::is_destructive(&made) {
-                    intent.destroys(Reversibility::Irreversible, || shown::call(&made));
+                    intent.destroys(Reversibility::Irreversible, || shown.clone());
                 }
                 intent.calls(made);
+                shown
             }
             Self::Sql(text) => {
+                let shown = shown::text(&text);
                 if let Some(reversibility) = sql::destroys(&text) {
-                    intent.destroys(reversibility, || shown::text(&text));
+                    intent.destroys(reversibility, || shown.clone());
                 }
+                shown
             }
         }
     }
+}
+
+/// Judges a script; what people are shown of it is its first command.
+fn run(script: &Script, folder: &str, intent: &mut Intent) -> String {
+    intent.script(script, folder, 0);
+    script.commands.first().map(shown::command).unwrap_or_default()
 }
 
 /// What a tool is called, without the server it is of and in small letters.
