@@ -1,11 +1,16 @@
 //! What was heard of an agent's conversations with models and servers of tools.
 //!
 //! Takes calls and results as they are read; says whether each is news, what a result answers, and what
-//! could not be read. Pure, in bounded memory: what was heard longest ago goes first. Keeps no input and
-//! no result, only their hashes and what people are shown of a call.
+//! could not be read. Pure, in bounded memory: what was heard longest ago goes first, and what an agent
+//! tells pushes out nothing that its models told. Keeps no input and no result, only their hashes and
+//! what people are shown of a call.
 
-use crate::inspect::model::{Met, ToolCall, Unread, What};
-use std::collections::hash_map::{Entry, RandomState};
+mod gathered;
+
+pub use gathered::{Called, Found, Gathered, Taken, Way};
+
+use crate::inspect::model::Unread;
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -14,6 +19,20 @@ use std::sync::Arc;
 const MOST_KNOWN: usize = 32_768;
 /// Of so many calls it is known what people are shown of them.
 const MOST_CALLS: usize = 2_048;
+/// So many calls without an id of their own may still come back with the next turn.
+const MOST_OWED: usize = 256;
+/// An id of so few digits behind letters is a number in its conversation, and no identity.
+const DIGITS: usize = 4;
+
+/// Whether an id says which call it is: an empty one does not, nor one that is counted up from the start
+/// in each conversation, as those of JSON-RPC, `call_0` or `run#1`.
+pub fn is_identity(id: &str) -> bool {
+    let digits = id.trim_start_matches(|c: char| !c.is_ascii_digit());
+    !id.is_empty()
+        && (digits.is_empty()
+            || digits.len() > DIGITS
+            || digits.contains(|c: char| !c.is_ascii_digit()))
+}
 
 /// What was heard so far.
 #[derive(Debug, Default)]
@@ -21,26 +40,56 @@ pub struct Heard {
     hasher: RandomState,
     known: HashSet<u64>,
     order: VecDeque<u64>,
-    /// What people are shown of each call, by its id.
-    calls: HashMap<u64, Arc<str>>,
-    ids: VecDeque<u64>,
+    /// What people are shown of calls that models told of: of each, and of the last one of each id.
+    by_model: Labels<Arc<str>>,
+    by_id: Labels<Arc<str>>,
+    /// The same of calls that only the agent told of.
+    by_agent: Labels<Arc<str>>,
+    /// Which call it is that stands so in a request.
+    aliases: Labels<u64>,
+    /// Calls without an id of their own that a model told of, and that come back with the next turn.
+    owed: VecDeque<u64>,
     unread: BTreeMap<Unread, u64>,
 }
 
+/// What is known by a hash, the newest of it.
+#[derive(Debug)]
+struct Labels<V> {
+    all: HashMap<u64, V>,
+    order: VecDeque<u64>,
+}
+
+impl<V> Default for Labels<V> {
+    fn default() -> Self {
+        Self { all: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<V> Labels<V> {
+    fn keep(&mut self, key: u64, value: V) {
+        if self.all.insert(key, value).is_none() {
+            self.order.push_back(key);
+        }
+        if self.order.len() > MOST_CALLS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+    }
+
+    fn get(&self, key: u64) -> Option<&V> {
+        self.all.get(&key)
+    }
+}
+
 impl Heard {
-    /// Whether this was met before as it stands there, so that it need not be read again.
-    pub fn knows(&mut self, met: &Met<'_>) -> bool {
-        let Met { what, id, raw } = met;
-        !self.is_new((what, id, raw))
+    /// What makes its hashes; whoever has much to hash does so before it is locked.
+    pub fn hasher(&self) -> RandomState {
+        self.hasher.clone()
     }
 
-    /// Whether a call is news: the same one comes with the answer, and again with what is sent next.
-    pub fn is_news(&mut self, call: &ToolCall) -> bool {
-        self.is_new((What::Call, &call.id, &call.tool, call.input.to_string()))
-    }
-
-    fn is_new(&mut self, what: impl Hash) -> bool {
-        let hash = self.hasher.hash_one(what);
+    /// Whether this is met for the first time; it is known from then on.
+    pub fn is_new(&mut self, hash: u64) -> bool {
         let is_new = self.known.insert(hash);
         if is_new {
             self.order.push_back(hash);
@@ -53,31 +102,51 @@ impl Heard {
         is_new
     }
 
-    /// Keeps what people are shown of a call. The first telling stands: the model's comes before its agent's.
-    pub fn called(&mut self, id: &str, shown: Arc<str>) {
-        if id.is_empty() {
-            return;
+    /// Notes a call without an id of its own that a model told of: its agent sends it again.
+    fn owe(&mut self, call: u64) {
+        if self.owed.len() == MOST_OWED {
+            self.owed.pop_front();
         }
-        let id = self.hasher.hash_one(id);
-        if let Entry::Vacant(place) = self.calls.entry(id) {
-            place.insert(shown);
-            self.ids.push_back(id);
-            if self.ids.len() > MOST_CALLS
-                && let Some(oldest) = self.ids.pop_front()
-            {
-                self.calls.remove(&oldest);
-            }
+        self.owed.push_back(call);
+    }
+
+    /// Whether a call without an id of its own is one that a model told of.
+    fn is_owed(&mut self, call: u64) -> bool {
+        let at = self.owed.iter().position(|owed| *owed == call);
+        at.and_then(|at| self.owed.remove(at)).is_some()
+    }
+
+    /// Keeps what people are shown of a call that a model told of, and which id it has, where that is one.
+    pub fn told_by_model(&mut self, call: u64, id: Option<u64>, shown: &Arc<str>) {
+        self.by_model.keep(call, shown.clone());
+        if let Some(id) = id {
+            self.by_id.keep(id, shown.clone());
         }
     }
 
-    /// What people are shown of the call that a result answers.
-    pub fn call(&self, id: &str) -> Option<Arc<str>> {
-        self.calls.get(&self.hasher.hash_one(id)).cloned()
+    /// Keeps what people are shown of a call that nobody but the agent told of.
+    pub fn told_by_agent(&mut self, call: u64, shown: &Arc<str>) {
+        self.by_agent.keep(call, shown.clone());
     }
 
-    /// Counts a part that could not be read.
-    pub fn missed(&mut self, why: Unread) {
-        *self.unread.entry(why).or_default() += 1;
+    /// Notes which call it is that stands so in a request.
+    pub fn stands_as(&mut self, met: u64, call: u64) {
+        self.aliases.keep(met, call);
+    }
+
+    /// What people are shown of a call: as a model told it, or else the last one of its id, where that is
+    /// an identity, or else as the agent tells it.
+    pub fn shown(&self, call: Option<u64>, id: Option<u64>) -> Option<Arc<str>> {
+        let call = call.map(|call| *self.aliases.get(call).unwrap_or(&call));
+        let by_model = call.and_then(|call| self.by_model.get(call));
+        let by_id = || id.and_then(|id| self.by_id.get(id));
+        let by_agent = || call.and_then(|call| self.by_agent.get(call));
+        by_model.or_else(by_id).or_else(by_agent).cloned()
+    }
+
+    /// Counts parts that could not be read.
+    pub fn missed(&mut self, why: Unread, times: u64) {
+        *self.unread.entry(why).or_default() += times;
     }
 
     /// What could not be read, and how often.
@@ -86,47 +155,62 @@ impl Heard {
     }
 }
 
+/// A hash of something in a conversation.
+fn hash(hasher: &RandomState, what: impl Hash) -> u64 {
+    hasher.hash_one(what)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inspect::model::By;
-    use serde_json::json;
-
-    fn call(id: &str, command: &str) -> ToolCall {
-        let input = json!({ "command": command });
-        ToolCall { id: id.to_owned(), tool: "Bash".to_owned(), input, by: By::Agent }
-    }
 
     #[test]
-    fn each_is_news_once_and_an_id_alone_says_nothing() {
+    fn what_counts_up_in_each_conversation_is_no_identity() {
+        for id in ["", "1", "42", "call_0", "run_shell_command#1", "toolu_7"] {
+            assert!(!is_identity(id), "{id}");
+        }
+        for id in ["toolu_01A09q90qw90lq917835lq9", "call_abc", "chatcmpl-tool-12345", "x1b"] {
+            assert!(is_identity(id), "{id}");
+        }
+    }
+
+    /// What the agent tells never stands in the place of what its model told, however much it tells.
+    #[test]
+    fn the_model_is_asked_first_what_a_call_was() {
+        let shown = |text: &str| Arc::<str>::from(text);
         let mut heard = Heard::default();
-        assert!(heard.is_news(&call("1", "ls")));
-        assert!(!heard.is_news(&call("1", "ls")));
-        assert!(heard.is_news(&call("1", "cat .env")), "the agent chooses ids");
-        let met = |raw| Met { what: What::Result, id: "1", raw };
-        assert!(!heard.knows(&met("\"a\"")) && heard.knows(&met("\"a\"")));
-        assert!(!heard.knows(&met("\"b\"")));
-        heard.called("1", Arc::from("ls"));
-        heard.called("1", Arc::from("cat .env"));
-        assert_eq!(heard.call("1").as_deref(), Some("ls"), "the first telling stands");
-        heard.called("", Arc::from("ls"));
-        assert_eq!(heard.call(""), None, "no id is nobody's");
-        assert_eq!(heard.call("2"), None);
-        heard.missed(Unread::Input);
-        heard.missed(Unread::Input);
-        assert_eq!(heard.unread().collect::<Vec<_>>(), [(Unread::Input, 2)]);
+        heard.told_by_model(1, Some(10), &shown("cat .env"));
+        heard.told_by_agent(2, &shown("cat README.md"));
+        assert_eq!(heard.shown(Some(2), None).as_deref(), Some("cat README.md"));
+        assert_eq!(heard.shown(Some(2), Some(10)).as_deref(), Some("cat .env"));
+        heard.stands_as(3, 1);
+        for call in 100..100 + 2 * MOST_CALLS as u64 {
+            heard.told_by_agent(call, &shown("ls"));
+        }
+        assert_eq!(heard.shown(Some(1), None).as_deref(), Some("cat .env"));
+        assert_eq!(heard.shown(Some(3), None).as_deref(), Some("cat .env"), "as it stands there");
+        assert_eq!(heard.shown(Some(2), None), None, "what was told longest ago goes first");
+        assert_eq!(heard.shown(None, None), None);
+        // Where an id is used again, the last call of it.
+        heard.told_by_model(4, Some(10), &shown("ls infra"));
+        assert_eq!(heard.shown(None, Some(10)).as_deref(), Some("ls infra"));
+        assert_eq!(heard.shown(Some(1), Some(10)).as_deref(), Some("cat .env"));
     }
 
     #[test]
     fn its_memory_is_bounded() {
         let mut heard = Heard::default();
-        for number in 0..MOST_KNOWN + 100 {
-            let id = number.to_string();
-            assert!(heard.is_new(&id));
-            heard.called(&id, Arc::from("ls"));
+        for number in 0..MOST_KNOWN as u64 + 100 {
+            assert!(heard.is_new(number));
+            heard.owe(number);
+            heard.told_by_model(number, Some(number), &Arc::from("ls"));
         }
-        assert_eq!((heard.known.len(), heard.calls.len()), (MOST_KNOWN, MOST_CALLS));
-        assert_eq!((heard.order.len(), heard.ids.len()), (MOST_KNOWN, MOST_CALLS));
-        assert!(heard.is_new("0"), "what was heard longest ago is forgotten first");
+        assert_eq!((heard.known.len(), heard.order.len()), (MOST_KNOWN, MOST_KNOWN));
+        assert_eq!((heard.by_model.all.len(), heard.by_id.order.len()), (MOST_CALLS, MOST_CALLS));
+        assert_eq!(heard.owed.len(), MOST_OWED);
+        assert!(heard.is_new(0), "what was heard longest ago is forgotten first");
+        heard.missed(Unread::Input, 2);
+        heard.missed(Unread::Input, 1);
+        assert_eq!(heard.unread().collect::<Vec<_>>(), [(Unread::Input, 3)]);
     }
 }

@@ -103,8 +103,18 @@ struct Traced {
 impl Sightings {
     /// Notes what an answer handed out; what that changed.
     pub fn note(&mut self, handed: &[Handed], answer: &Arc<Answer>) -> Vec<Change> {
+        self.note_all([(handed, answer)])
+    }
+
+    /// The same of several, at the cost of one.
+    pub fn note_all<'a>(
+        &mut self,
+        all: impl IntoIterator<Item = (&'a [Handed], &'a Arc<Answer>)>,
+    ) -> Vec<Change> {
         let mut changes = Vec::new();
-        for one in handed {
+        let each =
+            |(handed, answer): (&'a [Handed], _)| handed.iter().map(move |one| (one, answer));
+        for (one, answer) in all.into_iter().flat_map(each) {
             let Handed { length, sure, trace, .. } = *one;
             if let Some(known) = self.known.get_mut(&one.print) {
                 // The first sighting counts; what it could be taken for may show later.

@@ -294,8 +294,8 @@ impl Proxy {
         let catalog = way.catalog.as_deref();
         let ear = self.ear(permit.head(), catalog, caller, policy, exchange);
         // What streams is heard as it leaves.
-        if let (Some(mut ear), Some(body)) = (ear.clone(), permit.whole_body()) {
-            ear.read(body);
+        if let (Some(ear), Some(body)) = (&ear, permit.whole_body()) {
+            Box::pin(ear.read(body)).await;
         }
         let notes_objects = way.serialized == SerializedObjects::Note;
         let awaited = Awaited {
@@ -315,6 +315,9 @@ impl Proxy {
             .send(permit, way.http2, &caller.state.pool, &policy.network, &policy.limits)
             .await;
         awaiting.over();
+        if let Some(ear) = &awaited.ear {
+            Box::pin(ear.caught_up()).await;
+        }
         match sent {
             Ok(sent) => self.answered(sent, awaited, caller, snapshot, exchange, way).await,
             Err(error) => {

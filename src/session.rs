@@ -4,6 +4,10 @@
 //! bears on verdicts changes in one short critical section per agent, never across an await; plain
 //! reads take a snapshot and no lock.
 
+mod readings;
+
+pub use readings::{Full, Readings};
+
 use crate::baseline::{Baseline, Before, Tally};
 use crate::catalog::Effect;
 use crate::conversation::Heard;
@@ -67,6 +71,8 @@ pub struct AgentState {
     places: AtomicU32,
     /// What was heard of its conversations.
     heard: Mutex<Heard>,
+    /// The bodies of its conversations that wait to be read.
+    pub readings: Arc<Readings>,
     /// The change of the trajectory that is in the store.
     kept: AtomicU64,
     /// What the store has not heard of the sightings.
@@ -110,6 +116,7 @@ impl AgentState {
             session: Mutex::new(Session { id: new_session(), last: Instant::now() }),
             places: AtomicU32::new(0),
             heard: Mutex::default(),
+            readings: Arc::default(),
             kept: AtomicU64::new(0),
             unkept_sightings: Mutex::default(),
             tool_calls: Mutex::default(),
@@ -120,6 +127,11 @@ impl AgentState {
     /// agent and in the conversation with its model, or again at once.
     pub fn is_new_call(&self, told: Told, at: Duration) -> bool {
         self.tool_calls.lock().unwrap_or_else(PoisonError::into_inner).is_new(told, at)
+    }
+
+    /// Forgets which tool calls were told of: what is done again is news again.
+    pub fn forget_calls(&self) {
+        self.tool_calls.lock().unwrap_or_else(PoisonError::into_inner).forget();
     }
 
     /// Takes a place among the agent's connections; none if it has as many as it may.
@@ -155,6 +167,11 @@ impl AgentState {
         value
     }
 
+    /// The stages of now. Whoever has more to do than to look does it without keeping others waiting.
+    pub fn trajectory(&self) -> Trajectory {
+        self.looked_at(Trajectory::clone)
+    }
+
     /// Looks at the stages so far; nobody adds to them meanwhile.
     pub fn looked_at<T>(&self, look: impl FnOnce(&Trajectory) -> T) -> T {
         look(&self.critical.lock().unwrap_or_else(PoisonError::into_inner))
@@ -183,13 +200,18 @@ impl AgentState {
 
     /// Notes what an answer handed out.
     pub fn saw(&self, handed: &[Handed], answer: &Arc<Answer>) {
+        self.saw_all(&[(handed, answer)]);
+    }
+
+    /// The same of several answers at once: what is known is copied for each change.
+    pub fn saw_all(&self, all: &[(&[Handed], &Arc<Answer>)]) {
         let seen = self.seen();
-        if handed.iter().all(|one| seen.has(one)) {
+        if all.iter().flat_map(|(handed, _)| *handed).all(|one| seen.has(one)) {
             return;
         }
         drop(seen);
         self.critically(|standing, _trajectory| {
-            let changes = Arc::make_mut(&mut standing.seen).note(handed, answer);
+            let changes = Arc::make_mut(&mut standing.seen).note_all(all.iter().copied());
             // They reach the store in the order in which they were made.
             self.unkept_sightings().extend(changes);
         });
@@ -311,7 +333,7 @@ impl AgentState {
             let verdict = if policy.sequences.requirements.is_empty() {
                 judged(Past::NOTHING)
             } else {
-                self.looked_at(|trajectory| judged(trajectory.until(at)))
+                judged(self.trajectory().until(at))
             };
             let ruling = verdict.ruling();
             if ruling.stages.is_empty() && ruling.pins.is_empty() {

@@ -432,14 +432,18 @@ impl Proxy {
     /// Forgets the stages of an agent, once that is recorded; how many.
     pub async fn reset(&self, agent: &str, by: &str) -> Result<usize, crate::hold::Error> {
         self.done(agent, by, "its stages were forgotten").await?;
-        Ok(self.agents.get(agent).critically(|_standing, trajectory| trajectory.forget()))
+        let state = self.agents.get(agent);
+        state.forget_calls();
+        Ok(state.critically(|_standing, trajectory| trajectory.forget()))
     }
 
     /// Lifts quarantine and held writes from an agent, once that is recorded.
     pub async fn release(&self, agent: &str, by: &str) -> Result<bool, crate::hold::Error> {
         self.done(agent, by, "released").await?;
         let released = self.store.release(agent).await?;
-        self.agents.get(agent).critically(|standing, trajectory| {
+        let state = self.agents.get(agent);
+        state.forget_calls();
+        state.critically(|standing, trajectory| {
             standing.quarantined = None;
             standing.hold_writes = false;
             trajectory.forget();

@@ -118,21 +118,19 @@ impl Question {
         let view = inventory.at(keeper::now());
         let standing = self.state.standing();
         let now = self.proxy.clock.now();
-        // Reading may take a while, so it is done before the agent's requests have to wait for it.
         let intent = self.call.intent();
-        self.state.looked_at(|trajectory| {
-            let past = trajectory.until(now);
-            let context = Context {
-                policy,
-                agent,
-                standing: &standing,
-                inventory: view,
-                grant: None,
-                before: None,
-                past,
-            };
-            judge(&self.call, &intent, &context)
-        })
+        // Judging takes a while as well: the agent's requests do not wait for it.
+        let trajectory = self.state.trajectory();
+        let context = Context {
+            policy,
+            agent,
+            standing: &standing,
+            inventory: view,
+            grant: None,
+            before: None,
+            past: trajectory.until(now),
+        };
+        judge(&self.call, &intent, &context)
     }
 
     /// Notes what the call shows. One that was told of before looks for credentials once.

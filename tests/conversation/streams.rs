@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use serde_json::Value;
 
-const ANTHROPIC: &str = "api.anthropic.com";
+pub(super) const ANTHROPIC: &str = "api.anthropic.com";
 const OPENAI: &str = "api.openai.com";
 const GOOGLE: &str = "generativelanguage.googleapis.com";
 const BEDROCK: &str = "bedrock-runtime.us-east-1.amazonaws.com";
@@ -24,13 +24,13 @@ const PLAIN: &str = "plain.example";
 const HOSTS: &[&str] = &[ANTHROPIC, OPENAI, GOOGLE, BEDROCK, TOOLS, PLAIN];
 
 /// Models and servers of tools in one, and the gate before them.
-struct Scene {
-    gate: Gate,
+pub(super) struct Scene {
+    pub(super) gate: Gate,
     _origin: Origin,
 }
 
 impl Scene {
-    async fn new<F, A>(change: impl FnOnce(Edit) -> Edit, answer: F) -> Self
+    pub(super) async fn new<F, A>(change: impl FnOnce(Edit) -> Edit, answer: F) -> Self
     where
         F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<Body>> + Send + 'static,
@@ -66,7 +66,7 @@ impl Scene {
     }
 
     /// What people are told of the agent.
-    fn told(&self) -> Told {
+    pub(super) fn told(&self) -> Told {
         let output = self.gate.holdgate(&["sessions", "show", "staging-fixer", "--json"]);
         Told(serde_json::from_slice(&output.stdout).unwrap())
     }
@@ -80,7 +80,7 @@ impl Scene {
 
 /// What is told of the agent.
 #[derive(Debug)]
-struct Told(Value);
+pub(super) struct Told(pub(super) Value);
 
 impl Told {
     /// Whether a stage was noted for something in which these words stand.
@@ -99,7 +99,7 @@ impl Told {
     }
 
     /// How often something was not read for this reason.
-    fn unread_for(&self, why: &str) -> u64 {
+    pub(super) fn unread_for(&self, why: &str) -> u64 {
         let all = self.0["unread"].as_array().unwrap();
         let of_it = all.iter().find(|part| part["why"].as_str().unwrap().contains(why));
         of_it.map_or(0, |part| part["times"].as_u64().unwrap())

@@ -23,6 +23,8 @@ struct Item<'a> {
     #[serde(borrow)]
     name: Raw<'a>,
     #[serde(borrow)]
+    role: Raw<'a>,
+    #[serde(borrow)]
     arguments: Raw<'a>,
     #[serde(borrow)]
     input: Raw<'a>,
@@ -103,6 +105,9 @@ impl<'a> Item<'a> {
 fn item<L: Listener>(item: &Item<'_>, telling: &mut Telling<'_, L>) {
     let kind = text(item.kind).unwrap_or_default();
     let id = item.call_id.or(item.id);
+    if kind == "reasoning" || is(item.role, "assistant") {
+        telling.spoke();
+    }
     if let Some(tool) = kind.strip_suffix("_call_output").or_else(|| kind.strip_suffix("_result")) {
         let output = item.output.or(item.result);
         telling.result(id, item.name, output, item.by(tool));

@@ -110,6 +110,9 @@ pub(super) fn document<L: Listener>(body: &str, telling: &mut Telling<'_, L>) ->
 }
 
 fn message<L: Listener>(turn: &Message<'_>, telling: &mut Telling<'_, L>) -> Result<()> {
+    if is(turn.role, "assistant") {
+        telling.spoke();
+    }
     if is(turn.role, "tool") {
         telling.result(turn.tool_call_id, turn.name, turn.content, By::Agent);
         // In the other forms no turn is a tool's.

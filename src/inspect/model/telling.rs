@@ -19,6 +19,8 @@ pub trait Listener {
     fn knows(&mut self, _met: &Met<'_>) -> bool {
         false
     }
+    /// A turn of the model begins: what was said before it was said earlier.
+    fn spoke(&mut self) {}
 }
 
 impl<F: FnMut(Said)> Listener for F {
@@ -68,6 +70,10 @@ impl<'l, L: Listener> Telling<'l, L> {
 
     pub(super) fn unread(&mut self, why: Unread) {
         self.listener.hear(Said::Unread { why });
+    }
+
+    pub(super) fn spoke(&mut self) {
+        self.listener.spoke();
     }
 
     /// Tells a call whose parts stand together.

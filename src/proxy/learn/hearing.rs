@@ -1,20 +1,27 @@
 //! An answer of a model that is read while it passes.
 //!
 //! Takes its pieces; hands them, decoded, to who listens to the conversation, before the client has them.
-//! Keeps nothing of it but what decoders need; a coding that cannot be undone piece by piece is not read.
+//! Keeps nothing of it but what decoders need, within what the agent may have in memory; what cannot be
+//! undone piece by piece, grows out of proportion or finds no room is not read, and counted.
 
 use super::{Ambiguous, media, single};
 use crate::inspect::model::{Answer, Unread};
-use crate::proxy::conversation::Ear;
+use crate::proxy::conversation::{Ear, Listening};
 use brotli_decompressor::DecompressorWriter;
 use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use http::{Response, header};
 use std::io::{self, Write};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// More than this is not decoded of one answer. What is not coded is read to its end.
 const LONGEST: u64 = 512 << 20;
-/// What a decoder of brotli puts by before it hands on.
+/// How many times its size an answer may grow to, once it is larger than what every answer may be: what
+/// is coded decides how long it takes to read.
+const RATIO: u64 = 100;
+const ALWAYS: u64 = 1 << 20;
+/// What a decoder of brotli puts by before it hands on, and what it takes besides its window, in KiB.
 const BROTLI: usize = 4 << 10;
+const TABLES_KIB: u32 = 256;
 
 /// An answer that is listened to.
 pub(super) struct Hearing {
@@ -25,7 +32,9 @@ enum Decoding {
     Plain(Sink),
     Gzip(MultiGzDecoder<Sink>),
     Deflate(ZlibDecoder<Sink>),
-    Brotli(Box<DecompressorWriter<Sink>>),
+    /// Brotli, of which nothing has come: it begins with how much memory it takes.
+    Unopened(Sink),
+    Brotli(Box<DecompressorWriter<Sink>>, OwnedSemaphorePermit),
     /// It broke, and no more of it is read.
     Over,
 }
@@ -33,8 +42,9 @@ enum Decoding {
 /// Where decoded bytes go.
 struct Sink {
     answer: Option<Answer>,
-    ear: Ear,
-    /// How much was decoded.
+    listening: Listening,
+    /// How much has come, and how much was decoded of that.
+    coded: u64,
     total: u64,
 }
 
@@ -46,7 +56,7 @@ impl Hearing {
         }
         let headers = response.headers();
         let answer = Some(Answer::new(ear.dialect(), &media(headers)));
-        let sink = Sink { answer, ear, total: 0 };
+        let sink = Sink { answer, listening: ear.to_answer(), coded: 0, total: 0 };
         let coding = match single(headers, &header::CONTENT_ENCODING) {
             Ok(coding) => coding.map(|coding| coding.trim().to_ascii_lowercase()),
             Err(Ambiguous) => Some(String::new()),
@@ -55,9 +65,9 @@ impl Hearing {
             None | Some("identity") => Decoding::Plain(sink),
             Some("gzip" | "x-gzip") => Decoding::Gzip(MultiGzDecoder::new(sink)),
             Some("deflate") => Decoding::Deflate(ZlibDecoder::new(sink)),
-            Some("br") => Decoding::Brotli(Box::new(DecompressorWriter::new(sink, BROTLI))),
+            Some("br") => Decoding::Unopened(sink),
             Some(_) => {
-                sink.ear.missed(Unread::Coded);
+                sink.listening.ear.missed(Unread::Coded);
                 return None;
             }
         };
@@ -66,6 +76,12 @@ impl Hearing {
 
     /// Reads what passes.
     pub(super) fn pass(&mut self, bytes: &[u8]) {
+        if let (Decoding::Unopened(_), Some(first)) = (&self.decoding, bytes.first()) {
+            self.open(*first);
+        }
+        if let Some(sink) = self.sink() {
+            sink.coded = sink.coded.saturating_add(bytes.len() as u64);
+        }
         let read = match &mut self.decoding {
             Decoding::Plain(sink) => {
                 sink.feed(bytes);
@@ -73,40 +89,68 @@ impl Hearing {
             }
             Decoding::Gzip(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
             Decoding::Deflate(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
-            Decoding::Brotli(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
-            Decoding::Over => Ok(()),
+            Decoding::Brotli(decoder, _room) => {
+                decoder.write_all(bytes).and_then(|()| decoder.flush())
+            }
+            Decoding::Unopened(_) | Decoding::Over => Ok(()),
         };
+        if let Some(sink) = self.sink() {
+            sink.listening.settle();
+        }
         if let Err(error) = read {
             let is_long = error.kind() == io::ErrorKind::FileTooLarge;
-            if let Some(sink) = self.sink() {
-                sink.ear.missed(if is_long { Unread::Long } else { Unread::Coded });
-            }
-            self.decoding = Decoding::Over;
+            self.give_up(if is_long { Unread::Long } else { Unread::Coded });
         }
+    }
+
+    /// Begins with brotli, if there is room for its window.
+    fn open(&mut self, first: u8) {
+        let Some(window) = window(first) else { return self.give_up(Unread::Coded) };
+        let Decoding::Unopened(sink) = std::mem::replace(&mut self.decoding, Decoding::Over) else {
+            return;
+        };
+        let bodies = sink.listening.ear.caller().state.bodies.clone();
+        let needed = (1 << window.saturating_sub(10)) + TABLES_KIB;
+        match bodies.try_acquire_many_owned(needed) {
+            Ok(room) => {
+                let decoder = Box::new(DecompressorWriter::new(sink, BROTLI));
+                self.decoding = Decoding::Brotli(decoder, room);
+            }
+            Err(_none) => sink.listening.ear.missed(Unread::Crowded),
+        }
+    }
+
+    /// Reads no more of it.
+    fn give_up(&mut self, why: Unread) {
+        if let Some(sink) = self.sink() {
+            sink.listening.ear.missed(why);
+        }
+        self.decoding = Decoding::Over;
     }
 
     /// No more of it comes.
     pub(super) fn end(mut self) {
         let closed = match &mut self.decoding {
-            Decoding::Brotli(decoder) => decoder.close(),
+            Decoding::Brotli(decoder, _room) => decoder.close(),
             _ => Ok(()),
         };
         if let Some(sink) = self.sink() {
             if closed.is_err() {
-                sink.ear.missed(Unread::Coded);
+                sink.listening.ear.missed(Unread::Coded);
             }
             if let Some(answer) = sink.answer.take() {
-                answer.end(&mut sink.ear);
+                answer.end(&mut sink.listening);
             }
+            sink.listening.settle();
         }
     }
 
     fn sink(&mut self) -> Option<&mut Sink> {
         match &mut self.decoding {
-            Decoding::Plain(sink) => Some(sink),
+            Decoding::Plain(sink) | Decoding::Unopened(sink) => Some(sink),
             Decoding::Gzip(decoder) => Some(decoder.get_mut()),
             Decoding::Deflate(decoder) => Some(decoder.get_mut()),
-            Decoding::Brotli(decoder) => Some(decoder.get_mut()),
+            Decoding::Brotli(decoder, _room) => Some(decoder.get_mut()),
             Decoding::Over => None,
         }
     }
@@ -115,7 +159,7 @@ impl Hearing {
 impl Sink {
     fn feed(&mut self, bytes: &[u8]) {
         if let Some(answer) = &mut self.answer {
-            answer.feed(bytes, &mut self.ear);
+            answer.feed(bytes, &mut self.listening);
         }
     }
 }
@@ -123,7 +167,7 @@ impl Sink {
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.total = self.total.saturating_add(bytes.len() as u64);
-        if self.total > LONGEST {
+        if self.total > most(self.coded) {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.feed(bytes);
@@ -132,5 +176,51 @@ impl Write for Sink {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// How much is decoded of an answer of which so much has come.
+fn most(coded: u64) -> u64 {
+    coded.saturating_mul(RATIO).max(ALWAYS).min(LONGEST)
+}
+
+/// The window of brotli by the first byte, as a power of two (RFC 7932 section 9.1); none where it is a
+/// larger one than there may be.
+const fn window(first: u8) -> Option<u32> {
+    match (first & 1, (first >> 1) & 7, (first >> 4) & 7) {
+        (0, ..) => Some(16),
+        (_, 0, 0) => Some(17),
+        (_, 0, 1) => None,
+        (_, 0, more) => Some(8 + more as u32),
+        (_, more, _) => Some(17 + more as u32),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brotli_says_first_how_much_memory_it_takes() {
+        for (first, expected) in [
+            (0b0000_0000, Some(16)),
+            (0b0000_0001, Some(17)),
+            (0b0000_0011, Some(18)),
+            (0b0000_1011, Some(22)),
+            (0b0000_1111, Some(24)),
+            (0b0010_0001, Some(10)),
+            (0b0111_0001, Some(15)),
+            (0b0001_0001, None),
+        ] {
+            assert_eq!(window(first), expected, "{first:#b}");
+        }
+    }
+
+    #[test]
+    fn what_is_decoded_is_bounded_by_what_came() {
+        // What compresses to nothing, ordinary text, and what is long.
+        for (coded, expected) in [(0, ALWAYS), (683 << 10, 683 * 100 << 10), (1 << 30, LONGEST)] {
+            assert_eq!(most(coded), expected, "{coded}");
+        }
     }
 }

@@ -164,6 +164,7 @@ async fn what_is_broken_passes_and_is_counted() {
     };
     let (anthropic, body) = whole("Anthropic events");
     let long = [b"data: ", &*b"x".repeat(3 << 20), b"\n\n"].concat();
+    let flood = b"data:\n\n".repeat(2 << 20);
     // What is said of each; none where nothing is missed.
     let rows = [
         (cut("Anthropic JSON", ""), Some("in the middle")),
@@ -182,6 +183,8 @@ async fn what_is_broken_passes_and_is_counted() {
         ),
         ((anthropic, "gzip", body.clone()), Some("content coding")),
         ((anthropic, "", long), Some("longer than is read")),
+        // What grows out of proportion is not read to its end.
+        ((anthropic, "gzip", coded("gzip", &flood)), Some("longer than is read")),
         ((anthropic, "", b": a comment\n\nevent: ping\n\n".to_vec()), None),
         ((anthropic, "", Vec::new()), None),
     ];

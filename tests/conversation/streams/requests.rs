@@ -52,6 +52,8 @@ async fn scene() -> (Scene, Arrived) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_arrives_as_it_was_sent() {
     const SHORT: usize = 2_000;
+    // What is longer is read beside what else passes.
+    const LONGER: usize = 40_000;
     const LONG: usize = 100_000;
     // Whether it says its length, its coding, its prose, and why it is not read.
     let rows: &[(bool, &str, usize, Option<&str>)] = &[
@@ -62,6 +64,9 @@ async fn a_conversation_arrives_as_it_was_sent() {
         (true, "deflate", SHORT, None),
         (true, "br", SHORT, None),
         (false, "zstd", SHORT, None),
+        (true, "", LONGER, None),
+        (false, "", LONGER, None),
+        (false, "gzip", LONGER, None),
         (true, "", LONG, Some("longer")),
         (false, "", LONG, Some("longer")),
     ];

@@ -115,12 +115,32 @@ impl Sse {
     /// Tells the event that is there, if one is.
     fn tell(&mut self, is_whole: bool, take: &mut impl FnMut(Part<'_>)) {
         let is_long = std::mem::take(&mut self.is_long);
-        if std::mem::take(&mut self.has_data) {
+        // An event that says nothing keeps a connection open.
+        if std::mem::take(&mut self.has_data) && (is_long || !self.data.is_empty()) {
             let name = &*self.name;
             let event = Part::Event { name, data: &self.data, is_whole };
             take(if is_long { Part::Long(name) } else { event });
         }
         empty(&mut self.data);
         self.name.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_says_nothing_is_none() {
+        let mut told = Vec::new();
+        let mut take = |part: Part<'_>| {
+            if let Part::Event { data, .. } = part {
+                told.push(String::from_utf8(data.to_vec()).unwrap());
+            }
+        };
+        let mut events = Sse::default();
+        events.feed(b"data:\n\ndata: x\n\ndata\n\n: ping\n\ndata:\ndata:y\n\ndata:\n", &mut take);
+        events.end(&mut take);
+        assert_eq!(told, ["x", "\ny"]);
     }
 }
