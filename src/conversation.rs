@@ -1,7 +1,7 @@
 //! What was heard of an agent's conversations with models and servers of tools.
 //!
 //! Takes calls and results as they are read; says whether each is news, what a result answers, and what
-//! could not be read. Pure, in bounded memory: what was heard longest ago goes first, and what an agent
+//! could not be read. Pure, in bounded memory: what was met longest ago goes first, and what an agent
 //! tells pushes out nothing that its models told. Keeps no input and no result, only their hashes and
 //! what people are shown of a call.
 
@@ -38,8 +38,9 @@ pub fn is_identity(id: &str) -> bool {
 #[derive(Debug, Default)]
 pub struct Heard {
     hasher: RandomState,
+    /// What was met lately, and what was met before that.
     known: HashSet<u64>,
-    order: VecDeque<u64>,
+    before: HashSet<u64>,
     /// What people are shown of calls that models told of: of each, and of the last one of each id.
     by_model: Labels<Arc<str>>,
     by_id: Labels<Arc<str>>,
@@ -88,16 +89,14 @@ impl Heard {
         self.hasher.clone()
     }
 
-    /// Whether this is met for the first time; it is known from then on.
+    /// Whether this is met for the first time; it is known from then on, for as long as it is met again.
     pub fn is_new(&mut self, hash: u64) -> bool {
-        let is_new = self.known.insert(hash);
-        if is_new {
-            self.order.push_back(hash);
-            if self.order.len() > MOST_KNOWN
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.known.remove(&oldest);
-            }
+        if !self.known.insert(hash) {
+            return false;
+        }
+        let is_new = !self.before.remove(&hash);
+        if self.known.len() >= MOST_KNOWN / 2 {
+            self.before = std::mem::take(&mut self.known);
         }
         is_new
     }
@@ -200,15 +199,21 @@ mod tests {
     #[test]
     fn its_memory_is_bounded() {
         let mut heard = Heard::default();
-        for number in 0..MOST_KNOWN as u64 + 100 {
+        const AGAIN: u64 = u64::MAX;
+        assert!(heard.is_new(AGAIN));
+        for number in 0..4 * MOST_KNOWN as u64 {
             assert!(heard.is_new(number));
+            assert!(
+                !heard.is_new(AGAIN),
+                "{number}: what is sent again with every turn stays known"
+            );
+            assert!(heard.known.len() + heard.before.len() <= MOST_KNOWN);
             heard.owe(number);
             heard.told_by_model(number, Some(number), &Arc::from("ls"));
         }
-        assert_eq!((heard.known.len(), heard.order.len()), (MOST_KNOWN, MOST_KNOWN));
         assert_eq!((heard.by_model.all.len(), heard.by_id.order.len()), (MOST_CALLS, MOST_CALLS));
         assert_eq!(heard.owed.len(), MOST_OWED);
-        assert!(heard.is_new(0), "what was heard longest ago is forgotten first");
+        assert!(heard.is_new(0), "what was met longest ago is forgotten first");
         heard.missed(Unread::Input, 2);
         heard.missed(Unread::Input, 1);
         assert_eq!(heard.unread().collect::<Vec<_>>(), [(Unread::Input, 3)]);

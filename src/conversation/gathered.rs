@@ -164,7 +164,7 @@ impl Gathered {
     /// This was met before.
     pub fn is_known(&mut self, met: &Met<'_>, key: u64) {
         self.place += 1;
-        self.is_known |= is_identity(met.id);
+        self.is_known |= met.what == What::Call || is_identity(met.id);
         if met.what == What::Call {
             self.met = None;
             self.last.insert(self.id(met.id), key);
@@ -213,7 +213,7 @@ impl Gathered {
             self.last.insert(id, key);
         }
         if !is_new {
-            self.is_known |= has_identity;
+            self.is_known = true;
             return;
         }
         self.length += length;

@@ -118,6 +118,9 @@ pub enum Unread {
     /// It ended in the middle.
     #[error("it ended in the middle")]
     Truncated,
+    /// The agent has more in memory, or under way, than it may.
+    #[error("there is no room left to read it in")]
+    NoRoom,
 }
 
 // What tools are given and what they answer may hold secrets.

@@ -113,7 +113,7 @@ impl Ear {
     /// Has something read behind what the agent sent before.
     fn put(&self, work: impl FnOnce() + Send + 'static) {
         if let Err(Full) = self.caller.state.readings.put(work, &self.proxy.tasks) {
-            self.missed(Unread::Crowded);
+            self.missed(Unread::NoRoom);
         }
     }
 

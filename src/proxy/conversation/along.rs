@@ -36,7 +36,7 @@ impl Along {
         let length = self.kept.len() + piece.len();
         let why = match length {
             _ if length > self.ear.longest => Some(Unread::Long),
-            _ if !self.has_room(length) => Some(Unread::Crowded),
+            _ if !self.has_room(length) => Some(Unread::NoRoom),
             _ => None,
         };
         if let Some(why) = why {
@@ -81,7 +81,7 @@ impl Along {
         let kept = Bytes::from(std::mem::take(&mut self.kept));
         let ear = self.ear.clone();
         if ear.codings.is_some() && !self.take_room(kept.len() + ear.longest) {
-            ear.missed(Unread::Crowded);
+            ear.missed(Unread::NoRoom);
             return;
         }
         let room = self.room.take();

@@ -116,7 +116,7 @@ impl Hearing {
                 let decoder = Box::new(DecompressorWriter::new(sink, BROTLI));
                 self.decoding = Decoding::Brotli(decoder, room);
             }
-            Err(_none) => sink.listening.ear.missed(Unread::Crowded),
+            Err(_none) => sink.listening.ear.missed(Unread::NoRoom),
         }
     }
 

@@ -14,6 +14,8 @@ use hyper::{Request, Response};
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::num::Wrapping;
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// How long an answer is, decoded, and how much more the process may take for it.
 const LENGTH: usize = 50 << 20;
@@ -94,4 +96,41 @@ async fn a_long_answer_takes_no_more_memory_than_a_short_one() {
         assert!(host == PLAIN || more < MOST_KIB, "{coding} {http2}: {more} KiB");
     }
     assert!(scene.told().unread_for("no tool call that has begun") > 0, "it was read");
+}
+
+/// What a coding takes to be undone is the agent's to have, and so are only so many of the largest.
+#[tokio::test(flavor = "multi_thread")]
+async fn decoders_share_what_the_agent_may_have_in_memory() {
+    const WINDOWS: usize = 3;
+    let over = Arc::new(Notify::new());
+    let ends = over.clone();
+    let answer = move |_: Request<Incoming>| {
+        let ends = ends.clone();
+        async move {
+            // The first byte of brotli: a window of 16 MiB.
+            let first = futures_util::stream::iter([Ok(Frame::data(Bytes::from_static(b"\x0f")))]);
+            let rest = futures_util::stream::once(async move {
+                ends.notified().await;
+                Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"\x0f")))
+            });
+            let frames = futures_util::StreamExt::chain(first, rest);
+            let mut response = Response::new(StreamBody::new(frames).boxed());
+            response.headers_mut().insert("content-type", EVENTS.parse().unwrap());
+            response.headers_mut().insert("content-encoding", "br".parse().unwrap());
+            response
+        }
+    };
+    let scene = Scene::new(|edit| edit, answer).await;
+    let mut open = Vec::new();
+    for number in 0..WINDOWS + 2 {
+        let mut client = Client::http1(scene.gate.running(), ANTHROPIC).await;
+        let request = client.request("POST", "/v1/messages");
+        let mut response = client.send(request.body(full("{}")).unwrap()).await.unwrap();
+        let first = within("the first byte", response.body_mut().frame()).await.unwrap().unwrap();
+        assert_eq!(first.into_data().unwrap(), "\x0f", "it passes, whoever reads it");
+        open.push((client, response));
+        let expected = (number + 1).saturating_sub(WINDOWS) as u64;
+        assert_eq!(scene.told().unread_for("no room"), expected, "{number}");
+    }
+    over.notify_waiters();
 }
