@@ -3,7 +3,6 @@
 //! Takes the body of a question; returns the call. Refuses what is not one strict JSON object of the
 //! known members: a member that is misspelt would leave unread what it was to say.
 
-use crate::conversation::is_identity;
 use crate::fingerprint::FingerprintKey;
 use crate::hold::escaped;
 use crate::inspect::discovery;
@@ -178,8 +177,7 @@ pub fn told(by: Teller, id: Option<&str>, tool: &str, input: &Value, key: &Finge
     json::canonical(input, &mut text);
     Told {
         by,
-        // A number in a conversation may be any call's.
-        id: id.filter(|id| is_identity(id)).map(|id| number(&[b"tool call", id.as_bytes()])),
+        id: id.map(|id| number(&[b"tool call", id.as_bytes()])),
         what: number(&[b"tool", tool.as_bytes(), text.as_bytes()]),
     }
 }

@@ -6,7 +6,7 @@
 //! where people have to be shown it.
 
 use super::Ear;
-use crate::conversation::{Called, Found, Gathered, Taken, Way};
+use crate::conversation::{Called, Found, Gathered, Taken, Way, is_identity};
 use crate::inspect::credential::handed::{Handed, in_body};
 use crate::inspect::discovery::{self, Discovery};
 use crate::inspect::model::{By, Listener, Met, Said, ToolResult};
@@ -88,8 +88,9 @@ impl Listening {
         }
         // What the provider runs is not on the agent's machine.
         let Discovery { technique, what } = intent.discovery.filter(|_| call.by != By::Provider)?;
-        let key = &self.ear.key;
-        let told = told(Teller::Conversation, Some(&call.id), &call.tool, &call.input, key);
+        // A number in a conversation may be any call's.
+        let id = Some(&*call.id).filter(|id| is_identity(id));
+        let told = told(Teller::Conversation, id, &call.tool, &call.input, &self.ear.key);
         // The agent may have asked about it before.
         if !state.is_new_call(told, self.ear.proxy.clock.now()) {
             return None;
