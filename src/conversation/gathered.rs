@@ -149,8 +149,8 @@ impl Gathered {
         if self.dialect == Dialect::Mcp {
             return None;
         }
-        let Met { what, id, raw } = met;
-        let mut key = hash(&self.hasher, (self.scope, what, id, raw));
+        let Met { what, id, tool, by, raw } = met;
+        let mut key = hash(&self.hasher, (self.scope, what, id, tool, by, raw));
         if !is_identity(id) {
             // What has no id of its own is told by how often it stands there.
             let times = self.times.entry(key).or_default();
@@ -181,7 +181,7 @@ impl Gathered {
     pub fn weighed(&self, call: ToolCall) -> Weighed {
         let input = call.input.to_string();
         let id = Some(&*call.id).filter(|id| is_identity(id));
-        let key = hash(&self.hasher, (self.scope, What::Call, id, &call.tool, &input));
+        let key = hash(&self.hasher, (self.scope, What::Call, id, &call.tool, call.by, &input));
         Weighed { call, key, length: input.len() }
     }
 
@@ -313,13 +313,16 @@ mod tests {
     use serde_json::json;
 
     /// A part of a conversation.
+    #[derive(Clone, Copy)]
     enum Part<'a> {
         Call(&'a str, &'a str),
+        /// A call that the provider runs.
+        Provided(&'a str, &'a str),
         /// The result of a call; whether a secret stands in it.
         Result(&'a str, bool),
         Spoke,
     }
-    use Part::{Call, Result, Spoke};
+    use Part::{Call, Provided, Result, Spoke};
 
     fn gathered(heard: &Heard, way: Way) -> Gathered {
         Gathered::new(heard.hasher(), "model.test", Dialect::Anthropic, way)
@@ -335,14 +338,15 @@ mod tests {
         };
         for part in parts {
             let (what, id, raw) = match part {
-                Call(id, command) => (What::Call, *id, *command),
+                Call(id, command) | Provided(id, command) => (What::Call, *id, *command),
                 Result(id, _) => (What::Result, *id, "result"),
                 Spoke => {
                     body.spoke();
                     continue;
                 }
             };
-            let met = Met { what, id, raw };
+            let by = if matches!(part, Provided(..)) { By::Provider } else { By::Agent };
+            let met = Met { what, id, tool: "Bash", by, raw };
             if body.way == Way::Request
                 && let Some(key) = body.met(&met)
                 && !heard.is_new(key)
@@ -351,10 +355,10 @@ mod tests {
                 continue;
             }
             match part {
-                Call(id, command) => {
+                Call(id, command) | Provided(id, command) => {
                     let input = json!({ "command": command });
                     let (id, tool) = ((*id).to_owned(), "Bash".to_owned());
-                    let call = ToolCall { id, tool, input, by: By::Agent };
+                    let call = ToolCall { id, tool, input, by };
                     let weighed = body.weighed(call);
                     body.call(weighed, heard);
                 }
@@ -438,6 +442,13 @@ mod tests {
         let mut other = Gathered::new(heard.hasher(), "b.test", Dialect::Chat, Way::Request);
         hears(&mut heard, &mut other, &turn());
         assert_eq!(other.taken().calls.len(), 1);
+    }
+
+    #[test]
+    fn what_the_provider_ran_hides_nothing_that_the_agent_runs() {
+        let mut heard = Heard::default();
+        let parts = [Provided("toolu_aaaa", "cat .env"), Call("toolu_aaaa", "cat .env")];
+        assert_eq!(taken(&mut heard, Way::Request, &parts).0.len(), 1);
     }
 
     #[test]

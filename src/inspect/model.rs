@@ -75,7 +75,7 @@ pub struct ToolResult {
 }
 
 /// Who runs a tool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum By {
     /// The agent, on its machine.
     Agent,

@@ -36,6 +36,10 @@ pub struct Met<'a> {
     pub what: What,
     /// The id of the call.
     pub id: &'a str,
+    /// The tool that is called; nothing of a result.
+    pub tool: &'a str,
+    /// Who runs it.
+    pub by: By,
     /// The input or the result as it stands in JSON.
     pub raw: &'a str,
 }
@@ -84,7 +88,7 @@ impl<'l, L: Listener> Telling<'l, L> {
     /// The same with an id that does not stand there.
     pub(super) fn call_with(&mut self, id: &str, tool: &str, input: Raw<'_>, form: Form, by: By) {
         let raw = input.map_or("", serde_json::value::RawValue::get);
-        if self.listener.knows(&Met { what: What::Call, id, raw }) {
+        if self.listener.knows(&Met { what: What::Call, id, tool, by, raw }) {
             return;
         }
         let read = match text(input) {
@@ -117,7 +121,7 @@ impl<'l, L: Listener> Telling<'l, L> {
     /// The same of a call whose id does not stand there.
     pub(super) fn result_of(&mut self, call: &str, tool: Raw<'_>, content: Raw<'_>, by: By) {
         let raw = content.map_or("", serde_json::value::RawValue::get);
-        if self.listener.knows(&Met { what: What::Result, id: call, raw }) {
+        if self.listener.knows(&Met { what: What::Result, id: call, tool: "", by, raw }) {
             return;
         }
         let tool = text(tool).map(Cow::into_owned);
