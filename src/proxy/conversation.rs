@@ -28,7 +28,7 @@ use along::Along;
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// A body that is no longer is read at once, where nothing waits.
+/// A body that is no longer takes less time to read than to hand over.
 const SHORT: usize = 16 << 10;
 
 /// Who listens to one exchange of a conversation.
@@ -75,7 +75,7 @@ impl Ear {
     }
 
     /// Who listens to the answer.
-    pub(super) fn to_answer(self) -> Listening {
+    pub(super) fn listening(self) -> Listening {
         Listening::new(self, Way::Answer)
     }
 
@@ -86,14 +86,13 @@ impl Ear {
 
     /// Reads a request that is there as a whole, decoded, before it is sent.
     pub(super) async fn read(&self, body: &Bytes) {
-        let readings = &self.caller.state.readings;
-        if body.len() <= SHORT && readings.is_idle() {
+        if self.is_read_at_once(body) {
             self.read_now(body);
             return;
         }
         let (ear, body) = (self.clone(), body.clone());
         self.put(move || ear.read_now(&body));
-        readings.caught_up().await;
+        self.caught_up().await;
     }
 
     /// Waits until what left is read.
@@ -108,6 +107,11 @@ impl Ear {
     pub(super) fn along(self) -> impl FnMut(Option<&[u8]>) + Send + Sync + 'static {
         let mut along = Along::new(self);
         move |piece| along.pass(piece)
+    }
+
+    /// Whether a body is short, and nothing waits before it.
+    fn is_read_at_once(&self, body: &[u8]) -> bool {
+        body.len() <= SHORT && self.caller.state.readings.is_idle()
     }
 
     /// Has something read behind what the agent sent before.

@@ -52,14 +52,14 @@ impl Reported {
     /// Whether it is news, at a time. It is none afterwards.
     pub fn is_new(&mut self, told: Told, at: Duration) -> bool {
         let since = |known: &Known| at.saturating_sub(known.at);
-        let is_retried = |known: &Known| known.told.what == told.what && since(known) < RETRY;
-        let is_elsewhere = |known: &Known| {
-            known.told.by != told.by
-                && known.told.id.is_some()
-                && known.told.id == told.id
-                && !known.is_met
-                && since(known) < ELSEWHERE
+        let has_its_id = |known: &Known| {
+            told.id.is_some() && known.told.id == told.id && since(known) < ELSEWHERE
         };
+        let is_retried = |known: &Known| {
+            known.told.what == told.what && (since(known) < RETRY || has_its_id(known))
+        };
+        let is_elsewhere =
+            |known: &Known| known.told.by != told.by && !known.is_met && has_its_id(known);
         // The same call under its id first: a retry would not spend that.
         if let Some(known) = self.all.iter_mut().find(|known| is_elsewhere(known)) {
             known.is_met = true;
@@ -102,6 +102,8 @@ mod tests {
             (told(Agent, Some(3), 17), 70, true, "an id that the agent told of"),
             (told(Conversation, Some(3), 18), 669, false, "is the model's a while later"),
             (told(Conversation, Some(3), 19), 669, true, "once"),
+            (told(Agent, Some(5), 22), 690, true, "a call that a person is asked about"),
+            (told(Agent, Some(5), 22), 1289, false, "is asked for again"),
             (told(Agent, Some(4), 20), 700, true, "an id that is used again"),
             (told(Conversation, Some(4), 21), 1300, true, "hours later is another call"),
         ];

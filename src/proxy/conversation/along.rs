@@ -80,6 +80,11 @@ impl Along {
     fn end(&mut self) {
         let kept = Bytes::from(std::mem::take(&mut self.kept));
         let ear = self.ear.clone();
+        if ear.codings.is_none() && ear.is_read_at_once(&kept) {
+            self.room = None;
+            ear.read_now(&kept);
+            return;
+        }
         if ear.codings.is_some() && !self.take_room(kept.len() + ear.longest) {
             ear.missed(Unread::NoRoom);
             return;

@@ -33,7 +33,7 @@ impl Listening {
         let hasher = ear.caller.state.heard().hasher();
         let host = ear.caller.target.host().as_str();
         let gathered = Gathered::new(hasher, host, ear.dialect, way);
-        Self { gathered, ear, way }
+        Self { ear, gathered, way }
     }
 
     /// Takes up what was said so far.
@@ -171,7 +171,7 @@ impl Listener for Listening {
         let Some(key) = self.gathered.met(met) else { return false };
         let is_known = !self.ear.caller.state.heard().is_new(key);
         if is_known {
-            self.gathered.is_known(met, key);
+            self.gathered.met_before(met, key);
         }
         is_known
     }

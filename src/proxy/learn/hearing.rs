@@ -56,7 +56,7 @@ impl Hearing {
         }
         let headers = response.headers();
         let answer = Some(Answer::new(ear.dialect(), &media(headers)));
-        let sink = Sink { answer, listening: ear.to_answer(), coded: 0, total: 0 };
+        let sink = Sink { answer, listening: ear.listening(), coded: 0, total: 0 };
         let coding = match single(headers, &header::CONTENT_ENCODING) {
             Ok(coding) => coding.map(|coding| coding.trim().to_ascii_lowercase()),
             Err(Ambiguous) => Some(String::new()),
@@ -181,7 +181,7 @@ impl Write for Sink {
 
 /// How much is decoded of an answer of which so much has come.
 fn most(coded: u64) -> u64 {
-    coded.saturating_mul(RATIO).max(ALWAYS).min(LONGEST)
+    coded.saturating_mul(RATIO).clamp(ALWAYS, LONGEST)
 }
 
 /// The window of brotli by the first byte, as a power of two (RFC 7932 section 9.1); none where it is a
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn what_is_decoded_is_bounded_by_what_came() {
         // What compresses to nothing, ordinary text, and what is long.
-        for (coded, expected) in [(0, ALWAYS), (683 << 10, 683 * 100 << 10), (1 << 30, LONGEST)] {
+        for (coded, expected) in [(0, ALWAYS), (683 << 10, (683 * 100) << 10), (1 << 30, LONGEST)] {
             assert_eq!(most(coded), expected, "{coded}");
         }
     }
