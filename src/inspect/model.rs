@@ -8,6 +8,7 @@ mod answer;
 mod dialect;
 mod gemini;
 mod items;
+mod lenient;
 mod mcp;
 mod messages;
 mod telling;
@@ -23,15 +24,15 @@ use serde_json::Value;
 use std::fmt;
 use telling::Telling;
 
-/// The longest input of one call that is read, in bytes.
-const INPUT: usize = 256 << 10;
+/// The longest input of one call that is read, in bytes: of a longer one its beginning.
+const INPUT: usize = 1 << 20;
 /// What the inputs of all calls that are open at once may come to.
 const INPUTS: usize = 1 << 20;
 /// The most calls that are open at once.
 const OPEN: usize = 64;
 /// The longest event, frame or document of an answer.
 const EVENT: usize = 1 << 20;
-/// The longest id or name.
+/// So much is kept of an id or a name.
 const NAME: usize = 512;
 
 /// What is said in a conversation about tools.
@@ -91,15 +92,12 @@ pub enum Unread {
     /// It is not strict JSON of the form that its dialect has.
     #[error("it is not strict JSON in the form of the API")]
     Json,
-    /// The input of a call is not one strict JSON document.
-    #[error("the input of a tool call is not strict JSON")]
+    /// The input of a call is not one strict JSON document; what lenient parsers take it for is read.
+    #[error("the input of a tool call is not strict JSON, of which parsers differ")]
     Input,
     /// The input of a call is too long.
     #[error("the input of a tool call is longer than is read")]
     LongInput,
-    /// An id or a name is too long.
-    #[error("the id or the name of a tool call is longer than is read")]
-    LongName,
     /// An event or a document of an answer is too long.
     #[error("a part of the answer is longer than is read")]
     Long,
@@ -144,18 +142,27 @@ impl fmt::Debug for ToolResult {
 /// server. Conversations send all of it again with every turn: a [`Listener`] says what it knows.
 pub fn read_request(dialect: Dialect, body: &[u8], listener: &mut impl Listener) {
     let mut telling = Telling::new(listener);
-    let read = std::str::from_utf8(body).is_ok_and(|body| {
-        let read = match dialect {
-            Dialect::Anthropic | Dialect::Chat | Dialect::Converse | Dialect::Invoke => {
-                messages::request(body, &mut telling)
-            }
-            Dialect::Responses | Dialect::Interactions => items::request(body, &mut telling),
-            Dialect::Gemini => gemini::request(body, &mut telling),
-            Dialect::Mcp => mcp::request(body, &mut telling),
-        };
-        read.is_ok()
-    });
-    if !read {
-        telling.unread(Unread::Json);
+    let strictly = std::str::from_utf8(body).is_ok_and(|body| turns(dialect, body, &mut telling));
+    if !strictly {
+        // Providers and their clients are lenient: one odd turn must not hide the others.
+        telling.again(Unread::Json);
+        if let Some(mended) = lenient::mended(&String::from_utf8_lossy(body)) {
+            turns(dialect, &mended, &mut telling);
+        }
     }
+}
+
+/// Reads the turns of a request; whether to the end.
+fn turns<L: Listener>(dialect: Dialect, body: &str, telling: &mut Telling<'_, L>) -> bool {
+    let read = match dialect {
+        Dialect::Anthropic | Dialect::Chat | Dialect::Converse | Dialect::Invoke => {
+            messages::request(body, telling)
+        }
+        Dialect::Batches => messages::batch(body, telling),
+        Dialect::Threads => messages::outputs(body, telling),
+        Dialect::Responses | Dialect::Interactions => items::request(body, telling),
+        Dialect::Gemini => gemini::request(body, telling),
+        Dialect::Mcp => mcp::request(body, telling),
+    };
+    read.is_ok()
 }

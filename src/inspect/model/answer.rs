@@ -11,7 +11,7 @@ mod sse;
 
 use super::messages::stream;
 use super::telling::{Listener, Telling};
-use super::{Dialect, EVENT, Unread, gemini, items, mcp, messages};
+use super::{Dialect, EVENT, Unread, gemini, items, lenient, mcp, messages};
 use crate::message::json;
 use assembly::Assembly;
 use base64::Engine as _;
@@ -25,8 +25,16 @@ use std::borrow::Cow;
 /// An answer that is being read.
 pub struct Answer {
     framing: Framing,
-    says_json: bool,
+    says: Says,
     reading: Reading,
+}
+
+/// What its media type says that it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Nothing,
+    Json,
+    Events,
 }
 
 /// How the parts of an answer are told apart.
@@ -36,6 +44,8 @@ enum Framing {
     Events(Sse),
     Frames(Frames),
     Documents(Documents),
+    /// It begins otherwise than its media type says: clients read what they asked for.
+    Either(Sse, Documents),
 }
 
 /// A part of an answer.
@@ -68,7 +78,12 @@ impl Answer {
             _ => Framing::Unsaid,
         };
         let reading = Reading { dialect, open: Assembly::default() };
-        Self { framing, says_json: json::is_media(media_type), reading }
+        let says = match media_type {
+            "text/event-stream" => Says::Events,
+            media_type if json::is_media(media_type) => Says::Json,
+            _ => Says::Nothing,
+        };
+        Self { framing, says, reading }
     }
 
     /// Reads on.
@@ -76,12 +91,15 @@ impl Answer {
         if let Framing::Unsaid = self.framing {
             bytes = bytes.trim_ascii_start();
             let Some(first) = bytes.first() else { return };
-            // Clients read what they asked for, whatever it is called. No event begins like JSON.
-            let is_json = self.says_json || matches!(first, b'{' | b'[');
-            self.framing = if is_json {
-                Framing::Documents(Documents::default())
-            } else {
-                Framing::Events(Sse::default())
+            // What is no field of an event is passed over, so an event may come after what is like JSON.
+            self.framing = match (first, self.says) {
+                (b'{' | b'[', Says::Json | Says::Nothing) => {
+                    Framing::Documents(Documents::default())
+                }
+                (b'{' | b'[', Says::Events) | (_, Says::Json) => {
+                    Framing::Either(Sse::default(), Documents::default())
+                }
+                (_, Says::Events | Says::Nothing) => Framing::Events(Sse::default()),
             };
         }
         let mut telling = Telling::new(listener);
@@ -92,6 +110,10 @@ impl Answer {
             Framing::Events(events) => events.feed(bytes, &mut take),
             Framing::Frames(frames) => frames.feed(bytes, &mut take),
             Framing::Documents(documents) => documents.feed(bytes, &mut take),
+            Framing::Either(events, documents) => {
+                events.feed(bytes, &mut take);
+                documents.feed(bytes, &mut take);
+            }
         }
     }
 
@@ -105,6 +127,10 @@ impl Answer {
             Framing::Events(events) => events.end(&mut take),
             Framing::Frames(frames) => frames.end(&mut take),
             Framing::Documents(documents) => documents.end(&mut take),
+            Framing::Either(events, documents) => {
+                events.end(&mut take);
+                documents.end(&mut take);
+            }
         }
         self.reading.open.cut(&mut telling);
     }
@@ -124,38 +150,62 @@ struct Chunk<'a> {
 
 impl Reading {
     fn part<L: Listener>(&mut self, part: &Part<'_>, telling: &mut Telling<'_, L>) {
-        let read = match part {
-            Part::Broken(why) => Err(*why),
-            Part::Long(name) if self.dialect == Dialect::Responses && items::repeats(name) => {
-                Ok(())
+        match part {
+            Part::Broken(why) => telling.unread(*why),
+            Part::Long(name) if self.dialect == Dialect::Responses && items::repeats(name) => {}
+            Part::Long(_) => telling.unread(Unread::Long),
+            Part::Document(data) => {
+                self.leniently(data, Unread::Json, telling, |this, text, telling| {
+                    this.document(text, telling)
+                });
             }
-            Part::Long(_) => Err(Unread::Long),
-            Part::Document(data) => self.document(data, telling),
             Part::Event { data, is_whole: true, .. }
-                if self.open.is_idle() && !sift::may_matter(self.dialect, data) =>
-            {
-                Ok(())
+                if self.open.is_idle() && !sift::may_matter(self.dialect, data) => {}
+            Part::Event { name, data, is_whole } => {
+                let why = if *is_whole { Unread::Json } else { Unread::Truncated };
+                self.leniently(data, why, telling, |this, text, telling| {
+                    this.event(name, text, telling)
+                });
             }
-            Part::Event { name, data, is_whole: true } => self.event(name, data, telling),
-            Part::Event { name, data, is_whole: false } => {
-                self.event(name, data, telling).map_err(|_cut| Unread::Truncated)
-            }
-        };
-        if let Err(why) = read {
-            telling.unread(why);
+        }
+    }
+
+    /// Reads a part; where it is not strict JSON, for what lenient parsers take it for.
+    fn leniently<L: Listener>(
+        &mut self,
+        data: &[u8],
+        why: Unread,
+        telling: &mut Telling<'_, L>,
+        read: impl Fn(&mut Self, &str, &mut Telling<'_, L>) -> Result<(), Unread>,
+    ) {
+        let changes = self.open.changes();
+        let mut telling = telling.part();
+        if let Ok(text) = std::str::from_utf8(data)
+            && read(self, text, &mut telling).is_ok()
+        {
+            return;
+        }
+        telling.again(why);
+        // What has changed what is open would change it twice, and of what is cut short nobody reads the rest.
+        if changes == self.open.changes()
+            && why != Unread::Truncated
+            && let Some(mended) = lenient::mended(&String::from_utf8_lossy(data))
+        {
+            read(self, &mended, &mut telling).unwrap_or_default();
         }
     }
 
     fn document<L: Listener>(
-        &mut self,
-        data: &[u8],
+        &self,
+        text: &str,
         telling: &mut Telling<'_, L>,
     ) -> Result<(), Unread> {
-        let text = std::str::from_utf8(data).map_err(|_not_text| Unread::Json)?;
         let read = match self.dialect {
             Dialect::Anthropic | Dialect::Chat | Dialect::Converse | Dialect::Invoke => {
                 messages::document(text, telling)
             }
+            Dialect::Batches => messages::of_batch(text, telling),
+            Dialect::Threads => messages::run(text, telling),
             Dialect::Responses | Dialect::Interactions => items::document(text, telling),
             Dialect::Gemini => gemini::document(text, telling),
             Dialect::Mcp => mcp::document(text, telling),
@@ -166,16 +216,18 @@ impl Reading {
     fn event<L: Listener>(
         &mut self,
         name: &str,
-        data: &[u8],
+        text: &str,
         telling: &mut Telling<'_, L>,
     ) -> Result<(), Unread> {
-        let text = std::str::from_utf8(data).map_err(|_not_text| Unread::Json)?;
         let open = &mut self.open;
         let read = match self.dialect {
             Dialect::Anthropic => stream::anthropic(text, open, telling),
             Dialect::Chat => stream::chat(text, open, telling),
             Dialect::Converse => stream::converse(name, text, open, telling),
             Dialect::Invoke => return self.invoked(name, text, telling),
+            Dialect::Batches => messages::of_batch(text, telling),
+            Dialect::Threads if text == "[DONE]" => Ok(()),
+            Dialect::Threads => messages::run(text, telling),
             Dialect::Responses | Dialect::Interactions => items::event(text, open, telling),
             Dialect::Gemini => gemini::document(text, telling),
             // The older transport says where to post in an event of another name.
@@ -215,6 +267,7 @@ mod tests {
                     Framing::Events(events) => events.held(),
                     Framing::Frames(frames) => frames.held(),
                     Framing::Documents(documents) => documents.held(),
+                    Framing::Either(events, documents) => events.held() + documents.held(),
                 }
         }
     }

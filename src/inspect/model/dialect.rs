@@ -11,6 +11,10 @@ use http::Method;
 pub enum Dialect {
     /// Anthropic's Messages, also at Vertex AI and at hosts that speak like it.
     Anthropic,
+    /// Anthropic's Message Batches: many requests of its Messages in one.
+    Batches,
+    /// The runs of `OpenAI`'s threads.
+    Threads,
     /// `OpenAI`'s Chat Completions, also at Azure and at the many hosts that speak like it.
     Chat,
     /// `OpenAI`'s Responses, with its stored conversations.
@@ -31,6 +35,8 @@ impl Dialect {
     /// All of them.
     pub const ALL: &[Self] = &[
         Self::Anthropic,
+        Self::Batches,
+        Self::Threads,
         Self::Chat,
         Self::Responses,
         Self::Gemini,
@@ -60,6 +66,8 @@ fn posted(path: &str) -> Option<Dialect> {
     let dialect = match last {
         // The messages of a thread are others.
         "messages" if !before.contains("/threads/") => Dialect::Anthropic,
+        "batches" if beside == "messages" => Dialect::Batches,
+        "submit_tool_outputs" | "runs" if before.contains("/threads") => Dialect::Threads,
         "count_tokens" if beside == "messages" => Dialect::Anthropic,
         "completions" if beside == "chat" => Dialect::Chat,
         "responses" | "conversations" => Dialect::Responses,
@@ -88,6 +96,8 @@ fn verb(before: &str, last: &str) -> Option<Dialect> {
 
 fn stored(path: &str) -> Option<Dialect> {
     [
+        ("/messages/batches/", Dialect::Batches),
+        ("/runs/", Dialect::Threads),
         ("/responses/", Dialect::Responses),
         ("/conversations/", Dialect::Responses),
         ("/chat/completions/", Dialect::Chat),
@@ -109,7 +119,11 @@ mod tests {
             ("/api/v1/messages", Some(Dialect::Anthropic)),
             ("/v1/messages/", Some(Dialect::Anthropic)),
             ("/v1/messages/count_tokens", Some(Dialect::Anthropic)),
-            ("/v1/messages/batches", None),
+            ("/v1/messages/batches", Some(Dialect::Batches)),
+            ("/v1/threads/t/runs/r/submit_tool_outputs", Some(Dialect::Threads)),
+            ("/v1/threads/t/runs", Some(Dialect::Threads)),
+            ("/v1/threads/runs", Some(Dialect::Threads)),
+            ("/v1/files", None),
             ("/v1/threads/t/messages", None),
             ("/v1/chat/completions", Some(Dialect::Chat)),
             ("/chat/completions", Some(Dialect::Chat)),
@@ -147,6 +161,8 @@ mod tests {
         }
         let read = |path| dialect(Kind::Conversation, &Method::GET, path);
         assert_eq!(read("/v1/responses/resp_1"), Some(Dialect::Responses));
+        assert_eq!(read("/v1/messages/batches/b/results"), Some(Dialect::Batches));
+        assert_eq!(read("/v1/threads/t/runs/r"), Some(Dialect::Threads));
         assert_eq!(read("/v1/models"), None);
         assert_eq!(dialect(Kind::Mcp, &Method::POST, "/mcp"), Some(Dialect::Mcp));
         assert_eq!(dialect(Kind::Mcp, &Method::GET, "/sse"), Some(Dialect::Mcp));

@@ -3,51 +3,76 @@
 //! Takes requests and answers; tells the calls and results in their parts. Ids may be left out: then the
 //! calls of a request are numbered, and a result is that of the first call of its tool that has none yet.
 
-use super::By;
 use super::telling::{Form, Listener, Telling, name};
-use super::walk::{Each, Of, Raw, Within, text, walk};
+use super::walk::{Each, Of, Raw, Within, object, text, walk};
+use super::{By, Unread};
 use serde::Deserialize;
 use serde_json::Result;
 
 /// A part of a turn. Servers take the names of members in either spelling.
 #[derive(Deserialize)]
 struct Part<'a> {
-    #[serde(borrow, rename = "functionCall", alias = "function_call")]
-    call: Option<Call<'a>>,
-    #[serde(borrow, rename = "functionResponse", alias = "function_response")]
-    response: Option<Answered<'a>>,
-    #[serde(borrow, rename = "executableCode", alias = "executable_code")]
+    #[serde(borrow, rename = "functionCall")]
+    call: Raw<'a>,
+    #[serde(borrow)]
+    function_call: Raw<'a>,
+    #[serde(borrow, rename = "functionResponse")]
+    response: Raw<'a>,
+    #[serde(borrow)]
+    function_response: Raw<'a>,
+    #[serde(borrow, rename = "executableCode")]
     code: Raw<'a>,
-    #[serde(borrow, rename = "codeExecutionResult", alias = "code_execution_result")]
+    #[serde(borrow)]
+    executable_code: Raw<'a>,
+    #[serde(borrow, rename = "codeExecutionResult")]
     executed: Raw<'a>,
-    #[serde(borrow, rename = "toolCall", alias = "tool_call")]
-    provider_call: Option<Call<'a>>,
-    #[serde(borrow, rename = "toolResponse", alias = "tool_response")]
-    provider_response: Option<Answered<'a>>,
+    #[serde(borrow)]
+    code_execution_result: Raw<'a>,
+    #[serde(borrow, rename = "toolCall")]
+    provider_call: Raw<'a>,
+    #[serde(borrow)]
+    tool_call: Raw<'a>,
+    #[serde(borrow, rename = "toolResponse")]
+    provider_response: Raw<'a>,
+    #[serde(borrow)]
+    tool_response: Raw<'a>,
 }
 
+/// What is called or has answered.
 #[derive(Deserialize)]
-struct Call<'a> {
+struct Tool<'a> {
     #[serde(borrow)]
     id: Raw<'a>,
-    #[serde(borrow, alias = "toolType", alias = "tool_type")]
+    #[serde(borrow)]
     name: Raw<'a>,
+    #[serde(borrow, rename = "toolType")]
+    kind: Raw<'a>,
+    #[serde(borrow)]
+    tool_type: Raw<'a>,
     #[serde(borrow)]
     args: Raw<'a>,
-    #[serde(borrow, rename = "partialArgs", alias = "partial_args")]
+    #[serde(borrow, rename = "partialArgs")]
     pieces: Raw<'a>,
-    #[serde(default, rename = "willContinue", alias = "will_continue")]
-    continues: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Answered<'a> {
     #[serde(borrow)]
-    id: Raw<'a>,
-    #[serde(borrow, alias = "toolType", alias = "tool_type")]
-    name: Raw<'a>,
+    partial_args: Raw<'a>,
+    #[serde(borrow, rename = "willContinue")]
+    continues: Raw<'a>,
+    #[serde(borrow)]
+    will_continue: Raw<'a>,
     #[serde(borrow)]
     response: Raw<'a>,
+}
+
+impl<'a> Tool<'a> {
+    fn called(&self) -> Raw<'a> {
+        self.name.or(self.kind).or(self.tool_type)
+    }
+
+    /// Whether what it is called with comes in pieces.
+    fn is_in_pieces(&self) -> bool {
+        let goes_on = self.continues.or(self.will_continue).is_some_and(|one| one.get() == "true");
+        goes_on || self.pieces.or(self.partial_args).is_some()
+    }
 }
 
 /// The most calls without an id that wait for their results.
@@ -82,10 +107,7 @@ impl Numbered {
 pub(super) fn request<L: Listener>(body: &str, telling: &mut Telling<'_, L>) -> Result<()> {
     let mut numbered = Numbered::default();
     let mut contents = |raw: &str| {
-        let parts = Each(Of::new(|one| {
-            part(&one, Some(&mut numbered), telling);
-            Ok(())
-        }));
+        let parts = Each(Each(Of::new(|one| part(&one, Some(&mut numbered), telling))));
         walk(raw, &mut Within(&["contents"], Each(Within(&["parts"], parts))))
     };
     contents(body)?;
@@ -96,10 +118,7 @@ pub(super) fn request<L: Listener>(body: &str, telling: &mut Telling<'_, L>) -> 
 /// Reads an answer, or an event of one.
 pub(super) fn document<L: Listener>(body: &str, telling: &mut Telling<'_, L>) -> Result<()> {
     let mut candidates = |raw: &str| {
-        let parts = Each(Of::new(|one| {
-            part(&one, None, telling);
-            Ok(())
-        }));
+        let parts = Each(Each(Of::new(|one| part(&one, None, telling))));
         let content = Within(&["content"], Within(&["parts"], parts));
         walk(raw, &mut Within(&["candidates"], Each(content)))
     };
@@ -112,38 +131,51 @@ fn part<L: Listener>(
     part: &Part<'_>,
     mut numbered: Option<&mut Numbered>,
     telling: &mut Telling<'_, L>,
-) {
-    if let Some(call) = &part.call {
-        let tool = name(call.name);
+) -> Result<()> {
+    for raw in [part.call, part.function_call].into_iter().flatten() {
+        let Some(call) = object::<Tool<'_>>(Some(raw))? else {
+            telling.unread(Unread::Json);
+            continue;
+        };
+        let tool = name(call.called());
         let id = match (text(call.id), numbered.as_deref_mut()) {
             (Some(id), _) => id.into_owned(),
             (None, Some(numbered)) => numbered.call(&tool),
             (None, None) => String::new(),
         };
-        if call.pieces.is_some() || call.continues == Some(true) {
-            telling.unread(super::Unread::Input);
+        if call.is_in_pieces() {
+            telling.unread(Unread::Input);
         } else {
             telling.call_with(&id, &tool, call.args, Form::Json, By::Agent);
         }
     }
-    if let Some(result) = &part.response {
-        let id = match (text(result.id), numbered) {
+    for raw in [part.response, part.function_response].into_iter().flatten() {
+        let Some(result) = object::<Tool<'_>>(Some(raw))? else {
+            telling.unread(Unread::Json);
+            continue;
+        };
+        let id = match (text(result.id), numbered.as_deref_mut()) {
             (Some(id), _) => id.into_owned(),
-            (None, Some(numbered)) => numbered.result(&name(result.name)),
+            (None, Some(numbered)) => numbered.result(&name(result.called())),
             (None, None) => String::new(),
         };
-        telling.result_of(&id, result.name, result.response, By::Agent);
+        telling.result_of(&id, result.called(), result.response, By::Agent);
     }
-    if let Some(code) = part.code {
+    for code in [part.code, part.executable_code].into_iter().flatten() {
         telling.call(None, "code_execution", Some(code), Form::Json, By::Provider);
     }
-    if let Some(executed) = part.executed {
+    for executed in [part.executed, part.code_execution_result].into_iter().flatten() {
         telling.result(None, None, Some(executed), By::Provider);
     }
-    if let Some(call) = &part.provider_call {
-        telling.call(call.id, &name(call.name), call.args, Form::Json, By::Provider);
+    for raw in [part.provider_call, part.tool_call] {
+        if let Some(call) = object::<Tool<'_>>(raw)? {
+            telling.call(call.id, &name(call.called()), call.args, Form::Json, By::Provider);
+        }
     }
-    if let Some(result) = &part.provider_response {
-        telling.result(result.id, result.name, result.response, By::Provider);
+    for raw in [part.provider_response, part.tool_response] {
+        if let Some(result) = object::<Tool<'_>>(raw)? {
+            telling.result(result.id, result.called(), result.response, By::Provider);
+        }
     }
+    Ok(())
 }

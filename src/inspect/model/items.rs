@@ -5,7 +5,7 @@
 
 use super::By;
 use super::answer::assembly::{Assembly, Begun};
-use super::telling::{Form, Listener, Telling, id_of, name};
+use super::telling::{Form, Listener, Telling, id_of, name, place_of};
 use super::walk::{Each, Of, Raw, Within, is, text, walk};
 use serde::Deserialize;
 use serde_json::Result;
@@ -69,7 +69,7 @@ pub(super) fn document<L: Listener>(body: &str, telling: &mut Telling<'_, L>) ->
             item(&one, telling);
             Ok(())
         });
-        walk(body, &mut Within(names, Each(read)))
+        walk(body, &mut Within(names, Each(Each(read))))
     };
     of(&["output"])?;
     of(&["steps"])?;
@@ -129,10 +129,10 @@ struct Event<'a> {
     kind: Raw<'a>,
     #[serde(borrow, rename = "event_type")]
     of_step: Raw<'a>,
-    #[serde(default)]
-    output_index: u64,
-    #[serde(default)]
-    index: u64,
+    #[serde(borrow)]
+    output_index: Raw<'a>,
+    #[serde(borrow)]
+    index: Raw<'a>,
     #[serde(borrow)]
     item: Raw<'a>,
     #[serde(borrow)]
@@ -174,8 +174,8 @@ pub(super) fn event<L: Listener>(
         return Ok(());
     }
     let event: Event<'_> = serde_json::from_str(event)?;
-    let item_at = (0, event.output_index);
-    let step_at = (1, event.index);
+    let item_at = (0, place_of(event.output_index).unwrap_or_default());
+    let step_at = (1, place_of(event.index).unwrap_or_default());
     match &*text(event.kind.or(event.of_step)).unwrap_or_default() {
         "response.output_item.added" => {
             open.expect(item_at, event.item.is_some_and(is_call), telling);

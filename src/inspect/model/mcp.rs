@@ -3,9 +3,9 @@
 //! Takes requests and answers; tells the calls of tools, the resources that are read, and their results.
 //! The id of a call is that of its message, as it stands there.
 
-use super::By;
 use super::telling::{Form, Listener, Telling, name};
-use super::walk::{Each, Of, Raw, text, walk};
+use super::walk::{Each, Of, Raw, object, text, walk};
+use super::{By, Unread};
 use serde::Deserialize;
 use serde_json::Result;
 use serde_json::value::RawValue;
@@ -47,10 +47,12 @@ pub(super) fn request<L: Listener>(body: &str, telling: &mut Telling<'_, L>) -> 
     let message = Of::new(|message: Message<'_>| {
         let method = text(message.method).unwrap_or_default();
         match (&*method, message.params) {
-            ("tools/call", Some(params)) => {
-                let Params { name: tool, arguments } = serde_json::from_str(params.get())?;
-                telling.call(message.id, &name(tool), arguments, Form::Json, By::Server);
-            }
+            ("tools/call", Some(params)) => match object(Some(params))? {
+                Some(Params { name: tool, arguments }) => {
+                    telling.call(message.id, &name(tool), arguments, Form::Json, By::Server);
+                }
+                None => telling.unread(Unread::Json),
+            },
             ("resources/read", params) => {
                 telling.call(message.id, &method, params, Form::Json, By::Server);
             }
@@ -58,7 +60,7 @@ pub(super) fn request<L: Listener>(body: &str, telling: &mut Telling<'_, L>) -> 
         }
         Ok(())
     });
-    walk(body, &mut Each(message))
+    walk(body, &mut Each(Each(message)))
 }
 
 /// Reads what a server sends: an answer, an event of one, or one of what it sends by itself.
@@ -81,5 +83,5 @@ pub(super) fn document<L: Listener>(body: &str, telling: &mut Telling<'_, L>) ->
         }
         Ok(())
     });
-    walk(body, &mut Each(message))
+    walk(body, &mut Each(Each(message)))
 }

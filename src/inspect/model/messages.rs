@@ -8,7 +8,7 @@ pub(super) mod stream;
 
 use super::By;
 use super::telling::{Form, Listener, Telling, name};
-use super::walk::{Each, Of, Raw, Within, is, text, walk};
+use super::walk::{Each, Of, Raw, Walk, Within, is, object, text, walk};
 use serde::Deserialize;
 use serde_json::Result;
 use serde_json::value::RawValue;
@@ -69,13 +69,14 @@ struct Tool<'a> {
 /// A call of Chat Completions; in a stream, a piece of one.
 #[derive(Deserialize)]
 struct Call<'a> {
-    index: Option<u64>,
+    #[serde(borrow)]
+    index: Raw<'a>,
     #[serde(borrow)]
     id: Raw<'a>,
     #[serde(borrow)]
-    function: Option<Function<'a>>,
+    function: Raw<'a>,
     #[serde(borrow)]
-    custom: Option<Custom<'a>>,
+    custom: Raw<'a>,
 }
 
 #[derive(Deserialize)]
@@ -96,7 +97,57 @@ struct Custom<'a> {
 
 /// Reads the body of a request.
 pub(super) fn request<L: Listener>(body: &str, telling: &mut Telling<'_, L>) -> Result<()> {
-    walk(body, &mut Within(&["messages"], Each(Of::new(|turn| message(&turn, telling)))))
+    walk(body, &mut turns(telling))
+}
+
+/// The turns of a conversation. What is no object is none.
+fn turns<'de, L: Listener>(telling: &mut Telling<'_, L>) -> impl Walk<'de> {
+    Within(&["messages"], Each(Each(Of::new(|turn| message(&turn, telling)))))
+}
+
+/// Reads the body of a request that holds many.
+pub(super) fn batch<L: Listener>(body: &str, telling: &mut Telling<'_, L>) -> Result<()> {
+    walk(body, &mut Within(&["requests"], Each(Each(Within(&["params"], turns(telling))))))
+}
+
+/// What a tool has answered in a run of a thread.
+#[derive(Deserialize)]
+struct Output<'a> {
+    #[serde(borrow)]
+    tool_call_id: Raw<'a>,
+    #[serde(borrow)]
+    output: Raw<'a>,
+}
+
+/// Reads the body of a request that hands in what tools have answered in a run of a thread.
+pub(super) fn outputs<L: Listener>(body: &str, telling: &mut Telling<'_, L>) -> Result<()> {
+    let output = Of::new(|Output { tool_call_id, output }| {
+        telling.result(tool_call_id, None, output, By::Agent);
+        Ok(())
+    });
+    walk(body, &mut Within(&["tool_outputs"], Each(Each(output))))
+}
+
+/// Reads a run of a thread, or an event that holds one.
+pub(super) fn run<L: Listener>(body: &str, telling: &mut Telling<'_, L>) -> Result<()> {
+    let calls = Within(&["tool_calls"], calls(telling));
+    let asked = Within(&["submit_tool_outputs"], calls);
+    walk(body, &mut Within(&["required_action"], asked))
+}
+
+/// Calls of Chat Completions.
+fn calls<'de, L: Listener>(telling: &mut Telling<'_, L>) -> impl Walk<'de> {
+    Each(Each(Of::new(|call: Call<'_>| {
+        let (tool, input, form) = call.parts()?;
+        telling.call(call.id, &name(tool), input, form, By::Agent);
+        Ok(())
+    })))
+}
+
+/// Reads the results of many requests, one document each.
+pub(super) fn of_batch<L: Listener>(body: &str, telling: &mut Telling<'_, L>) -> Result<()> {
+    let turn = Within(&["message"], Of::new(|turn| message(&turn, telling)));
+    walk(body, &mut Within(&["result"], turn))
 }
 
 /// Reads an answer that is one document.
@@ -123,34 +174,30 @@ fn message<L: Listener>(turn: &Message<'_>, telling: &mut Telling<'_, L>) -> Res
         return Ok(());
     }
     blocks(turn.content, telling)?;
-    let calls = Of::new(|call: Call<'_>| {
-        let (tool, input, form) = call.parts();
-        telling.call(call.id, &name(tool), input, form, By::Agent);
-        Ok(())
-    });
-    read(turn.tool_calls, &mut Each(calls))?;
+    read(turn.tool_calls, &mut calls(telling))?;
     let call = Of::new(|Function { name: tool, arguments }| {
         telling.call(tool, &name(tool), arguments, Form::Json, By::Agent);
         Ok(())
     });
-    read(turn.function_call, &mut Each(call))
+    read(turn.function_call, &mut Each(Each(call)))
 }
 
 impl<'a> Call<'a> {
     /// The name, the input, and how that is written.
-    fn parts(&self) -> (Raw<'a>, Raw<'a>, Form) {
-        match (&self.function, &self.custom) {
-            (Some(function), _) => (function.name, function.arguments, Form::Json),
-            (None, Some(custom)) => (custom.name, custom.input, Form::Free),
-            (None, None) => (None, None, Form::Json),
+    fn parts(&self) -> Result<(Raw<'a>, Raw<'a>, Form)> {
+        if let Some(function) = object::<Function<'_>>(self.function)? {
+            return Ok((function.name, function.arguments, Form::Json));
         }
+        let custom = object::<Custom<'_>>(self.custom)?;
+        let free = |custom: Custom<'a>| (custom.name, custom.input, Form::Free);
+        Ok(custom.map_or((None, None, Form::Json), free))
     }
 }
 
 fn blocks<L: Listener>(content: Raw<'_>, telling: &mut Telling<'_, L>) -> Result<()> {
     match content.map(RawValue::get) {
         Some(text) if !text.starts_with('"') => {
-            walk(text, &mut Each(Of::new(|part| block(&part, telling))))
+            walk(text, &mut Each(Each(Of::new(|part| block(&part, telling)))))
         }
         _ => Ok(()),
     }
@@ -169,12 +216,12 @@ fn block<L: Listener>(part: &Block<'_>, telling: &mut Telling<'_, L>) -> Result<
         telling.call(tool.id, &name(tool.name), tool.input, Form::Json, tool.by());
         Ok(())
     });
-    read(part.tool_use, &mut Each(call))?;
+    read(part.tool_use, &mut Each(Each(call)))?;
     let result = Of::new(|tool: Tool<'_>| {
         telling.result(tool.id, None, tool.content, tool.by());
         Ok(())
     });
-    read(part.tool_result, &mut Each(result))
+    read(part.tool_result, &mut Each(Each(result)))
 }
 
 /// Who runs a call of this kind, if it is one.
@@ -193,6 +240,6 @@ impl Tool<'_> {
 }
 
 /// Reads a part, if it is there.
-fn read<'a>(part: Raw<'a>, reader: &mut impl super::walk::Walk<'a>) -> Result<()> {
+fn read<'a>(part: Raw<'a>, reader: &mut impl Walk<'a>) -> Result<()> {
     part.map_or(Ok(()), |part| walk(part.get(), reader))
 }

@@ -4,7 +4,7 @@
 //! not. Who listens is asked first whether it knows them already, so that nothing is decoded in vain.
 
 use super::walk::{Each, Of, Raw, is, text, walk};
-use super::{By, INPUT, NAME, Said, ToolCall, ToolResult, Unread};
+use super::{By, INPUT, NAME, Said, ToolCall, ToolResult, Unread, lenient};
 use crate::message::json;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -56,6 +56,18 @@ pub enum What {
 /// Tells whoever listens.
 pub(super) struct Telling<'l, L> {
     listener: &'l mut L,
+    /// How much was told.
+    told: usize,
+    /// How much of it was told before, and is not told again.
+    before: usize,
+}
+
+/// The input of a call as it was read.
+pub(super) struct Input {
+    /// What it may be, the likeliest first: lenient parsers differ where it is not strict JSON.
+    values: Vec<Value>,
+    /// Why it is not surely that.
+    unread: Option<Unread>,
 }
 
 /// How the input of a call stands in a document.
@@ -69,15 +81,37 @@ pub(super) enum Form {
 
 impl<'l, L: Listener> Telling<'l, L> {
     pub(super) const fn new(listener: &'l mut L) -> Self {
-        Self { listener }
+        Self { listener, told: 0, before: 0 }
+    }
+
+    /// Tells of one part, of which it is counted what was told.
+    pub(super) const fn part(&mut self) -> Telling<'_, L> {
+        Telling { listener: &mut *self.listener, told: 0, before: 0 }
+    }
+
+    /// The same is read again from its beginning, because it broke off. What was told up to there is not
+    /// told again.
+    pub(super) fn again(&mut self, why: Unread) {
+        self.listener.hear(Said::Unread { why });
+        (self.before, self.told) = (self.told, 0);
+    }
+
+    /// Whether what comes next was told before.
+    const fn was_told(&mut self) -> bool {
+        self.told += 1;
+        self.told <= self.before
     }
 
     pub(super) fn unread(&mut self, why: Unread) {
-        self.listener.hear(Said::Unread { why });
+        if !self.was_told() {
+            self.listener.hear(Said::Unread { why });
+        }
     }
 
     pub(super) fn spoke(&mut self) {
-        self.listener.spoke();
+        if !self.was_told() {
+            self.listener.spoke();
+        }
     }
 
     /// Tells a call whose parts stand together.
@@ -88,28 +122,32 @@ impl<'l, L: Listener> Telling<'l, L> {
     /// The same with an id that does not stand there.
     pub(super) fn call_with(&mut self, id: &str, tool: &str, input: Raw<'_>, form: Form, by: By) {
         let raw = input.map_or("", serde_json::value::RawValue::get);
-        if self.listener.knows(&Met { what: What::Call, id, tool, by, raw }) {
+        let met = Met { what: What::Call, id: cut(id), tool, by, raw };
+        if self.was_told() || self.listener.knows(&met) {
             return;
         }
-        let read = match text(input) {
-            _ if raw.len() > INPUT => Err(Unread::LongInput),
-            Some(text) => of_text(&text, form),
-            None if raw.is_empty() => Ok(Value::Object(Map::new())),
-            None => json::parse(raw.as_bytes()).map_err(|_not_json| Unread::Input),
+        let input = match text(input) {
+            Some(text) => Input::of(&text, form),
+            None => Input::of(raw, Form::Json),
         };
-        self.tell(id, tool, read, by);
+        self.hear(id, tool, input, by);
     }
 
     /// Tells a call that was put together.
-    pub(super) fn tell(&mut self, id: &str, tool: &str, read: Result<Value, Unread>, by: By) {
-        match read {
-            _ if id.len() > NAME || tool.len() > NAME => self.unread(Unread::LongName),
-            _ if tool.is_empty() => self.unread(Unread::Json),
-            Err(why) => self.unread(why),
-            Ok(input) => {
-                let (id, tool) = (id.to_owned(), tool.to_owned());
-                self.listener.hear(Said::Call(ToolCall { id, tool, input, by }));
-            }
+    pub(super) fn tell(&mut self, id: &str, tool: &str, input: Input, by: By) {
+        if !self.was_told() {
+            self.hear(id, tool, input, by);
+        }
+    }
+
+    fn hear(&mut self, id: &str, tool: &str, input: Input, by: By) {
+        let why = if tool.is_empty() { Some(Unread::Json) } else { input.unread };
+        if let Some(why) = why {
+            self.listener.hear(Said::Unread { why });
+        }
+        for input in input.values.into_iter().filter(|_| !tool.is_empty()) {
+            let (id, tool) = (cut(id).to_owned(), cut(tool).to_owned());
+            self.listener.hear(Said::Call(ToolCall { id, tool, input, by }));
         }
     }
 
@@ -121,32 +159,66 @@ impl<'l, L: Listener> Telling<'l, L> {
     /// The same of a call whose id does not stand there.
     pub(super) fn result_of(&mut self, call: &str, tool: Raw<'_>, content: Raw<'_>, by: By) {
         let raw = content.map_or("", serde_json::value::RawValue::get);
-        if self.listener.knows(&Met { what: What::Result, id: call, tool: "", by, raw }) {
+        let met = Met { what: What::Result, id: cut(call), tool: "", by, raw };
+        if self.was_told() || self.listener.knows(&met) {
             return;
         }
-        let tool = text(tool).map(Cow::into_owned);
-        if call.len() > NAME || tool.as_ref().is_some_and(|tool| tool.len() > NAME) {
-            self.unread(Unread::LongName);
-            return;
-        }
+        let tool = text(tool).map(|tool| cut(&tool).to_owned());
         match text_of(content) {
             Some(text) => {
-                let (call, text) = (call.to_owned(), text.into_owned());
+                let (call, text) = (cut(call).to_owned(), text.into_owned());
                 self.listener.hear(Said::Result(ToolResult { call, tool, text, by }));
             }
-            None => self.unread(Unread::Json),
+            None => self.listener.hear(Said::Unread { why: Unread::Json }),
         }
     }
 }
 
-/// The input of a call that is written as a text.
-pub(super) fn of_text(text: &str, form: Form) -> Result<Value, Unread> {
-    match form {
-        _ if text.len() > INPUT => Err(Unread::LongInput),
-        Form::Free => Ok(Value::String(text.to_owned())),
-        Form::Json if text.is_empty() => Ok(Value::Object(Map::new())),
-        Form::Json => json::parse(text.as_bytes()).map_err(|_not_json| Unread::Input),
+impl Input {
+    /// The input that stands in a text.
+    pub(super) fn of(text: &str, form: Form) -> Self {
+        let (text, is_long) = match text.get(..cut_at(text, INPUT)) {
+            Some(beginning) if beginning.len() < text.len() => (beginning, true),
+            _ => (text, false),
+        };
+        let long = is_long.then_some(Unread::LongInput);
+        if form == Form::Free {
+            return Self { values: vec![Value::from(text)], unread: long };
+        }
+        if text.is_empty() {
+            return Self { values: vec![Value::Object(Map::new())], unread: None };
+        }
+        if let Ok(value) = json::parse(text.as_bytes()) {
+            return Self { values: lenient::unwrapped(value), unread: long };
+        }
+        let mut values: Vec<Value> =
+            lenient::readings(text).into_iter().flat_map(lenient::unwrapped).collect();
+        // What is no JSON at all some tools take as it stands.
+        if values.is_empty() && !json::may_hold(text) {
+            values.push(Value::from(text));
+        }
+        Self { values, unread: long.or(Some(Unread::Input)) }
     }
+
+    /// One that is not there.
+    pub(super) const fn missing(why: Unread) -> Self {
+        Self { values: Vec::new(), unread: Some(why) }
+    }
+
+    /// Whether it surely is what it was read as.
+    pub(super) const fn is_read(&self) -> bool {
+        self.unread.is_none()
+    }
+}
+
+/// The beginning of an id or a name that is too long.
+pub(super) fn cut(text: &str) -> &str {
+    text.get(..cut_at(text, NAME)).unwrap_or(text)
+}
+
+/// Where a text is cut that is to have so many bytes at most.
+const fn cut_at(text: &str, most: usize) -> usize {
+    if text.len() <= most { text.len() } else { text.floor_char_boundary(most) }
 }
 
 /// The name of a tool; empty where there is none.
@@ -158,6 +230,19 @@ pub(super) fn name(part: Raw<'_>) -> Cow<'_, str> {
 pub(super) fn id_of(part: Raw<'_>) -> Cow<'_, str> {
     let as_it_stands = || part.map_or("", serde_json::value::RawValue::get).into();
     text(part).unwrap_or_else(as_it_stands)
+}
+
+/// The number of a place. Some write it as a fraction or a text; what is none is a place of its own.
+pub(super) fn place_of(part: Raw<'_>) -> Option<u64> {
+    const ODD: u64 = u64::MAX - 1;
+    part.map(|_there| {
+        let written = id_of(part);
+        let whole = match written.split_once('.') {
+            Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole,
+            _ => &written,
+        };
+        whole.parse().unwrap_or(ODD)
+    })
 }
 
 /// A part of a result.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod hostile;
+mod odd;
 mod requests;
 
 use super::*;

@@ -1,9 +1,10 @@
 //! Parts of a JSON document, one after the other, without the rest.
 //!
 //! Takes a text and what is looked for in it; hands out each part as it stands there, borrowed. Refuses
-//! what is not JSON, and a member that stands there twice. How deep it goes is said by who asks; what
+//! what is not JSON, and a member that stands there twice under one name. How deep it goes is said by who asks; what
 //! nobody asks for is passed over without recursion.
 
+use super::lenient;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -123,51 +124,59 @@ impl<'de, W: Walk<'de>> Visitor<'de> for Member<'_, W> {
         Ok(())
     }
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<(), A::Error> {
-        let mut found = false;
-        while let Some(is_it) = access.next_key_seed(Named(self.0))? {
-            if !is_it {
+        let mut found: Option<usize> = None;
+        while let Some(name) = access.next_key_seed(Named(self.0))? {
+            if name.is_none() {
                 access.next_value::<de::IgnoredAny>()?;
                 continue;
             }
-            if std::mem::replace(&mut found, true) {
+            // Under another name it is another member, of which some read the one and some the other.
+            if name == found {
                 return Err(de::Error::custom("a member stands there twice"));
             }
+            found = name;
             access.next_value_seed(Seed(&mut *self.1))?;
         }
         Ok(())
     }
 }
 
-/// Whether a key is one of these.
+/// Which of these a key is.
 struct Named(&'static [&'static str]);
 
 impl<'de> DeserializeSeed<'de> for Named {
-    type Value = bool;
+    type Value = Option<usize>;
 
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<bool, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Option<usize>, D::Error> {
         from.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for Named {
-    type Value = bool;
+    type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
-    fn visit_str<E>(self, key: &str) -> Result<bool, E> {
-        Ok(self.0.contains(&key))
+    fn visit_str<E>(self, key: &str) -> Result<Option<usize>, E> {
+        Ok(self.0.iter().position(|name| *name == key))
     }
 }
 
-/// The text that a part is, if it is one.
+/// A part that is an object, if it is one.
+pub(super) fn object<'a, T: Deserialize<'a>>(part: Raw<'a>) -> serde_json::Result<Option<T>> {
+    let text = part.map(RawValue::get).filter(|text| text.starts_with('{'));
+    text.map(serde_json::from_str).transpose()
+}
+
+/// The text that a part is, if it is one; halves of surrogates are replaced.
 pub(super) fn text(part: Raw<'_>) -> Option<Cow<'_, str>> {
     let raw = part?.get();
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Some(Cow::Borrowed(inner));
     }
-    serde_json::from_str(raw).ok().map(Cow::Owned)
+    serde_json::from_str(raw).ok().or_else(|| lenient::unquoted(raw)).map(Cow::Owned)
 }
 
 /// Whether a part is this text.
@@ -197,6 +206,7 @@ mod tests {
                 &["1", r#"{"b":3}"#],
             ),
             (r#"{"A":{"b":[]}}"#, &["[]"]),
+            (r#"{"a":{"b":1},"A":{"b":2}}"#, &["1", "2"]),
             (r#"{"\u0061":[{"\u0062":"x"}]}"#, &["\"x\""]),
             (r#"{"a":"text"}"#, &[]),
             (r#"[{"a":[{"b":1}]}]"#, &[]),
@@ -205,14 +215,8 @@ mod tests {
         for (document, expected) in cases {
             assert_eq!(parts(document).unwrap(), *expected, "{document}");
         }
-        let refused = [
-            r#"{"a":[],"a":[]}"#,
-            r#"{"a":[],"A":[]}"#,
-            r#"{"a":[{"b":1,"b":2}]}"#,
-            r#"{"a":[]"#,
-            r#"{"a":[]} x"#,
-            "",
-        ];
+        let refused =
+            [r#"{"a":[],"a":[]}"#, r#"{"a":[{"b":1,"b":2}]}"#, r#"{"a":[]"#, r#"{"a":[]} x"#, ""];
         for document in refused {
             assert!(parts(document).is_err(), "{document}");
         }
@@ -226,7 +230,7 @@ mod tests {
         for (raw, expected) in [
             (r#""plain""#, Some("plain")),
             (r#""a\n\u0062""#, Some("a\nb")),
-            (r#""\ud800""#, None),
+            (r#""\ud800""#, Some("\u{fffd}")),
             ("7", None),
         ] {
             let raw: &RawValue = serde_json::from_str(raw).unwrap();

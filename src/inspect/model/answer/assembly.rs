@@ -1,11 +1,11 @@
 //! Calls whose input comes in pieces.
 //!
 //! Takes the beginnings, pieces and ends of calls by their places; tells each call when it is complete.
-//! Refuses inputs that are too long, more calls than are followed, and pieces without a beginning.
+//! Refuses what is too long of an input, more calls than are followed, and pieces without a beginning.
 
-use crate::inspect::model::telling::{Form, Listener, Telling, of_text};
+use crate::inspect::model::telling::{Form, Input, Listener, Telling, cut};
 use crate::inspect::model::walk::{Raw, text};
-use crate::inspect::model::{By, INPUT, INPUTS, NAME, OPEN, Unread};
+use crate::inspect::model::{By, INPUT, INPUTS, OPEN, Unread};
 use serde_json::value::RawValue;
 
 /// Where a call stands in its answer.
@@ -22,6 +22,8 @@ pub(in crate::inspect::model) struct Assembly {
     /// What was said of this answer, and is not said again.
     is_crowded: bool,
     has_strayed: bool,
+    /// How often it was changed.
+    changes: u64,
 }
 
 struct Open {
@@ -54,6 +56,7 @@ impl Assembly {
         begun: &Begun<'_>,
         telling: &mut Telling<'_, L>,
     ) {
+        self.changes += 1;
         let before = self.open.iter().position(|open| open.at == at);
         if let Some(open) = before.map(|before| self.open.remove(before)) {
             open.fail(Unread::Truncated, telling);
@@ -65,16 +68,10 @@ impl Assembly {
             return;
         }
         let Begun { id, tool, by, form, first } = *begun;
-        let is_long = id.len() > NAME || tool.len() > NAME;
         let room = INPUTS.saturating_sub(self.kept()).min(INPUT);
         let too_long = first.is_some_and(|first| first.len() > room);
-        let unread = match (is_long, too_long) {
-            (true, _) => Some(Unread::LongName),
-            (false, true) => Some(Unread::LongInput),
-            (false, false) => None,
-        };
-        let named = |text: &str| if is_long { String::new() } else { text.to_owned() };
-        let (id, tool) = (named(id), named(tool));
+        let unread = too_long.then_some(Unread::LongInput);
+        let (id, tool) = (cut(id).to_owned(), cut(tool).to_owned());
         let first = first.filter(|_| unread.is_none()).map(Box::from);
         self.open.push(Open { at, id, tool, by, form, first, input: String::new(), unread });
     }
@@ -82,11 +79,10 @@ impl Assembly {
     /// Whether what is said at a place is of the call that is open there: by its id, or where none is
     /// said by its name. A call that has no name yet takes it.
     pub(in crate::inspect::model) fn goes_on(&mut self, at: Place, id: &str, tool: &str) -> bool {
+        self.changes += 1;
         let Some(open) = self.open.iter_mut().find(|open| open.at == at) else { return false };
-        if open.unread == Some(Unread::LongName) {
-            return true;
-        }
-        if open.tool.is_empty() && tool.len() <= NAME {
+        let (id, tool) = (cut(id), cut(tool));
+        if open.tool.is_empty() {
             tool.clone_into(&mut open.tool);
         }
         if id.is_empty() { tool.is_empty() || open.tool == tool } else { open.id == id }
@@ -100,6 +96,7 @@ impl Assembly {
         telling: &mut Telling<'_, L>,
     ) {
         let Some(raw) = piece else { return };
+        self.changes += 1;
         let kept = self.kept();
         let Some(open) = self.open.iter_mut().find(|open| open.at == at) else {
             if !self.is_crowded && !std::mem::replace(&mut self.has_strayed, true) {
@@ -127,6 +124,7 @@ impl Assembly {
         telling: &mut Telling<'_, L>,
     ) {
         if let Some(found) = self.open.iter().position(|open| open.at == at) {
+            self.changes += 1;
             self.open.remove(found).tell(telling);
         }
     }
@@ -138,6 +136,7 @@ impl Assembly {
         telling: &mut Telling<'_, L>,
     ) {
         for open in self.open.extract_if(.., |open| open.at.0 == choice) {
+            self.changes += 1;
             open.tell(telling);
         }
     }
@@ -145,16 +144,28 @@ impl Assembly {
     /// All calls are complete.
     pub(in crate::inspect::model) fn end_all<L: Listener>(&mut self, telling: &mut Telling<'_, L>) {
         for open in self.open.drain(..) {
+            self.changes += 1;
             open.tell(telling);
         }
+    }
+
+    /// The answer is at its end, as it says: a call that lacks its own and can be read is complete.
+    pub(in crate::inspect::model) fn finish<L: Listener>(&mut self, telling: &mut Telling<'_, L>) {
+        for open in self.open.extract_if(.., |open| open.is_read()) {
+            self.changes += 1;
+            open.tell(telling);
+        }
+        self.cut(telling);
     }
 
     /// No more comes: what is open is not complete.
     pub(in crate::inspect::model) fn cut<L: Listener>(&mut self, telling: &mut Telling<'_, L>) {
         for open in self.open.drain(..) {
+            self.changes += 1;
             open.fail(Unread::Truncated, telling);
         }
         for _missing in self.expected.drain(..) {
+            self.changes += 1;
             telling.unread(Unread::Truncated);
         }
     }
@@ -169,6 +180,7 @@ impl Assembly {
         if !is_call || self.expected.contains(&at) {
             return;
         }
+        self.changes += 1;
         if self.expected.len() < OPEN {
             self.expected.push(at);
         } else if !std::mem::replace(&mut self.is_crowded, true) {
@@ -185,6 +197,11 @@ impl Assembly {
     /// Whether items were there in their complete form.
     pub(in crate::inspect::model) const fn has_got(&self) -> bool {
         self.got
+    }
+
+    /// How often calls began, went on or ended so far.
+    pub(in crate::inspect::model) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Whether nothing goes on.
@@ -204,18 +221,27 @@ impl Assembly {
 }
 
 impl Open {
-    fn tell<L: Listener>(self, telling: &mut Telling<'_, L>) {
+    fn read(&self) -> Input {
         let first = self.first.as_deref().filter(|_| self.input.is_empty());
-        let read = match (self.unread, first) {
-            (Some(why), _) => Err(why),
+        match (self.unread, first) {
+            (Some(why), _) => Input::missing(why),
             (None, Some(first)) => {
                 // It stood there as JSON, or as the text of it.
                 let raw: Option<&RawValue> = serde_json::from_str(first).ok();
-                of_text(&text(raw).unwrap_or_else(|| first.into()), Form::Json)
+                Input::of(&text(raw).unwrap_or_else(|| first.into()), Form::Json)
             }
-            (None, None) => of_text(&self.input, self.form),
-        };
-        telling.tell(&self.id, &self.tool, read, self.by);
+            (None, None) => Input::of(&self.input, self.form),
+        }
+    }
+
+    /// Whether its input is there, as far as can be seen.
+    fn is_read(&self) -> bool {
+        let has_input = self.first.is_some() || !self.input.is_empty();
+        has_input && self.read().is_read()
+    }
+
+    fn tell<L: Listener>(self, telling: &mut Telling<'_, L>) {
+        telling.tell(&self.id, &self.tool, self.read(), self.by);
     }
 
     fn fail<L: Listener>(self, why: Unread, telling: &mut Telling<'_, L>) {

@@ -35,6 +35,8 @@ impl Documents {
                 match byte {
                     b'{' => (from, self.depth) = (at, 1),
                     b'[' | b']' | b',' => {}
+                    // White space, and a byte order mark.
+                    0xef | 0xbb | 0xbf => {}
                     _ if byte.is_ascii_whitespace() => {}
                     _ => {
                         self.is_broken = true;

@@ -4,9 +4,9 @@
 
 use super::super::By;
 use super::super::answer::assembly::{Assembly, Begun};
-use super::super::telling::{Listener, Telling, id_of, name};
-use super::super::walk::{Each, Of, Raw, Within, text, walk};
-use super::{Block, Call, Form, Function, Tool, called};
+use super::super::telling::{Form, Listener, Telling, id_of, name, place_of};
+use super::super::walk::{Each, Of, Raw, Within, object, text, walk};
+use super::{Block, Call, Function, Tool, called};
 use serde::Deserialize;
 use serde_json::Result;
 use serde_json::value::RawValue;
@@ -19,12 +19,12 @@ const ALONE: u64 = u64::MAX;
 struct Event<'a> {
     #[serde(borrow, rename = "type")]
     kind: Raw<'a>,
-    #[serde(default)]
-    index: u64,
     #[serde(borrow)]
-    content_block: Option<Block<'a>>,
+    index: Raw<'a>,
     #[serde(borrow)]
-    delta: Option<Delta<'a>>,
+    content_block: Raw<'a>,
+    #[serde(borrow)]
+    delta: Raw<'a>,
     #[serde(borrow)]
     message: Raw<'a>,
 }
@@ -42,13 +42,14 @@ pub(in super::super) fn anthropic<L: Listener>(
     telling: &mut Telling<'_, L>,
 ) -> Result<()> {
     let event: Event<'_> = serde_json::from_str(event)?;
-    let at = (0, event.index);
-    match (&*text(event.kind).unwrap_or_default(), event.content_block, event.delta) {
-        ("message_start", ..) => {
+    let at = (0, place_of(event.index).unwrap_or_default());
+    match &*text(event.kind).unwrap_or_default() {
+        "message_start" => {
             open.cut(telling);
-            super::read(event.message, &mut Of::new(|turn| super::message(&turn, telling)))?;
+            super::read(event.message, &mut Each(Of::new(|turn| super::message(&turn, telling))))?;
         }
-        ("content_block_start", Some(block), _) => {
+        "content_block_start" => {
+            let Some(block) = object::<Block<'_>>(event.content_block)? else { return Ok(()) };
             if let Some(by) = called(&text(block.kind).unwrap_or_default()) {
                 let (id, tool) = (id_of(block.id), name(block.name));
                 // It begins empty, and the pieces come after it.
@@ -59,9 +60,13 @@ pub(in super::super) fn anthropic<L: Listener>(
                 super::block(&block, telling)?;
             }
         }
-        ("content_block_delta", _, Some(delta)) => open.piece(at, delta.partial_json, telling),
-        ("content_block_stop", ..) => open.end(at, telling),
-        ("message_stop", ..) => open.cut(telling),
+        "content_block_delta" => {
+            if let Some(Delta { partial_json }) = object(event.delta)? {
+                open.piece(at, partial_json, telling);
+            }
+        }
+        "content_block_stop" => open.end(at, telling),
+        "message_stop" => open.finish(telling),
         _ => {}
     }
     Ok(())
@@ -70,10 +75,10 @@ pub(in super::super) fn anthropic<L: Listener>(
 /// A choice of Chat Completions.
 #[derive(Deserialize)]
 struct Choice<'a> {
-    #[serde(default)]
-    index: u64,
     #[serde(borrow)]
-    delta: Option<Turn<'a>>,
+    index: Raw<'a>,
+    #[serde(borrow)]
+    delta: Raw<'a>,
     #[serde(borrow)]
     message: Raw<'a>,
     #[serde(borrow)]
@@ -85,7 +90,7 @@ struct Turn<'a> {
     #[serde(borrow)]
     tool_calls: Raw<'a>,
     #[serde(borrow)]
-    function_call: Option<Function<'a>>,
+    function_call: Raw<'a>,
 }
 
 /// Reads an event of Chat Completions.
@@ -99,40 +104,40 @@ pub(in super::super) fn chat<L: Listener>(
         return Ok(());
     }
     let choice = Of::new(|choice: Choice<'_>| {
-        super::read(choice.message, &mut Of::new(|turn| super::message(&turn, telling)))?;
-        if let Some(turn) = choice.delta {
+        let number = place_of(choice.index).unwrap_or_default();
+        super::read(choice.message, &mut Each(Of::new(|turn| super::message(&turn, telling))))?;
+        if let Some(turn) = object::<Turn<'_>>(choice.delta)? {
             let mut place = 0;
             let piece = Of::new(|call: Call<'_>| {
-                let at = (choice.index, call.index.unwrap_or(place));
+                let at = (number, place_of(call.index).unwrap_or(place));
                 place += 1;
-                of_chat(at, &call, open, telling);
+                of_chat(at, call.id, call.parts()?, open, telling);
                 Ok(())
             });
-            super::read(turn.tool_calls, &mut Each(piece))?;
-            if let Some(function) = turn.function_call {
-                let id = function.name;
-                let call = Call { index: None, id, function: Some(function), custom: None };
-                of_chat((choice.index, ALONE), &call, open, telling);
+            super::read(turn.tool_calls, &mut Each(Each(piece)))?;
+            if let Some(Function { name, arguments }) = object(turn.function_call)? {
+                let parts = (name, arguments, Form::Json);
+                of_chat((number, ALONE), name, parts, open, telling);
             }
         }
         if choice.finish_reason.is_some() {
-            open.end_within(choice.index, telling);
+            open.end_within(number, telling);
         }
         Ok(())
     });
-    walk(event, &mut Within(&["choices"], Each(choice)))
+    walk(event, &mut Within(&["choices"], Each(Each(choice))))
 }
 
 /// A piece of a call of Chat Completions. The first names it, or a later one; some hosts number all calls
 /// alike, and some repeat id and name.
 fn of_chat<L: Listener>(
     at: (u64, u64),
-    call: &Call<'_>,
+    id: Raw<'_>,
+    (tool, input, form): (Raw<'_>, Raw<'_>, Form),
     open: &mut Assembly,
     telling: &mut Telling<'_, L>,
 ) {
-    let (tool, input, form) = call.parts();
-    let (id, tool) = (id_of(call.id), name(tool));
+    let (id, tool) = (id_of(id), name(tool));
     let begins = !id.is_empty() || !tool.is_empty();
     if begins && !open.goes_on(at, &id, &tool) {
         open.end(at, telling);
@@ -145,8 +150,8 @@ fn of_chat<L: Listener>(
 /// What an event of Converse says of a block.
 #[derive(Deserialize)]
 struct OfBlock<'a> {
-    #[serde(default, rename = "contentBlockIndex")]
-    index: u64,
+    #[serde(borrow, rename = "contentBlockIndex")]
+    index: Raw<'a>,
     #[serde(borrow)]
     start: Raw<'a>,
     #[serde(borrow)]
@@ -161,15 +166,19 @@ pub(in super::super) fn converse<L: Listener>(
     telling: &mut Telling<'_, L>,
 ) -> Result<()> {
     match kind {
-        "messageStart" | "messageStop" => {
+        "messageStart" => {
             open.cut(telling);
+            return Ok(());
+        }
+        "messageStop" => {
+            open.finish(telling);
             return Ok(());
         }
         "contentBlockStart" | "contentBlockDelta" | "contentBlockStop" => {}
         _ => return Ok(()),
     }
     let OfBlock { index, start, delta } = serde_json::from_str(event)?;
-    let at = (0, index);
+    let at = (0, place_of(index).unwrap_or_default());
     if kind == "contentBlockStop" {
         open.end(at, telling);
     }
@@ -179,12 +188,12 @@ pub(in super::super) fn converse<L: Listener>(
         open.begin(at, &begun, telling);
         Ok(())
     });
-    super::read(start, &mut Within(&["toolUse"], Each(begin)))?;
+    super::read(start, &mut Within(&["toolUse"], Each(Each(begin))))?;
     let piece = Of::new(|tool: Tool<'_>| {
         open.piece(at, tool.input, telling);
         Ok(())
     });
-    super::read(delta, &mut Within(&["toolUse"], Each(piece)))
+    super::read(delta, &mut Within(&["toolUse"], Each(Each(piece))))
 }
 
 /// The members of an event of Bedrock's invocations, by whose model it is.
