@@ -12,6 +12,7 @@ mod file;
 mod name;
 mod printed;
 mod search;
+mod shape;
 mod shell;
 mod shown;
 mod sql;

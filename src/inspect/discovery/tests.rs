@@ -4,6 +4,7 @@ mod benign;
 mod calls;
 mod destroying;
 mod evasions;
+mod grid;
 mod seeking;
 mod tools;
 

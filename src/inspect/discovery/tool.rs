@@ -6,13 +6,15 @@
 
 use super::call;
 use super::search::Search;
-use super::{HttpCall, Intent, Technique, file, name, shown, sql};
+use super::{HttpCall, Intent, Technique, file, name, shape, shown, sql};
 use crate::catalog::Reversibility;
-use crate::inspect::command::Script;
+use crate::inspect::command::{Script, Unread};
 use serde_json::{Map, Value};
 
-/// Members and elements that are looked at.
-const MOST: usize = 64;
+/// Commands of one call that are read each by itself; the others are read as one script.
+const COMMANDS: usize = 64;
+/// Other elements that are looked at.
+const MOST: usize = 1_024;
 
 /// Something that a tool is asked to do.
 pub(super) enum Act {
@@ -32,6 +34,8 @@ pub(super) enum Act {
     Call(HttpCall),
     /// Run statements of SQL.
     Sql(String),
+    /// More than is looked at.
+    More,
 }
 
 impl Act {
@@ -91,6 +95,10 @@ impl Act {
                 intent.calls(made);
                 shown
             }
+            Self::More => {
+                intent.unread = intent.unread.max(Some(Unread::Unparsed));
+                String::new()
+            }
             Self::Sql(text) => {
                 let shown = shown::text(&text);
                 if let Some(reversibility) = sql::destroys(&text) {
@@ -117,10 +125,30 @@ fn plain(tool: &str) -> String {
 
 /// What a tool is asked to do.
 pub(super) fn acts(tool: &str, input: &Value) -> Vec<Act> {
+    let mut acts = Vec::new();
+    let is_all = shape::each(tool, input, &mut |tool, input| acts.extend(of_one(tool, input)));
+    if !is_all || acts.len() > MOST {
+        acts.truncate(MOST);
+        acts.push(Act::More);
+    }
+    acts
+}
+
+/// What one call asks for.
+fn of_one(tool: &str, input: &Value) -> Vec<Act> {
     let tool = plain(tool);
     let is = |parts: &[&str]| parts.iter().any(|part| tool.contains(part));
-    let is_shell = is(&["bash", "shell", "terminal", "runcommand", "exec", "runterminal"])
-        && !is(&["sql", "query"]);
+    let is_shell = is(&[
+        "bash",
+        "shell",
+        "terminal",
+        "runcommand",
+        "exec",
+        "runterminal",
+        "tmux",
+        "sendkeys",
+        "console",
+    ]) && !is(&["sql", "query"]);
     let mut acts = Vec::new();
     match input {
         Value::Object(members) => {
@@ -180,17 +208,32 @@ fn of_members(tool: &str, is_shell: bool, members: &Map<String, Value>, acts: &m
             "commandLine",
             "bash_command",
             "CommandLine",
+            "cmdline",
+            "cmd_line",
+            "shell_cmd",
         ] {
             acts.extend(members.get(name).and_then(|value| command(value, folder)));
         }
-        if let Some(Value::Array(all)) = members.get("commands") {
-            acts.extend(all.iter().take(MOST).filter_map(|one| command(one, folder)));
+        let words = shape::program(members).map(|words| Act::Words(words, folder.to_owned()));
+        acts.extend(words);
+        for name in ["commands", "cmds", "scripts", "steps"] {
+            if let Some(Value::Array(all)) = members.get(name) {
+                acts.extend(all.iter().take(COMMANDS).filter_map(|one| command(one, folder)));
+                acts.extend(rest(all, folder));
+            }
         }
         if is_shell {
             acts.extend(
-                text(&["input", "code", "text", "chars"])
+                text(&["input", "code", "text", "chars", "keys"])
                     .map(|text| Act::Shell(text.to_owned(), folder.to_owned())),
             );
+            if acts.is_empty() {
+                let texts = shape::texts(members);
+                acts.extend(texts.map(|text| Act::Shell(text.to_owned(), folder.to_owned())));
+            }
+        } else if matches!(text(&["action"]), Some("type" | "key" | "run" | "execute")) {
+            // What is typed where a screen is worked at.
+            acts.extend(text(&["text"]).map(|text| Act::Shell(text.to_owned(), folder.to_owned())));
         }
     }
     if !is_shell {
@@ -210,19 +253,33 @@ fn of_members(tool: &str, is_shell: bool, members: &Map<String, Value>, acts: &m
         || is(&[
             "write", "edit", "create", "replace", "insert", "patch", "delete", "remove", "move",
             "mkdir", "rename", "append", "save", "upload",
-        ]) && verb != Some("view");
+        ]) && verb != Some("view")
+            && !is(&["editoropen", "openeditor"]);
     let is_glob = is(&["glob", "filesearch", "findfile", "findbyname"]);
     let is_search = is(&["grep", "search", "ripgrep", "find"]) && !is(&["web"]);
     let pattern = text(&["pattern", "regex", "query", "search_term", "Query", "Pattern"]);
     let paths: Vec<String> = path_names
         .iter()
-        .chain(&["paths", "files", "file_paths", "include_paths", "directory", "dir"])
+        .chain(&[
+            "paths",
+            "files",
+            "file_paths",
+            "filePaths",
+            "filenames",
+            "file_names",
+            "include_paths",
+            "directory",
+            "dir",
+        ])
         .filter_map(|name| members.get(*name))
         .flat_map(|value| match value {
             Value::Array(all) => all.iter().take(MOST).collect(),
             one => vec![one],
         })
-        .filter_map(|one| one.as_str().or_else(|| one.get("path").and_then(Value::as_str)))
+        .filter_map(|one| {
+            let named = || path_names.iter().chain(&["name"]).find_map(|name| one.get(*name));
+            one.as_str().or_else(|| named().and_then(Value::as_str))
+        })
         .filter(|path| !path.starts_with("http"))
         .map(|path| file::joined(folder, path))
         .collect();
@@ -262,6 +319,17 @@ fn of_members(tool: &str, is_shell: bool, members: &Map<String, Value>, acts: &m
     }
 }
 
+/// The commands behind those that are read each by itself, as one script.
+fn rest(all: &[Value], folder: &str) -> Option<Act> {
+    let lines = all.iter().skip(COMMANDS).filter_map(|one| match command(one, folder)? {
+        Act::Shell(text, _) => Some(text),
+        Act::Words(words, _) => Some(words.join(" ")),
+        _ => None,
+    });
+    let script = lines.collect::<Vec<_>>().join("\n");
+    (!script.is_empty()).then(|| Act::Shell(script, folder.to_owned()))
+}
+
 /// A command as it is given: a text for a shell, or words.
 fn command(value: &Value, folder: &str) -> Option<Act> {
     match value {
@@ -277,7 +345,11 @@ fn command(value: &Value, folder: &str) -> Option<Act> {
             }
         }
         Value::Object(inner) => {
-            inner.get("command").or_else(|| inner.get("cmd")).and_then(|one| match one {
+            if let Some(words) = shape::program(inner) {
+                return Some(Act::Words(words, folder.to_owned()));
+            }
+            let names = ["command", "cmd", "run", "script"];
+            names.iter().find_map(|name| inner.get(*name)).and_then(|one| match one {
                 Value::Object(_) => None,
                 one => command(one, folder),
             })

@@ -48,7 +48,7 @@ pub(super) fn readings(text: &str) -> Vec<Value> {
     all
 }
 
-/// What a value says that is the text of another.
+/// What a value says that is the text of another, the likeliest last.
 pub(super) fn unwrapped(value: Value) -> Vec<Value> {
     let mut all = vec![value];
     for _ in 0..NESTED {
@@ -56,7 +56,8 @@ pub(super) fn unwrapped(value: Value) -> Vec<Value> {
         if !text.trim_start().starts_with(['{', '[', '"']) {
             break;
         }
-        let inner = json::parse(text.as_bytes()).map_or_else(|_| readings(text), |one| vec![one]);
+        let inner = json::parse(text.as_bytes())
+            .map_or_else(|_| readings(text).into_iter().rev().collect(), |one| vec![one]);
         if inner.is_empty() {
             break;
         }
@@ -357,7 +358,7 @@ mod tests {
             unwrapped(Value::from(text)).iter().map(Value::to_string).collect::<Vec<_>>()
         };
         assert_eq!(of(r#"{"a":1}"#), [r#"{"a":1}"#]);
-        assert_eq!(of(r#""{\"a\":1,\"a\":2}""#), [r#"{"a":2}"#, r#"{"a":1}"#]);
+        assert_eq!(of(r#""{\"a\":1,\"a\":2}""#), [r#"{"a":1}"#, r#"{"a":2}"#]);
         assert_eq!(of("ls {a}"), [r#""ls {a}""#]);
     }
 

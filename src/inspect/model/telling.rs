@@ -64,7 +64,7 @@ pub(super) struct Telling<'l, L> {
 
 /// The input of a call as it was read.
 pub(super) struct Input {
-    /// What it may be, the likeliest first: lenient parsers differ where it is not strict JSON.
+    /// What it may be, the likeliest last: lenient parsers differ where it is not strict JSON.
     values: Vec<Value>,
     /// Why it is not surely that.
     unread: Option<Unread>,
@@ -192,7 +192,7 @@ impl Input {
             return Self { values: lenient::unwrapped(value), unread: long };
         }
         let mut values: Vec<Value> =
-            lenient::readings(text).into_iter().flat_map(lenient::unwrapped).collect();
+            lenient::readings(text).into_iter().rev().flat_map(lenient::unwrapped).collect();
         // What is no JSON at all some tools take as it stands.
         if values.is_empty() && !json::may_hold(text) {
             values.push(Value::from(text));

@@ -69,6 +69,56 @@ fn tools_are_known_by_name_and_by_their_input() {
         ("whatever", json!({"text": "cat .env"}), ""),
         ("TodoWrite", json!({"todos": [{"content": "cat .env"}]}), ""),
         ("Task", json!({"prompt": "read .env", "description": "x"}), ""),
+        (
+            "multi_tool_use.parallel",
+            json!({"tool_uses": [
+                {"recipient_name": "functions.ls", "parameters": {}},
+                {"recipient_name": "functions.bash", "parameters": {"command": "cat .env"}},
+            ]}),
+            "T1552.001",
+        ),
+        (
+            "Batch",
+            json!({"description": "x", "invocations": [
+                {"tool_name": "Read", "input": {"file_path": "infra/domains.env"}},
+            ]}),
+            "T1552.001",
+        ),
+        (
+            "batch",
+            json!({"tool_calls": [{"tool": "read", "parameters": {"filePath": "/app/.env"}}]}),
+            "T1552.001",
+        ),
+        (
+            "use_mcp_tool",
+            json!({"server_name": "s", "tool_name": "bash", "arguments": "{\"command\":\"env\"}"}),
+            "T1552",
+        ),
+        (
+            "anything",
+            json!({"calls": [{"id": "1", "function": {"name": "bash", "arguments": "{\"command\":\"env\"}"}}]}),
+            "T1552",
+        ),
+        ("Bash", json!({"args": {"command": "cat .env"}}), "T1552.001"),
+        ("whatever", json!({"input": {"params": {"command": "cat .env"}}}), "T1552.001"),
+        ("whatever", json!({"arguments": "{\"command\":\"cat .env\"}"}), "T1552.001"),
+        ("run", json!({"command": "cat", "args": ["infra/x.env"]}), "T1552.001"),
+        ("spawn", json!({"program": "cat", "args": ["-n", "x.env"]}), "T1552.001"),
+        ("spawn", json!({"executable": "bash", "arguments": ["-c", "cat x.env"]}), "T1552.001"),
+        ("spawn", json!({"command": "cat", "args": ["README.md"]}), ""),
+        ("whatever", json!({"cmdline": "cat x.env"}), "T1552.001"),
+        ("read_files", json!({"files": [{"name": "a.md"}, {"name": "x.env"}]}), "T1552.001"),
+        ("read_files", json!({"filePaths": ["x.env"]}), "T1552.001"),
+        ("tmux_send_keys", json!({"session": "a", "keys": "cat x.env\n"}), "T1552.001"),
+        ("editor_open", json!({"path": "x.env"}), "T1552.001"),
+        ("computer", json!({"action": "type", "text": "cat x.env\n"}), "T1552.001"),
+        ("computer", json!({"action": "screenshot"}), ""),
+        ("Bash", json!({"what_to_run": "cat x.env", "description": "x"}), "T1552.001"),
+        ("Bash", json!({"description": "env", "session_name": "env"}), ""),
+        ("Bash", json!({"command": "ls", "description": "printenv"}), ""),
+        ("shell", json!({"commands": many("cat x.env")}), "T1552.001"),
+        ("shell", json!({"commands": many("ls")}), ""),
+        ("TodoWrite", json!({"todos": [{"name": "env", "content": "env"}]}), ""),
         ("Bash", json!(null), ""),
         ("Bash", json!({"command": 7}), ""),
     ];
@@ -99,4 +149,28 @@ fn tools_that_call_and_tools_that_query() {
     assert!(intent.destructive.is_some());
     let intent = of_call("mcp__postgres__query", &json!({"sql": "SELECT 1"}));
     assert!(intent.destructive.is_none());
+}
+
+/// More commands than are read each by itself, and one behind them.
+fn many(last: &str) -> Vec<String> {
+    let plain = (0..300).map(|number| format!("echo {number}"));
+    plain.chain([last.to_owned()]).collect()
+}
+
+#[test]
+fn calls_in_calls_are_bounded_and_what_is_left_is_told() {
+    let use_of = |number| json!({"name": "bash", "input": {"command": format!("echo {number}")}});
+    let uses: Vec<Value> = (0..200).map(use_of).collect();
+    assert!(of_call("Batch", &json!({ "invocations": uses })).unread.is_none());
+    let uses: Vec<Value> = (0..2_000).map(use_of).collect();
+    assert!(of_call("Batch", &json!({ "invocations": uses })).unread.is_some());
+    let mut deep = json!({"command": "cat .env"});
+    for _ in 0..3 {
+        deep = json!({ "args": deep });
+    }
+    assert!(of_call("Bash", &deep).discovery.is_some());
+    for _ in 0..50 {
+        deep = json!({ "args": deep });
+    }
+    assert!(of_call("Bash", &deep).unread.is_some());
 }

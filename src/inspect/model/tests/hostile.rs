@@ -24,7 +24,7 @@ fn a_request_that_cannot_be_read_says_so() {
             format!(
                 r#"{{"messages":[{{"content":[{{"type":"tool_use","id":"b","name":"x","input":{{"a":1,"a":2}}}},{bash}]}}]}}"#
             ),
-            &["unread Input", r#"call b x {"a":2}"#, r#"call b x {"a":1}"#, "call a bash {}"],
+            &["unread Input", r#"call b x {"a":1}"#, r#"call b x {"a":2}"#, "call a bash {}"],
         ),
         (
             Dialect::Anthropic,

@@ -126,7 +126,7 @@ fn inputs_that_lenient_clients_run_are_read() {
         (r#"{"command":"cat .env"} done"#, &[r#"{"command":"cat .env"}"#]),
         (
             r#"{"command":"cat .env","command":"ls"}"#,
-            &[r#"{"command":"ls"}"#, r#"{"command":"cat .env"}"#],
+            &[r#"{"command":"cat .env"}"#, r#"{"command":"ls"}"#],
         ),
         (r#""{\"command\":\"cat .env\"}""#, &[r#"{"command":"cat .env"}"#]),
         (r#"{"command":"cat .env # \ud800"}"#, &["{\"command\":\"cat .env # \u{fffd}\"}"]),
