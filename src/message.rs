@@ -178,6 +178,37 @@ impl Head {
             query => format!("{}?{query}", self.path.as_str()),
         }
     }
+    /// Asks for no coding of the answer but these. What is covered by a signature stays as it is.
+    pub(crate) fn narrow_codings(&mut self, known: &[&str]) {
+        const NAME: http::HeaderName = http::header::ACCEPT_ENCODING;
+        let signed =
+            |name: &str| self.header(name).is_some_and(|value| value.contains(NAME.as_str()));
+        if signed("authorization") || signed("signature-input") {
+            return;
+        }
+        let values = self.headers.get_all(NAME).iter();
+        let Some(all) = values.map(|value| value.to_str().ok()).collect::<Option<Vec<_>>>() else {
+            self.headers.insert(NAME, http::HeaderValue::from_static("identity"));
+            return;
+        };
+        let asked: Vec<&str> =
+            all.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
+        let is_known = |asked: &&str| {
+            let (name, weight) = asked.split_once(';').unwrap_or((asked, ""));
+            let is_refused = weight.split_once('=').is_some_and(|(_, weight)| {
+                weight.trim().parse::<f32>().is_ok_and(|weight| weight == 0.0)
+            });
+            is_refused || known.iter().any(|known| known.eq_ignore_ascii_case(name.trim()))
+        };
+        let narrowed: Vec<&str> = asked.iter().copied().filter(is_known).collect();
+        if narrowed.len() < asked.len() {
+            let value =
+                if narrowed.is_empty() { "identity".to_owned() } else { narrowed.join(", ") };
+            if let Ok(value) = http::HeaderValue::try_from(value) {
+                self.headers.insert(NAME, value);
+            }
+        }
+    }
     /// Takes the headers out, for the one time they are sent.
     pub(crate) fn take_headers(&mut self) -> HeaderMap {
         std::mem::take(&mut self.headers)

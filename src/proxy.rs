@@ -245,6 +245,10 @@ impl Proxy {
         let upgrade = begun.upgrade.take();
         let (limits, bodies) = (&policy.limits, &caller.state.bodies);
         let ear = self.ear(&begun.head, catalog, caller, policy, exchange);
+        if ear.is_some() {
+            // What could not be heard is not asked for.
+            begun.head.narrow_codings(learn::HEARD);
+        }
         let leaving =
             || leaving::leaving(snapshot, candidates, caller, exchange.seen(), ear.clone());
         let gathered = intake::gather(begun, catalog, candidates, limits, bodies, leaving).await;

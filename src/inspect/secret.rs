@@ -138,6 +138,13 @@ pub fn beginnings() -> impl Iterator<Item = &'static str> {
     vendor::SHAPES.iter().flat_map(|shape| shape.begins).copied()
 }
 
+/// Tells of each text that is encoded in this one, as far as one round of decoding goes.
+pub fn encoded(bytes: &[u8], tell: &mut impl FnMut(&[u8])) {
+    let encodings = Encodings::default();
+    let text = Text { bytes, at: 0, encodings, is_continued: false, is_unfinished: false };
+    decode::each(&text, &mut |decoded| tell(decoded.bytes));
+}
+
 impl Scanner {
     /// Looks for shapes only.
     pub fn new(key: Arc<FingerprintKey>) -> Result<Self, Error> {

@@ -23,6 +23,7 @@ use crate::inventory::{Lesson, keeper};
 use crate::policy::Policy;
 use crate::record::{Exchange, Outcome};
 use bytes::Bytes;
+pub(super) use hearing::HEARD;
 use hearing::Hearing;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Response, StatusCode};

@@ -8,9 +8,11 @@
 
 mod hints;
 mod leaves;
+mod result;
 mod text;
 
 pub(super) use hints::may_hold;
+pub use result::{in_result, whole_result};
 
 use super::Presented;
 use super::form::has_form;

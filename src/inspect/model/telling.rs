@@ -270,7 +270,9 @@ fn text_of(content: Raw<'_>) -> Option<Cow<'_, str>> {
             Some(b'{') => shown(part)?,
             _ => id_of(Some(part)),
         };
-        if !all.is_empty() && !shown.is_empty() {
+        // A model reads on where a name ends one part and its value begins the next.
+        let goes_on = all.is_empty() || all.trim_end().ends_with(['=', ':']);
+        if !goes_on && !shown.is_empty() {
             all.push('\n');
         }
         all.push_str(&shown);

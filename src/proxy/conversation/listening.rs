@@ -7,7 +7,7 @@
 
 use super::Ear;
 use crate::conversation::{Called, Found, Gathered, Taken, Way, is_identity};
-use crate::inspect::credential::handed::{Handed, in_body};
+use crate::inspect::credential::handed::{Handed, in_result};
 use crate::inspect::discovery::{self, Discovery};
 use crate::inspect::model::{By, Listener, Met, Said, ToolResult};
 use crate::inspect::secret::{Known, Owner, Scanner};
@@ -132,7 +132,7 @@ impl Listening {
         if result.by == By::Server {
             return Vec::new();
         }
-        let mut handed = in_body(result.text.as_bytes(), false, &self.ear.key);
+        let mut handed = in_result(&result.text, &self.ear.key);
         if handed.is_empty() {
             return handed;
         }

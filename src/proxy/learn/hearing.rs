@@ -8,7 +8,7 @@ use super::{Ambiguous, media, single};
 use crate::inspect::model::{Answer, Unread};
 use crate::proxy::conversation::{Ear, Listening};
 use brotli_decompressor::DecompressorWriter;
-use flate2::write::{MultiGzDecoder, ZlibDecoder};
+use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::{Response, header};
 use std::io::{self, Write};
 use tokio::sync::OwnedSemaphorePermit;
@@ -23,6 +23,9 @@ const ALWAYS: u64 = 1 << 20;
 const BROTLI: usize = 4 << 10;
 const TABLES_KIB: u32 = 256;
 
+/// The codings that are undone as an answer passes.
+pub(in crate::proxy) const HEARD: &[&str] = &["gzip", "x-gzip", "deflate", "br", "identity"];
+
 /// An answer that is listened to.
 pub(super) struct Hearing {
     decoding: Decoding,
@@ -32,6 +35,10 @@ enum Decoding {
     Plain(Sink),
     Gzip(MultiGzDecoder<Sink>),
     Deflate(ZlibDecoder<Sink>),
+    /// The same without its frame, as some servers write it.
+    Raw(DeflateDecoder<Sink>),
+    /// Deflate of which nothing has come: its first byte says whether it has a frame.
+    Unframed(Sink),
     /// Brotli, of which nothing has come: it begins with how much memory it takes.
     Unopened(Sink),
     Brotli(Box<DecompressorWriter<Sink>>, OwnedSemaphorePermit),
@@ -58,13 +65,13 @@ impl Hearing {
         let answer = Some(Answer::new(ear.dialect(), &media(headers)));
         let sink = Sink { answer, listening: ear.listening(), coded: 0, total: 0 };
         let coding = match single(headers, &header::CONTENT_ENCODING) {
-            Ok(coding) => coding.map(|coding| coding.trim().to_ascii_lowercase()),
+            Ok(coding) => coding.map(coded),
             Err(Ambiguous) => Some(String::new()),
         };
         let decoding = match coding.as_deref() {
             None | Some("identity") => Decoding::Plain(sink),
             Some("gzip" | "x-gzip") => Decoding::Gzip(MultiGzDecoder::new(sink)),
-            Some("deflate") => Decoding::Deflate(ZlibDecoder::new(sink)),
+            Some("deflate") => Decoding::Unframed(sink),
             Some("br") => Decoding::Unopened(sink),
             Some(_) => {
                 sink.listening.ear.missed(Unread::Coded);
@@ -76,8 +83,8 @@ impl Hearing {
 
     /// Reads what passes.
     pub(super) fn pass(&mut self, bytes: &[u8]) {
-        if let (Decoding::Unopened(_), Some(first)) = (&self.decoding, bytes.first()) {
-            self.open(*first);
+        if let Some(first) = bytes.first() {
+            self.begin(*first);
         }
         if let Some(sink) = self.sink() {
             sink.coded = sink.coded.saturating_add(bytes.len() as u64);
@@ -92,7 +99,8 @@ impl Hearing {
             Decoding::Brotli(decoder, _room) => {
                 decoder.write_all(bytes).and_then(|()| decoder.flush())
             }
-            Decoding::Unopened(_) | Decoding::Over => Ok(()),
+            Decoding::Raw(decoder) => decoder.write_all(bytes).and_then(|()| decoder.flush()),
+            Decoding::Unframed(_) | Decoding::Unopened(_) | Decoding::Over => Ok(()),
         };
         if let Some(sink) = self.sink() {
             sink.listening.settle();
@@ -100,6 +108,23 @@ impl Hearing {
         if let Err(error) = read {
             let is_long = error.kind() == io::ErrorKind::FileTooLarge;
             self.give_up(if is_long { Unread::Long } else { Unread::Coded });
+        }
+    }
+
+    /// Begins with what its first byte says.
+    fn begin(&mut self, first: u8) {
+        match &self.decoding {
+            Decoding::Unopened(_) => self.open(first),
+            Decoding::Unframed(_) => {
+                let decoding = std::mem::replace(&mut self.decoding, Decoding::Over);
+                let Decoding::Unframed(sink) = decoding else { return };
+                self.decoding = if has_frame(first) {
+                    Decoding::Deflate(ZlibDecoder::new(sink))
+                } else {
+                    Decoding::Raw(DeflateDecoder::new(sink))
+                };
+            }
+            _ => {}
         }
     }
 
@@ -147,7 +172,10 @@ impl Hearing {
 
     fn sink(&mut self) -> Option<&mut Sink> {
         match &mut self.decoding {
-            Decoding::Plain(sink) | Decoding::Unopened(sink) => Some(sink),
+            Decoding::Plain(sink) | Decoding::Unframed(sink) | Decoding::Unopened(sink) => {
+                Some(sink)
+            }
+            Decoding::Raw(decoder) => Some(decoder.get_mut()),
             Decoding::Gzip(decoder) => Some(decoder.get_mut()),
             Decoding::Deflate(decoder) => Some(decoder.get_mut()),
             Decoding::Brotli(decoder, _room) => Some(decoder.get_mut()),
@@ -184,6 +212,18 @@ fn most(coded: u64) -> u64 {
     coded.saturating_mul(RATIO).clamp(ALWAYS, LONGEST)
 }
 
+/// The coding that a header names, without those that change nothing.
+fn coded(header: &str) -> String {
+    let named = header.split(',').map(|coding| coding.trim().to_ascii_lowercase());
+    let codings: Vec<String> = named.filter(|coding| coding != "identity").collect();
+    if codings.is_empty() { "identity".to_owned() } else { codings.join(",") }
+}
+
+/// Whether deflate has its frame (RFC 1950 section 2.2), by its first byte: no block begins like that.
+const fn has_frame(first: u8) -> bool {
+    first & 0x0f == 8 && first >> 4 <= 7
+}
+
 /// The window of brotli by the first byte, as a power of two (RFC 7932 section 9.1); none where it is a
 /// larger one than there may be.
 const fn window(first: u8) -> Option<u32> {
@@ -213,6 +253,29 @@ mod tests {
             (0b0001_0001, None),
         ] {
             assert_eq!(window(first), expected, "{first:#b}");
+        }
+    }
+
+    #[test]
+    fn the_coding_is_known_by_its_name_and_its_first_byte() {
+        for (header, expected) in [
+            ("GZIP", "gzip"),
+            ("identity, identity", "identity"),
+            ("identity, br", "br"),
+            ("gzip, gzip", "gzip,gzip"),
+            ("", ""),
+        ] {
+            assert_eq!(coded(header), expected, "{header}");
+        }
+        let text = b"data: {}\n\n".repeat(50);
+        for level in 0..10 {
+            let level = flate2::Compression::new(level);
+            let mut framed = flate2::write::ZlibEncoder::new(Vec::new(), level);
+            let mut raw = flate2::write::DeflateEncoder::new(Vec::new(), level);
+            framed.write_all(&text).unwrap();
+            raw.write_all(&text).unwrap();
+            assert!(has_frame(framed.finish().unwrap()[0]));
+            assert!(!has_frame(raw.finish().unwrap()[0]));
         }
     }
 

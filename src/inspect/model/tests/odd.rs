@@ -195,6 +195,13 @@ fn inputs_that_lenient_clients_run_are_read() {
 }
 
 #[test]
+fn a_name_and_its_value_in_two_parts_stand_together() {
+    let body = r#"{"messages":[{"content":[{"type":"tool_result","tool_use_id":"a","content":[
+        {"type":"text","text":"x"},{"type":"text","text":"TOKEN="},{"type":"text","text":"1"}]}]}]}"#;
+    assert_eq!(request(Dialect::Anthropic, body), ["result a: x\nTOKEN=1"]);
+}
+
+#[test]
 fn long_ids_and_names_are_cut_alike() {
     let long = "x".repeat(NAME + 100);
     let body = format!(
