@@ -6,6 +6,7 @@
 
 mod answer;
 mod dialect;
+mod gathering;
 mod gemini;
 mod items;
 mod lenient;
@@ -18,6 +19,7 @@ mod walk;
 
 pub use answer::Answer;
 pub use dialect::{Dialect, dialect};
+pub use gathering::Gathering;
 pub use telling::{Listener, Met, What};
 
 use serde_json::Value;

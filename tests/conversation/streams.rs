@@ -3,6 +3,7 @@
 
 mod answers;
 mod bounds;
+mod odd;
 mod requests;
 mod wires;
 

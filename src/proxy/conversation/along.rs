@@ -1,10 +1,10 @@
 //! A request that is read along as it leaves.
 //!
 //! Takes its pieces; keeps them within what the agent may have in memory, and has them read when its end
-//! leaves. What is too long, or finds no room, is counted.
+//! leaves, or when no more fit. What is too long, or finds no room, is counted.
 
 use super::Ear;
-use crate::inspect::model::Unread;
+use crate::inspect::model::{Gathering, Unread};
 use crate::message::coding;
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 /// A request that is read along.
 pub(super) struct Along {
     ear: Ear,
-    kept: Vec<u8>,
+    gathering: Gathering,
     /// The room that it takes of what the agent may have in memory.
     room: Option<OwnedSemaphorePermit>,
     is_over: bool,
@@ -20,7 +20,8 @@ pub(super) struct Along {
 
 impl Along {
     pub(super) const fn new(ear: Ear) -> Self {
-        Self { ear, kept: Vec::new(), room: None, is_over: false }
+        let gathering = Gathering::new(ear.longest);
+        Self { ear, gathering, room: None, is_over: false }
     }
 
     /// Takes the next piece, or the end.
@@ -33,30 +34,42 @@ impl Along {
             self.end();
             return;
         };
-        let length = self.kept.len() + piece.len();
+        let length = self.gathering.kept().len() + piece.len();
         let why = match length {
-            _ if length > self.ear.longest => Some(Unread::Long),
-            _ if !self.has_room(length) => Some(Unread::NoRoom),
+            // What is coded cannot be cut.
+            _ if length > self.ear.longest && self.ear.codings.is_some() => Some(Unread::Long),
+            _ if !self.has_room(length.min(self.ear.longest)) => Some(Unread::NoRoom),
             _ => None,
         };
         if let Some(why) = why {
             self.is_over = true;
-            (self.kept, self.room) = (Vec::new(), None);
+            (self.gathering, self.room) = (Gathering::new(0), None);
             self.ear.missed(why);
             return;
         }
-        self.kept.extend_from_slice(piece);
+        let mut full = Vec::new();
+        self.gathering.push(piece, &mut |document| full.push(document));
+        for document in full {
+            let (ear, room) = (self.ear.clone(), self.room.take());
+            self.ear.put(move || {
+                ear.read_now(&document);
+                drop(room);
+            });
+        }
     }
 
     /// Whether there is room for so many bytes, with what is put by for more.
     fn has_room(&mut self, length: usize) -> bool {
-        if length <= self.kept.capacity() {
-            return true;
-        }
-        let capacity = length.max(2 * self.kept.capacity()).min(self.ear.longest);
+        let kept = self.gathering.kept();
+        let capacity = if length <= kept.capacity() {
+            kept.capacity()
+        } else {
+            length.max(2 * kept.capacity()).min(self.ear.longest)
+        };
         let has_room = self.take_room(capacity);
         if has_room {
-            self.kept.reserve_exact(capacity - self.kept.len());
+            let kept = self.gathering.kept();
+            kept.reserve_exact(capacity.saturating_sub(kept.len()));
         }
         has_room
     }
@@ -78,7 +91,12 @@ impl Along {
     }
 
     fn end(&mut self) {
-        let kept = Bytes::from(std::mem::take(&mut self.kept));
+        let gathering = std::mem::replace(&mut self.gathering, Gathering::new(0));
+        let (kept, is_all) = gathering.end();
+        if !is_all {
+            self.ear.missed(Unread::Long);
+        }
+        let kept = Bytes::from(kept);
         let ear = self.ear.clone();
         if ear.codings.is_none() && ear.is_read_at_once(&kept) {
             self.room = None;
@@ -109,7 +127,7 @@ impl Along {
 impl Drop for Along {
     fn drop(&mut self) {
         // What broke off has left as far as it came, and was not read.
-        if !self.is_over && !self.kept.is_empty() {
+        if !self.is_over && !self.gathering.kept().is_empty() {
             self.ear.missed(Unread::Truncated);
         }
     }
