@@ -8,7 +8,7 @@ pub mod environment;
 
 use crate::tls::authority::{Authority, Error};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// What clients are told.
@@ -93,9 +93,41 @@ impl Kit {
     }
 }
 
-/// Whether clients reach a host without the proxy.
+/// Whether a host is this machine, which clients reach without the proxy, however it is written:
+/// `LOCALHOST`, `127.1`, `0.0.0.0`, `[::1]`.
 pub fn is_direct(host: &str) -> bool {
-    NO_PROXY.split(',').any(|direct| direct == host.trim_matches(['[', ']']))
+    let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+    let is_here = |address: IpAddr| {
+        let address = address.to_canonical();
+        address.is_loopback() || address.is_unspecified()
+    };
+    NO_PROXY.split(',').any(|direct| direct == host)
+        || host
+            .parse::<IpAddr>()
+            .ok()
+            .or_else(|| numbered(&host).map(IpAddr::V4))
+            .is_some_and(is_here)
+}
+
+/// An address of up to four numbers, of which the last stands for all that is left, as clients read it.
+fn numbered(host: &str) -> Option<Ipv4Addr> {
+    let number = |part: &str| {
+        let (digits, radix) = match (part.strip_prefix("0x"), part.strip_prefix('0')) {
+            (Some(digits), _) => (digits, 16),
+            (None, Some(digits)) if !digits.is_empty() => (digits, 8),
+            _ => (part, 10),
+        };
+        u32::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with('+'))
+    };
+    let numbers: Vec<u32> = host.split('.').map(number).collect::<Option<_>>()?;
+    let (last, first) = numbers.split_last()?;
+    let is_valid = first.len() < 4 && first.iter().all(|one| *one < 256);
+    let room = u64::from(u32::MAX) >> (8 * first.len().min(4));
+    if !is_valid || u64::from(*last) > room {
+        return None;
+    }
+    let high = first.iter().zip([24, 16, 8]).map(|(one, places)| one << places).sum::<u32>();
+    Some(Ipv4Addr::from(high | last))
 }
 
 /// Writes the system's roots with the authority's certificate into a folder.
@@ -128,4 +160,53 @@ fn pem(der: &[u8]) -> String {
     }
     text.push_str("-----END CERTIFICATE-----\n");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_direct;
+
+    #[test]
+    fn this_machine_is_known_however_it_is_written() {
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "127.0.0.1",
+            "127.1",
+            "127.0.1",
+            "127.9.8.7",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "0177.0.0.1",
+            "0.0.0.0",
+            "0",
+            "::1",
+            "[::1]",
+            "[0:0:0:0:0:0:0:1]",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert!(is_direct(host), "{host}");
+        }
+        for host in [
+            "",
+            ".",
+            "localhost.example",
+            "127.0.0.1.example",
+            "128.1",
+            "1.2.3.4",
+            "127.0.0.0.1",
+            "127.16777216",
+            "10.0.0.1",
+            "[fe80::1]",
+            "api.example.com",
+            "+127.1",
+            "4294967296",
+            "1",
+            "0x",
+        ] {
+            assert!(!is_direct(host), "{host}");
+        }
+    }
 }

@@ -3,7 +3,8 @@
 //! Takes the text, or words that are run without a shell; returns [`Script`]: every [`Simple`] command
 //! in it with its words as the shell would hand them over, from lists, pipelines, substitutions, here
 //! documents and wrappers (`sudo`, `env`, `xargs`, `bash -c` …). Nothing is run and nothing looked up.
-//! What is past the limits or does not parse is split into words as well as that goes, and says so.
+//! A text takes so much work as its length allows, and no more: what is past that, or does not parse, is
+//! read line by line, split into words as well as that goes, and says so.
 
 mod bounds;
 mod input;
@@ -16,22 +17,34 @@ mod wrap;
 #[cfg(test)]
 mod tests;
 
+pub(super) use input::sought;
 use std::collections::HashMap;
 
 /// What of a text is looked at.
-const LONGEST: usize = 1 << 20;
+const LONGEST: usize = 1 << 18;
 /// Scripts within scripts.
 const NESTED: usize = 6;
-/// Bytes that are read in all, with the scripts within.
-const BUDGET: usize = 1 << 18;
-/// What a script counts for at least, so that there are only so many of them.
-const LEAST: usize = 256;
+/// What a script within costs beside what it is read for, so that there are only so many of them.
+const LEAST: usize = 64;
 /// So many commands say enough.
-const COMMANDS: usize = 2_000;
+const COMMANDS: usize = 512;
+/// And so many words in all of them.
+const WORDS: usize = 2_048;
+/// And so many with wildcards, which are compared with all names that are known.
+const WILD: usize = 256;
+
+/// The work that a text of so many bytes may take. One step is about what the parser takes for a
+/// letter: in the order of 50 ns.
+fn allowance(length: usize) -> usize {
+    let length = length.min(LONGEST);
+    (24 * length + (4 << 10)).min(3 * length + (32 << 10)).min(128 << 10)
+}
 
 /// What stays unknown of what runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Unread {
+    /// A part of what it sends stands in a file.
+    Elsewhere,
     /// A part comes from the network before it runs.
     Fetched,
     /// A part is decoded before it runs.
@@ -44,6 +57,7 @@ impl Unread {
     /// The word of records.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Elsewhere => "elsewhere",
             Self::Fetched => "fetched",
             Self::Hidden => "hidden",
             Self::Unparsed => "unparsed",
@@ -93,7 +107,7 @@ pub struct Simple {
 }
 
 /// Where in which pipeline a command stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The number of the pipeline.
     pub pipeline: usize,
@@ -108,6 +122,8 @@ pub struct Script {
     pub commands: Vec<Simple>,
     /// What stays unknown, the gravest.
     pub unread: Option<Unread>,
+    /// Where the first command of each place stands.
+    places: HashMap<Place, usize>,
 }
 
 impl Word {
@@ -150,15 +166,15 @@ impl Simple {
 impl Script {
     /// Reads the text of a shell.
     pub fn of_text(text: &str) -> Self {
-        let mut reader = Reader::default();
+        let mut reader = Reader::new(text.len());
         reader.read(text, 0);
         reader.done()
     }
 
     /// Reads words that are run as they are.
     pub fn of_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut reader = Reader::default();
-        let words = words.into_iter().take(COMMANDS).map(Word::plain).collect();
+        let words: Vec<Word> = words.into_iter().take(WORDS).map(Word::plain).collect();
+        let mut reader = Reader::new(words.iter().map(|word| word.text.len() + 1).sum());
         let place = reader.pipeline();
         reader.run(Simple { words, place, ..Simple::default() }, 0);
         reader.done()
@@ -167,8 +183,17 @@ impl Script {
     /// What comes directly after a command in its pipeline.
     pub fn after(&self, command: &Simple) -> Option<&Simple> {
         let Place { pipeline, stage } = command.place;
-        let next = Place { pipeline, stage: stage + 1 };
-        self.commands.iter().find(|one| one.place == next)
+        self.at(Place { pipeline, stage: stage + 1 })
+    }
+
+    /// What comes directly before a command in its pipeline.
+    pub fn before(&self, command: &Simple) -> Option<&Simple> {
+        let Place { pipeline, stage } = command.place;
+        self.at(Place { pipeline, stage: stage.checked_sub(1)? })
+    }
+
+    fn at(&self, place: Place) -> Option<&Simple> {
+        self.commands.get(*self.places.get(&place)?)
     }
 }
 
@@ -184,11 +209,32 @@ struct Reader {
     unread: Option<Unread>,
     /// What the text itself assigns.
     variables: HashMap<String, Vec<String>>,
+    /// What passes through the pipelines so far, by their numbers.
+    flows: HashMap<usize, input::Flow>,
     pipelines: usize,
-    read: usize,
+    /// Words that were noted, and those of them with wildcards.
+    words: usize,
+    wild: usize,
+    /// The work that is left.
+    steps: usize,
 }
 
 impl Reader {
+    fn new(length: usize) -> Self {
+        Self { steps: allowance(length), ..Self::default() }
+    }
+
+    /// Takes some of the work that is left. What is more than that is not done, and the text is not
+    /// all read then.
+    fn spend(&mut self, steps: usize) -> bool {
+        let left = self.steps.checked_sub(steps);
+        if left.is_none() {
+            self.unread(Unread::Unparsed);
+        }
+        self.steps = left.unwrap_or(self.steps);
+        left.is_some()
+    }
+
     /// Reads a text, at a depth of scripts within scripts.
     fn read(&mut self, text: &str, nested: usize) {
         let mut end = text.len().min(LONGEST);
@@ -196,21 +242,26 @@ impl Reader {
             end -= 1;
         }
         let whole = text.get(..end).unwrap_or_default();
-        self.read = self.read.saturating_add(whole.len().clamp(LEAST, BUDGET / 4));
-        if nested > NESTED || self.read > BUDGET {
+        if nested > NESTED || end < text.len() {
             self.unread(Unread::Unparsed);
+        }
+        if nested > NESTED || !self.spend(LEAST) {
             return;
         }
-        if end < text.len() {
-            self.unread(Unread::Unparsed);
+        match bounds::parse(whole, &mut self.steps) {
+            Ok(parsed) => self.walk_all(&parsed, nested),
+            Err(refused) => {
+                if refused == bounds::Refused::Wrong {
+                    self.unread(Unread::Unparsed);
+                }
+                self.by_pieces(whole, nested);
+            }
         }
-        if let Some(parsed) = bounds::parse(whole) {
-            let at = tree::At::start(&parsed.bodies, nested);
-            parsed.nodes.iter().for_each(|node| self.walk(node, at));
-        } else {
-            self.unread(Unread::Unparsed);
-            self.loosely(whole, nested);
-        }
+    }
+
+    fn walk_all(&mut self, parsed: &bounds::Parsed, nested: usize) {
+        let at = tree::At::start(&parsed.bodies, nested);
+        parsed.nodes.iter().for_each(|node| self.walk(node, at));
     }
 
     fn unread(&mut self, unread: Unread) {
@@ -224,15 +275,33 @@ impl Reader {
     }
 
     /// Notes a command.
-    fn note(&mut self, command: Simple) {
-        if self.commands.len() < COMMANDS {
-            self.commands.push(command);
-        } else {
+    fn note(&mut self, mut command: Simple) {
+        if self.commands.len() >= COMMANDS {
             self.unread(Unread::Unparsed);
+            return;
         }
+        let left = WORDS.saturating_sub(self.words);
+        if command.words.len() > left {
+            self.unread(Unread::Unparsed);
+            command.words.truncate(left);
+        }
+        self.words += command.words.len();
+        for word in command.words.iter_mut().filter(|word| word.is_wild) {
+            self.wild += 1;
+            if self.wild > WILD {
+                word.is_wild = false;
+                self.unread = self.unread.max(Some(Unread::Unparsed));
+            }
+        }
+        self.flow(&command);
+        self.commands.push(command);
     }
 
     fn done(self) -> Script {
-        Script { commands: self.commands, unread: self.unread }
+        let mut places = HashMap::new();
+        for (at, command) in self.commands.iter().enumerate() {
+            places.entry(command.place).or_insert(at);
+        }
+        Script { commands: self.commands, unread: self.unread, places }
     }
 }

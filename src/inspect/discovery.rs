@@ -9,6 +9,7 @@ mod call;
 mod code;
 mod destroy;
 mod file;
+mod glob;
 mod name;
 mod printed;
 mod search;
@@ -173,7 +174,11 @@ impl Intent {
             if let Some(reversibility) = destroy::by(command) {
                 self.destroys(reversibility, || shown::command(command));
             }
-            for call in call::of(command) {
+            let made = call::of(command);
+            if made.is_elsewhere {
+                self.unread = self.unread.max(Some(Unread::Elsewhere));
+            }
+            for call in made.calls {
                 if call::is_destructive(&call) {
                     self.destroys(Reversibility::Irreversible, || shown::call(&call));
                 }

@@ -1,10 +1,12 @@
 //! The parser, within bounds: what it is given can neither exhaust the stack nor take long.
 //!
-//! Takes a text; returns its tree, or nothing where it does not parse or has more openings than the
-//! parser is given. The parser recurses for what opens, and its time grows with the cube of that, so
-//! what could open is counted, quoted or not: no reading of quotes can be wrong about it. Bodies of
-//! here documents are mostly text of other languages: they are taken out before, and the tree has to
-//! say of each that it stood in a here document's place, or the text is parsed with them.
+//! Takes a text and the work that is left; returns its tree, or why there is none: it does not parse, has
+//! more openings than the parser is given, or costs more than is left. The parser recurses for what
+//! opens, reads what is in substitutions again for each around it, and looks for the end of each brace
+//! through the rest of its word; so what could open is counted before, quoted or not: no reading of
+//! quotes can be wrong about it. Bodies of here documents are mostly text of other languages: they are
+//! taken out before, and the tree has to say of each that it stood in a here document's place, or the
+//! text is parsed with them.
 
 use rable::{Node, NodeKind};
 
@@ -14,12 +16,23 @@ const LONGEST: usize = 32 << 10;
 const OPENINGS: usize = 40;
 /// Words and marks that can open something, which take it less.
 const WORDS: usize = 120;
-/// Braces, which it looks for the end of.
-const BRACES: usize = 2_000;
 /// Here documents that are taken out.
 const BODIES: usize = 64;
+/// Here documents without an end that are looked for.
+const ENDLESS: usize = 4;
+/// What the parser does for a brace in the time that a letter takes it.
+const BRACES: usize = 256;
 /// How deep a tree is looked into.
 pub(super) const DEEPEST: usize = 128;
+
+/// Why there is no tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// It is no text of a shell.
+    Wrong,
+    /// It is more than the parser is given.
+    Costly,
+}
 
 /// A tree, and what was taken out of it.
 pub(super) struct Parsed {
@@ -34,8 +47,7 @@ pub(super) struct Bodies(Vec<String>);
 impl Bodies {
     /// What stood where a here document has this content.
     pub(super) fn of<'a>(&'a self, content: &'a str) -> &'a str {
-        let place = self.0.iter().enumerate().find(|(place, _)| content == line(*place));
-        place.map_or(content, |(_, body)| body)
+        place_of(content).and_then(|place| self.0.get(place)).map_or(content, |body| body)
     }
 }
 
@@ -44,12 +56,18 @@ fn line(place: usize) -> String {
     format!("body {place} of a here document\n")
 }
 
+/// The body that a line stands for.
+fn place_of(content: &str) -> Option<usize> {
+    let place = content.strip_prefix("body ")?.strip_suffix(" of a here document\n")?;
+    place.parse().ok().filter(|number: &usize| number.to_string() == place)
+}
+
 /// The tree of a text.
-pub(super) fn parse(text: &str) -> Option<Parsed> {
+pub(super) fn parse(text: &str, steps: &mut usize) -> Result<Parsed, Refused> {
     if text.contains("<<") {
         let (left, bodies) = without_bodies(text);
         if !bodies.0.is_empty()
-            && let Some(nodes) = within(&left)
+            && let Ok(nodes) = within(&left, steps)
         {
             let mut left = bodies.0.len();
             let mut found = vec![false; left];
@@ -57,23 +75,75 @@ pub(super) fn parse(text: &str) -> Option<Parsed> {
                 documents(node, &mut found, &mut left, 0);
             }
             if left == 0 {
-                return Some(Parsed { nodes, bodies });
+                return Ok(Parsed { nodes, bodies });
             }
         }
     }
-    Some(Parsed { nodes: within(text)?, bodies: Bodies::default() })
+    Ok(Parsed { nodes: within(text, steps)?, bodies: Bodies::default() })
 }
 
-fn within(text: &str) -> Option<Vec<Node>> {
-    let is_bounded = text.len() <= LONGEST
-        && openings(text) <= OPENINGS
-        && words(text) <= WORDS
-        && text.matches('{').count() <= BRACES;
+fn within(text: &str, steps: &mut usize) -> Result<Vec<Node>, Refused> {
     // The parser ends a text at NUL in places; a shell's text has none.
-    if !is_bounded || text.contains('\0') {
-        return None;
+    if text.contains('\0') {
+        return Err(Refused::Wrong);
     }
-    rable::parse(text, true).ok()
+    if text.len() > LONGEST || openings(text) > OPENINGS || words(text) > WORDS {
+        return Err(Refused::Costly);
+    }
+    *steps = steps.checked_sub(cost(text)).ok_or(Refused::Costly)?;
+    rable::parse(text, true).map_err(|_wrong| Refused::Wrong)
+}
+
+/// What the parser takes for a text at most, in steps.
+fn cost(text: &str) -> usize {
+    let many = |part: &str| text.matches(part).count();
+    // What is in a substitution is read for itself, for each around it, and for each two around it.
+    let around = many("$(") + many("<(") + many(">(");
+    let commands = text.bytes().filter(|byte| b"\n;|&".contains(byte)).count();
+    let once = text.len() + 8 * commands;
+    let read = once.saturating_mul(1 + around + around * around.saturating_sub(1) / 2);
+    read.saturating_add(braces(text))
+}
+
+/// What it takes to look for the ends of braces: for each through the rest of its word, and at each
+/// letter of that through all that is quoted or put in before.
+fn braces(text: &str) -> usize {
+    if !text.contains('{') {
+        return 0;
+    }
+    // Where nothing but plain quotes stands, what is quoted is passed in one go.
+    const OTHERS: &[&str] = &[
+        "`", "$(", "${", "$[", "$'", "$\"", "<(", ">(", "@(", "?(", "+(", "!(", "*(", "=(", "<<",
+        "[[", "#",
+    ];
+    let is_simple = !OTHERS.iter().any(|other| text.contains(other));
+    let (mut open, mut quoted, mut letters, mut spans) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let mut quote = None;
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match (quote, byte) {
+            (Some(ends), byte) if byte == ends => quote = None,
+            (Some(ends), b'\\') if ends == b'"' => {
+                bytes.next();
+            }
+            (Some(_), b'{') => quoted += 1,
+            (Some(_), b'$') => spans += 1,
+            (Some(_), _) => {}
+            (None, b'\'' | b'"' | b'\\' | b'$' | b'`') => {
+                spans += 1;
+                if is_simple && byte == b'\\' {
+                    bytes.next();
+                } else if is_simple && matches!(byte, b'\'' | b'"') {
+                    quote = Some(byte);
+                }
+            }
+            (None, b'{') => open += 1,
+            (None, _) => letters += 1,
+        }
+    }
+    let through = (open + letters + spans).saturating_mul(spans + 1);
+    let all = open.saturating_mul(through).saturating_add((open + quoted).saturating_mul(spans));
+    all / BRACES
 }
 
 /// How many brackets could open something, were nothing quoted.
@@ -114,9 +184,13 @@ fn without_bodies(text: &str) -> (String, Bodies) {
     let mut left = String::with_capacity(text.len().min(LONGEST));
     let mut bodies = Bodies::default();
     let mut lines = text.split_inclusive('\n');
+    let mut endless = 0;
     while let Some(opening) = lines.next() {
         left.push_str(opening);
         for tag in tags(opening) {
+            if endless == ENDLESS {
+                break;
+            }
             let mut rest = lines.clone();
             let mut body = String::new();
             let mut end = None;
@@ -127,8 +201,12 @@ fn without_bodies(text: &str) -> (String, Bodies) {
                 }
                 body.push_str(one);
             }
-            let Some(end) = end else { break };
+            let Some(end) = end else {
+                endless += 1;
+                break;
+            };
             if bodies.0.len() == BODIES {
+                left.extend(lines);
                 return (left, bodies);
             }
             left.push_str(&line(bodies.0.len()));
@@ -138,6 +216,32 @@ fn without_bodies(text: &str) -> (String, Bodies) {
         }
     }
     (left, bodies)
+}
+
+/// How many lines a command takes with the here documents that its first line opens.
+pub(super) fn lines_of(lines: &[&str]) -> usize {
+    let mut taken = 1;
+    for tag in lines.first().map(|line| tags(line)).unwrap_or_default().iter().take(ENDLESS) {
+        let rest = lines.get(taken..).unwrap_or_default();
+        let Some(end) = rest.iter().position(|line| tag.ends(line)) else { break };
+        taken += end + 1;
+    }
+    taken
+}
+
+/// Whether a line opens a here document that does not end, were nothing quoted.
+pub(super) fn is_open(text: &str) -> bool {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let mut at = 0;
+    while let Some(rest) = lines.get(at..).filter(|rest| !rest.is_empty()) {
+        let tags = rest.first().map(|line| tags(line).len()).unwrap_or_default();
+        let taken = lines_of(rest);
+        if taken <= tags {
+            return true;
+        }
+        at += taken;
+    }
+    false
 }
 
 /// What ends a here document.
@@ -191,7 +295,7 @@ fn documents(node: &Node, found: &mut [bool], left: &mut usize, depth: usize) {
         return;
     }
     if let NodeKind::HereDoc { content, complete: true, .. } = &node.kind {
-        let place = (0..found.len()).find(|place| *content == line(*place));
+        let place = place_of(content);
         if let Some(found) = place.and_then(|place| found.get_mut(place)).filter(|found| !**found) {
             *found = true;
             *left -= 1;

@@ -1,40 +1,82 @@
-//! Words of a text that does not parse.
+//! A text piece by piece, where it does not parse as a whole or is too much for the parser.
 //!
-//! Takes such a text; notes what it may run, line by line: a line that parses by itself as it parses,
-//! another split where commands end, with its quotes taken off. Some of it may not be commands at all.
+//! Takes such a text; notes what it runs, as far as that can be told: as few lines as parse together are
+//! read as the shell would, which runs them before it looks at what follows; a line that does not parse
+//! is split where commands end, with its quotes taken off, and the text is not all read then. Some of
+//! what is noted may not be commands at all.
 
-use super::bounds;
-use super::tree::At;
-use super::{Reader, Simple, Word};
+use super::bounds::{self, Refused};
+use super::{Reader, Simple, Unread, Word};
 
-/// Lines and bytes that are looked at.
+/// Lines that are looked at.
 const LINES: usize = 1_000;
-const LONGEST: usize = 64 << 10;
+/// Lines that are tried together.
+const TOGETHER: [usize; 5] = [0, 1, 3, 7, 15];
+/// What is looked at of a line that does not parse.
+const LONGEST: usize = 4 << 10;
 
 impl Reader {
-    pub(super) fn loosely(&mut self, text: &str, nested: usize) {
-        let mut left = LONGEST;
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()).take(LINES) {
-            let Some(less) = left.checked_sub(line.len()) else { return };
-            left = less;
-            match bounds::parse(line) {
-                Some(parsed) => {
-                    let at = At::start(&parsed.bodies, nested);
-                    parsed.nodes.iter().for_each(|node| self.walk(node, at));
+    /// Reads a text by its lines.
+    pub(super) fn by_pieces(&mut self, text: &str, nested: usize) {
+        let mut lines: Vec<&str> = text.split_inclusive('\n').take(LINES + 1).collect();
+        if lines.len() > LINES {
+            self.unread(Unread::Unparsed);
+            lines.truncate(LINES);
+        }
+        let mut left = lines.as_slice();
+        while let Some((line, rest)) = left.split_first() {
+            let plain = line.trim();
+            if plain.is_empty() || plain.starts_with('#') {
+                left = rest;
+            } else if let Some(taken) = self.together(left, nested) {
+                left = left.get(taken..).unwrap_or_default();
+            } else {
+                self.unread(Unread::Unparsed);
+                self.by_words(plain, nested);
+                left = rest;
+            }
+        }
+    }
+
+    /// Reads the fewest lines that parse together, and says how many these are.
+    fn together(&mut self, lines: &[&str], nested: usize) -> Option<usize> {
+        let first = bounds::lines_of(lines);
+        for more in TOGETHER {
+            let piece = lines.get(..first + more)?.concat();
+            // The next line belongs to it.
+            if piece.ends_with("\\\n") || piece.contains("<<") && bounds::is_open(&piece) {
+                continue;
+            }
+            match bounds::parse(&piece, &mut self.steps) {
+                Ok(parsed) => {
+                    self.walk_all(&parsed, nested);
+                    return Some(first + more);
                 }
-                None => line.split([';', '|', '&', '(', ')', '`', '{', '}']).for_each(|part| {
-                    let plain = |word: &str| Word {
-                        text: word.chars().filter(|c| !matches!(c, '\'' | '"' | '\\')).collect(),
-                        is_known: false,
-                        is_wild: word.contains(['*', '?', '[']),
-                        names: Vec::new(),
-                    };
-                    let words: Vec<Word> = part.split_whitespace().map(plain).collect();
-                    if !words.is_empty() {
-                        let place = self.pipeline();
-                        self.run(Simple { words, place, ..Simple::default() }, nested);
-                    }
-                }),
+                Err(Refused::Wrong) => {}
+                Err(Refused::Costly) => return None,
+            }
+        }
+        None
+    }
+
+    fn by_words(&mut self, line: &str, nested: usize) {
+        let end = (0..=LONGEST.min(line.len())).rev().find(|end| line.is_char_boundary(*end));
+        let line = line.get(..end.unwrap_or_default()).unwrap_or_default();
+        // It is passed letter by letter, without more.
+        if !self.spend(line.len() / 8) {
+            return;
+        }
+        for part in line.split([';', '|', '&', '(', ')', '`', '{', '}']) {
+            let plain = |word: &str| Word {
+                text: word.chars().filter(|c| !matches!(c, '\'' | '"' | '\\')).collect(),
+                is_known: false,
+                is_wild: word.contains(['*', '?', '[']),
+                names: Vec::new(),
+            };
+            let words: Vec<Word> = part.split_whitespace().map(plain).collect();
+            if !words.is_empty() {
+                let place = self.pipeline();
+                self.run(Simple { words, place, ..Simple::default() }, nested);
             }
         }
     }

@@ -8,22 +8,26 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 /// What is longer is not put together.
-const LONGEST: usize = 16 << 10;
+pub(super) const LONGEST: usize = 16 << 10;
 
 /// The output of a pipeline.
 pub(super) fn of(commands: &[Simple]) -> Option<String> {
-    let (first, rest) = commands.split_first()?;
-    let start = first.input.first().filter(|_| first.head() != "echo");
-    let mut text = match start {
-        Some(input) => passed(first, input)?,
-        None => said(first)?,
-    };
+    let (head, rest) = commands.split_first()?;
+    let mut text = first(head)?;
     for (stage, command) in rest.iter().enumerate() {
-        let is_next = command.place.pipeline == first.place.pipeline
-            && command.place.stage == first.place.stage + stage + 1;
-        text = passed(command, &text).filter(|_| is_next)?;
+        let is_next = command.place.pipeline == head.place.pipeline
+            && command.place.stage == head.place.stage + stage + 1;
+        text = passed(command, text).filter(|_| is_next)?;
     }
     (text.len() <= LONGEST).then_some(text)
+}
+
+/// The output of a command that nothing is piped into.
+pub(super) fn first(command: &Simple) -> Option<String> {
+    match command.input.first().filter(|_| command.head() != "echo") {
+        Some(input) => passed(command, input.clone()),
+        None => said(command),
+    }
 }
 
 /// Whether a command turns text into other text that can then run.
@@ -60,10 +64,11 @@ fn said(command: &Simple) -> Option<String> {
     }
 }
 
-fn passed(command: &Simple, text: &str) -> Option<String> {
+/// The output of a command that this is piped into.
+pub(super) fn passed(command: &Simple, text: String) -> Option<String> {
     let decodes = command.has("-d") || command.has("--decode") || command.has("-D");
     match command.head() {
-        "cat" | "tee" if command.operands().next().is_none() => Some(text.to_owned()),
+        "cat" | "tee" if command.operands().next().is_none() => Some(text),
         "rev" => Some(text.trim_end().chars().rev().collect()),
         "base64" if decodes => {
             let letters: String = text.chars().filter(|c| !c.is_whitespace()).collect();

@@ -133,7 +133,8 @@ fn hostile_texts_are_within_bounds() {
                     let script = Script::of_text(&text);
                     assert!(script.commands.len() <= super::COMMANDS);
                     if nests.contains(part) && count > 40 {
-                        assert!(bounds::parse(&text).is_none(), "{part:?} {count} {close:?}");
+                        let parsed = bounds::parse(&text, &mut usize::MAX.clone());
+                        assert!(parsed.is_err(), "{part:?} {count} {close:?}");
                     }
                 }
             }
@@ -153,6 +154,81 @@ fn what_grows_by_itself_is_cut() {
     assert!(Script::of_text(&many).commands.iter().all(|one| one.words.len() < 300));
     let nested = (0..20).fold("cat .env".to_owned(), |text, _| format!("bash -c {text:?}"));
     assert_eq!(Script::of_text(&nested).unread, Some(Unread::Unparsed));
+}
+
+/// Texts on which the parser works for a long time are not given to it whole: what it may cost is counted
+/// before, in steps and not in time.
+#[test]
+fn what_takes_the_parser_long_is_refused_before() {
+    for (part, count) in [("{''", 1_365), ("{$a", 1_365), ("{\" \"", 800), ("{\\a", 1_000)] {
+        let text = format!("echo {}", part.repeat(count));
+        let parsed = bounds::parse(&text, &mut super::allowance(text.len()));
+        assert_eq!(parsed.err(), Some(bounds::Refused::Costly), "{part}");
+    }
+    for (open, close) in [("$(", ")"), ("\"$(", ")\""), ("<(", ")")] {
+        let inner = "x ".repeat(10_000);
+        let text = format!("echo {}{inner}{}", open.repeat(20), close.repeat(20));
+        let parsed = bounds::parse(&text, &mut super::allowance(text.len()));
+        assert_eq!(parsed.err(), Some(bounds::Refused::Costly), "{open}");
+        assert_eq!(Script::of_text(&text).unread, Some(Unread::Unparsed));
+    }
+    // What looks the same and is quoted costs little.
+    let json = format!("curl -d '{}' https://a.example", "{\"a\": \"b\"}, ".repeat(500));
+    let mut steps = super::allowance(json.len());
+    assert!(bounds::parse(&json, &mut steps).is_ok() && steps > 0);
+    for length in [0, 100, 4 << 10, 32 << 10, 1 << 20, usize::MAX] {
+        assert!(super::allowance(length) <= 128 << 10);
+    }
+}
+
+/// What is put in for variables, passed through pipelines and handed over as words is bounded by the same
+/// work: none of it is more than a few times the text.
+#[test]
+fn what_a_text_makes_of_itself_is_bounded() {
+    let doubled = "x='a b';".to_owned() + &"x=$x$x;".repeat(20) + &"cat $x $x $x;".repeat(90);
+    let passed = format!("echo {}{}", "x".repeat(12_000), "|cat".repeat(400));
+    let braces = format!("cat {}", "{a,b}".repeat(18)).repeat(80);
+    for text in [doubled, passed, braces] {
+        let script = Script::of_text(&text);
+        let words = script.commands.iter().flat_map(|one| &one.words);
+        let input = script.commands.iter().flat_map(|one| &one.input);
+        let held: usize = words.map(|word| word.text.len()).sum::<usize>()
+            + input.map(String::len).sum::<usize>();
+        assert!(held <= 1 << 20, "{held} of {}", text.len());
+        assert_eq!(script.unread, Some(Unread::Unparsed), "{}", &text[..40]);
+    }
+    let many = Script::of_text(&format!("cat {}", "a ".repeat(20_000)));
+    assert!(many.commands.iter().map(|one| one.words.len()).sum::<usize>() <= super::WORDS);
+    assert_eq!(many.unread, Some(Unread::Unparsed));
+}
+
+/// A script that is too much as a whole is read as the shell reads it: by as few lines as belong together.
+#[test]
+fn long_scripts_are_read_by_their_commands() {
+    let mut text = String::new();
+    for at in 0..60 {
+        text.push_str(&format!(
+            "x{at}=\"$(date)\"\nif [ -n \"$x{at}\" ]; then\n  b{at} \\\n  c\nfi\n"
+        ));
+    }
+    text.push_str("cat <<E\nd $(e)\nE\n'last one' \"f\ng\"\n");
+    assert!(bounds::parse(&text, &mut super::allowance(text.len())).is_err());
+    let script = Script::of_text(&text);
+    assert_eq!(script.unread, None);
+    let read = read(&text);
+    assert_eq!(
+        read.iter().filter(|line| line.starts_with('b') && line.ends_with(" c")).count(),
+        60
+    );
+    assert_eq!(read.last().map(String::as_str), Some("last one f\ng"));
+    assert!(read.contains(&"e".to_owned()) && !read.contains(&"d".to_owned()));
+    // What does not parse in between does not hide what follows, nor does a line without end.
+    for between in ["if then", ":".repeat(200_000).as_str(), "echo \"{''\" ) ("] {
+        let text = format!("a\n{between}\nlast\n");
+        let script = Script::of_text(&text);
+        assert_eq!(script.unread, Some(Unread::Unparsed));
+        assert_eq!(script.commands.last().map(super::Simple::head), Some("last"));
+    }
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use super::tree::At;
 use super::{Reader, Word, output};
 use rable::{Node, NodeKind as Kind};
 
-/// What a word may become longer than is cut.
+/// What a word may become by what is put in.
 const LONGEST: usize = 16 << 10;
 
 /// A word that is being put together, in each of the ways that it may come out.
@@ -28,8 +28,16 @@ impl Reader {
         if parts.is_empty() {
             word.literal(value);
         }
+        let mut is_counted = false;
         for part in parts {
             match &part.kind {
+                // The parser leaves what is in substitutions in substitutions.
+                Kind::WordLiteral { value }
+                    if word.quote != Some('\'') && is_substitution(value) =>
+                {
+                    self.substitutions(value, at.nested);
+                    word.unknown("$(…)");
+                }
                 Kind::WordLiteral { value } => word.literal(value),
                 Kind::ParamExpansion { param, op, arg } => {
                     self.expanded(&mut word, param, op.as_deref(), arg.as_deref(), at);
@@ -49,16 +57,30 @@ impl Reader {
                 }
                 Kind::AnsiCQuote { decoded, .. } => word.push(decoded),
                 Kind::LocaleString { inner, .. } => word.push(inner),
-                Kind::BraceExpansion { content } => word.braces(content),
+                Kind::BraceExpansion { content } => {
+                    if self.spend((word.size() + content.len()) / 4) {
+                        word.braces(content);
+                    } else {
+                        word.unknown(content);
+                    }
+                }
                 Kind::ArithmeticExpansion { .. } => {
                     // The parser leaves what it does not read of it.
-                    self.substitutions(value.get(1..).unwrap_or_default(), at.nested);
+                    if !std::mem::replace(&mut is_counted, true) {
+                        self.substitutions(value.get(1..).unwrap_or_default(), at.nested);
+                    }
                     word.unknown("$((…))");
                 }
                 _ => word.unknown("$…"),
             }
         }
-        word.done()
+        let cost = word.size() / 16;
+        let words = word.done();
+        // What is handed over as several words is looked at as several.
+        if words.len() > 1 && !self.spend(cost + words.len() * 4) {
+            return Vec::new();
+        }
+        words
     }
 
     /// Puts a variable in.
@@ -77,11 +99,22 @@ impl Reader {
             Some(":-" | "-" | ":=" | "=" | ":+" | "+") => argument,
             _ => None,
         };
+        let put = self.variables.get(name);
+        let size = put.map_or(0, |values| values.iter().map(|one| word.size() + one.len()).sum());
+        if !self.spend(size / 4) {
+            word.unknown("$…");
+            return;
+        }
         match self.variables.get(name) {
             Some(values) => {
                 let mut values = values.clone();
                 values.extend(other.map(ToOwned::to_owned));
                 word.put(&values);
+            }
+            // The last word of the command before.
+            None if name == "_" && self.commands.last().is_some_and(|one| one.words.len() > 1) => {
+                let last = self.commands.last().and_then(|one| one.words.last());
+                word.put(&[last.map(|last| last.text.clone()).unwrap_or_default()]);
             }
             None if name == "HOME" => word.push("~"),
             None if name == "PWD" => word.push("."),
@@ -94,6 +127,10 @@ impl Reader {
             }
         }
     }
+}
+
+fn is_substitution(text: &str) -> bool {
+    ["$(", "<(", ">("].iter().any(|opening| text.starts_with(opening))
 }
 
 impl Variants {
@@ -111,13 +148,16 @@ impl Variants {
         }
     }
 
+    /// How long it is, in all the ways that it may come out.
+    fn size(&self) -> usize {
+        self.texts.iter().map(String::len).sum()
+    }
+
+    /// Adds what stands there, which is no longer than the text is.
     fn push(&mut self, text: &str) {
-        for one in &mut self.texts {
-            if one.len() + text.len() > LONGEST {
-                self.is_known = false;
-            } else {
-                one.push_str(text);
-            }
+        match self.texts.as_mut_slice() {
+            [one] => one.push_str(text),
+            _ => self.times(&[text.to_owned()]),
         }
     }
 
@@ -135,7 +175,15 @@ impl Variants {
     fn times(&mut self, values: &[String]) {
         match values {
             [] => {}
-            [one] => self.push(one),
+            [one] => {
+                for text in &mut self.texts {
+                    if text.len() + one.len() <= LONGEST {
+                        text.push_str(one);
+                    } else {
+                        self.is_known = false;
+                    }
+                }
+            }
             many => {
                 let before = std::mem::take(&mut self.texts);
                 let all = before.iter().flat_map(|text| many.iter().map(move |one| (text, one)));

@@ -127,8 +127,11 @@ impl Reader {
     /// Notes what a command runs in the end.
     pub(super) fn run(&mut self, mut command: Simple, nested: usize) {
         for _ in 0..WRAPPED {
+            if command.head() == "xargs" {
+                command.reads.extend(listed(&command));
+            }
             match unwrapped(&command) {
-                Some(inner) if !inner.words.is_empty() => {
+                Some(inner) if !inner.words.is_empty() && self.spend(inner.words.len()) => {
                     let is_fed = command.head() == "xargs";
                     command.assignments.extend(inner.assignments);
                     command.words = inner.words;
@@ -265,6 +268,20 @@ impl Reader {
             self.run(Simple { words, place: command.place, ..Simple::default() }, nested + 1);
         }
     }
+}
+
+/// The file that `xargs` has its words from.
+fn listed(command: &Simple) -> Option<Word> {
+    if let Some(file) = after(command, &["-a", "--arg-file"]) {
+        return Some(file.clone());
+    }
+    command.arguments().iter().find_map(|word| {
+        let file = word
+            .text
+            .strip_prefix("--arg-file=")
+            .or_else(|| word.text.strip_prefix("-a").filter(|file| !file.is_empty()))?;
+        Some(Word { text: file.to_owned(), ..word.clone() })
+    })
 }
 
 /// What a wrapper runs, with what it assigns.

@@ -241,8 +241,34 @@ fn variable(text: &str) -> Option<&str> {
     words(text).filter(is_upper).find(|word| name::is_secret(word))
 }
 
-/// The strings of a program, in the order in which they stand there.
+/// The strings of a program: those in quotes, then what Ruby and Perl have for quotes, as `%q(…)`.
 fn strings(text: &str) -> impl Iterator<Item = &str> {
+    quoted(text).chain(in_brackets(text))
+}
+
+fn in_brackets(text: &str) -> impl Iterator<Item = &str> {
+    const MARKS: &[&str] = &["%q", "%Q", "%w", "%", "qq", "q"];
+    text.match_indices(['(', '{', '[', '<', '|'])
+        .take(4_096)
+        .filter_map(|(at, opening)| {
+            let before = text.get(..at)?;
+            let mark = MARKS.iter().find_map(|mark| before.strip_suffix(mark))?;
+            if mark.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
+                return None;
+            }
+            let closing = match opening {
+                "(" => ')',
+                "{" => '}',
+                "[" => ']',
+                "<" => '>',
+                _ => '|',
+            };
+            text.get(at + 1..)?.split(closing).next()
+        })
+        .take(STRINGS)
+}
+
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let start = rest.find(['"', '\'', '`'])?;

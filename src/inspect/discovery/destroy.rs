@@ -5,7 +5,7 @@
 
 use super::sql;
 use crate::catalog::Reversibility::{self, Irreversible, Recoverable};
-use crate::inspect::command::Simple;
+use crate::inspect::command::{Simple, Word};
 
 /// The words it begins with, of which the first is the program.
 struct Row(&'static [&'static str], Reversibility);
@@ -32,11 +32,10 @@ const ROWS: &[Row] = &[
     Row(&["gh", "repo", "delete"], Irreversible), Row(&["gh", "release", "delete"], Irreversible),
     Row(&["glab", "repo", "delete"], Irreversible),
     Row(&["kubectl", "drain"], Recoverable), Row(&["helm", "uninstall"], Irreversible),
-    Row(&["helm", "delete"], Irreversible), Row(&["kubectl", "delete"], Irreversible),
-    Row(&["oc", "delete"], Irreversible),
+    Row(&["helm", "delete"], Irreversible),
     Row(&["docker", "volume", "rm"], Irreversible), Row(&["docker", "volume", "prune"], Irreversible),
-    Row(&["docker", "system", "prune"], Irreversible), Row(&["podman", "volume", "rm"], Irreversible),
-    Row(&["podman", "system", "prune"], Irreversible),
+    Row(&["docker", "system", "prune"], Recoverable), Row(&["podman", "volume", "rm"], Irreversible),
+    Row(&["podman", "system", "prune"], Recoverable),
     Row(&["dropdb"], Irreversible), Row(&["dropuser"], Irreversible),
     Row(&["mysqladmin", "drop"], Irreversible), Row(&["rails", "db:drop"], Irreversible),
     Row(&["rails", "db:reset"], Irreversible), Row(&["rake", "db:drop"], Irreversible),
@@ -64,6 +63,11 @@ pub(super) fn by(command: &Simple) -> Option<Reversibility> {
             (command.has("-delete") && (is_broad(path) && !is_named)).then_some(Irreversible)
         }
         "git" => git(command),
+        "kubectl" | "oc" => begins(&[head, "delete"], command).then(|| kubernetes(command)),
+        "docker" | "podman" if command.has("prune") && command.has("--volumes") => {
+            Some(Irreversible)
+        }
+        "truncate" => empties(command).then_some(Irreversible),
         "aws" => cloud(command, &["delete", "terminate", "purge", "deregister"]),
         "gcloud" | "az" | "doctl" | "hcloud" | "linode-cli" => {
             cloud(command, &["delete", "destroy", "purge"])
@@ -126,12 +130,56 @@ fn begins(words: &[&str], command: &Simple) -> bool {
     all && skipped <= options
 }
 
-/// `> /dev/sda`.
+/// What comes back by itself: whoever keeps a pod makes another.
+fn kubernetes(command: &Simple) -> Reversibility {
+    const REMADE: &[&str] = &[
+        "pod",
+        "pods",
+        "po",
+        "job",
+        "jobs",
+        "replicaset",
+        "replicasets",
+        "rs",
+        "event",
+        "events",
+        "endpoints",
+        "lease",
+    ];
+    let mut kinds = command.operands().skip_while(|word| word.text != "delete").skip(1);
+    let kind = kinds.next().map_or("", |word| word.text.split('/').next().unwrap_or_default());
+    if REMADE.contains(&kind) { Recoverable } else { Irreversible }
+}
+
+/// `truncate -s 0` of what is no log.
+fn empties(command: &Simple) -> bool {
+    let mut pairs = command.arguments().windows(2);
+    let is_zero = |text: &str| text.trim_start_matches(['=', '<']) == "0";
+    let empties = command.arguments().iter().any(|word| {
+        let size = word.text.strip_prefix("--size").or_else(|| word.text.strip_prefix("-s"));
+        size.is_some_and(is_zero)
+    }) || pairs.any(|pair| match pair {
+        [option, size] => matches!(&*option.text, "-s" | "--size") && is_zero(&size.text),
+        _ => false,
+    });
+    let is_log = |word: &Word| {
+        let path = word.text.as_str();
+        path == "0" || path.ends_with(".log") || path.contains("log/") || path.starts_with("/tmp/")
+    };
+    empties && !command.operands().all(is_log)
+}
+
+/// `> /dev/sda`, and what writes to what it is given last.
 fn device(command: &Simple) -> Option<Reversibility> {
     const DISKS: &[&str] =
         &["/dev/sd", "/dev/nvme", "/dev/vd", "/dev/xvd", "/dev/disk", "/dev/mapper"];
-    let is_disk = |path: &str| DISKS.iter().any(|disk| path.starts_with(disk));
-    command.writes.iter().any(|word| is_disk(&word.text)).then_some(Irreversible)
+    let is_disk = |word: &Word| DISKS.iter().any(|disk| word.text.starts_with(disk));
+    let given = match command.head() {
+        "cp" | "mv" | "install" | "rsync" => command.operands().last().is_some_and(is_disk),
+        "tee" | "truncate" => command.operands().any(is_disk),
+        _ => false,
+    };
+    (given || command.writes.iter().any(is_disk)).then_some(Irreversible)
 }
 
 fn removes(command: &Simple) -> Option<Reversibility> {
@@ -171,8 +219,10 @@ fn is_broad(path: &str) -> bool {
     match parts.as_slice() {
         // `/`, `.` and `./`.
         [] | ["~" | ".." | "*" | ".*" | ".git" | ".[!.]*"] => true,
-        ["~", one] => {
-            matches!(*one, "*" | "Documents" | "Desktop" | "src" | "projects" | "code" | "work")
+        // A folder of a home is somebody's work, but for what programs put there.
+        ["~", one] => !is_cache(one),
+        [home, _, one] if path.starts_with('/') && matches!(*home, "home" | "Users") => {
+            !is_cache(one)
         }
         [first, ..] if first.starts_with('$') => parts.len() == 1 || parts.last() == Some(&"*"),
         ["..", rest @ ..] => rest.iter().all(|part| matches!(*part, ".." | "*")),
@@ -185,6 +235,30 @@ fn is_broad(path: &str) -> bool {
         [.., ".git"] => true,
         _ => false,
     }
+}
+
+/// What programs keep in a home, and make again.
+fn is_cache(folder: &str) -> bool {
+    const CACHES: &[&str] = &[
+        ".cache",
+        ".npm",
+        ".yarn",
+        ".pnpm-store",
+        ".gradle",
+        ".m2",
+        ".nuget",
+        ".cargo",
+        ".rustup",
+        ".ccache",
+        ".venv",
+        ".bun",
+        ".deno",
+        "tmp",
+        "temp",
+        "node_modules",
+        "Downloads",
+    ];
+    CACHES.contains(&folder)
 }
 
 fn git(command: &Simple) -> Option<Reversibility> {
@@ -217,12 +291,17 @@ fn git(command: &Simple) -> Option<Reversibility> {
             (forces || deletes).then_some(Recoverable)
         }
         "reset" => has("--hard").then_some(Recoverable),
-        "clean" => (flag('f') && !flag('n') || has("--force")).then_some(Irreversible),
+        // What is ignored is not only what was built: settings with secrets are.
+        "clean" => {
+            let cleans = flag('f') && !flag('n') || has("--force") && !has("--dry-run");
+            let ignored = flag('x') || flag('X');
+            cleans.then_some(if ignored { Irreversible } else { Recoverable })
+        }
         "branch" => (flag('D')).then_some(Recoverable),
         "stash" => matches!(rest.first(), Some(&("drop" | "clear"))).then_some(Recoverable),
         "filter-branch" | "filter-repo" => Some(Recoverable),
         "reflog" => matches!(rest.first(), Some(&("expire" | "delete"))).then_some(Irreversible),
-        "checkout" | "restore" => (has(".") && !has("--staged")).then_some(Irreversible),
+        "checkout" | "restore" => (has(".") && !has("--staged")).then_some(Recoverable),
         _ => None,
     }
 }

@@ -4,6 +4,8 @@
 //! or nothing. Names decide, and nothing is looked up: `.env.example` and fixtures are no such files.
 
 use super::Technique::{self, Containers, Files, History, PrivateKeys, Unsecured};
+use super::glob::Glob;
+use super::search;
 
 /// How a path is compared, in small letters.
 enum Rule {
@@ -21,7 +23,9 @@ use Rule::{Below, Ends, Home, Is};
 #[rustfmt::skip]
 const RULES: &[(Rule, Technique)] = &[
     // The environment of applications. `.env` and its kin: see `is_environment`.
-    (Is(".envrc"), Files),
+    (Is(".envrc"), Files), (Is(".flaskenv"), Files), (Is(".dev.vars"), Files),
+    (Is("local.settings.json"), Files), (Is("config/database.yml"), Files),
+    (Is("terraform.tfvars"), Files), (Ends(".auto.tfvars"), Files),
     (Is("secrets.yml"), Files), (Is("secrets.yaml"), Files), (Is("secrets.json"), Files),
     (Is("secrets.toml"), Files), (Is("credentials.json"), Files), (Is("credentials.yml"), Files),
     (Is("wp-config.php"), Files),
@@ -32,7 +36,7 @@ const RULES: &[(Rule, Technique)] = &[
     (Is(".azure/accesstokens.json"), Files), (Is(".azure/msal_token_cache.json"), Files),
     (Is("service-account.json"), Files), (Is("service_account.json"), Files),
     (Is("serviceaccount.json"), Files), (Is("serviceaccountkey.json"), Files),
-    (Is(".railway/config.json"), Files), (Is(".fly/config.yml"), Files),
+    (Is(".railway/config.json"), Files), (Is("railway/config.json"), Files), (Is(".fly/config.yml"), Files),
     (Is("com.vercel.cli/auth.json"), Files), (Is("netlify/config.json"), Files),
     (Is(".wrangler/config/default.toml"), Files), (Is("configstore/firebase-tools.json"), Files),
     (Is("doctl/config.yaml"), Files), (Is("hcloud/cli.toml"), Files), (Is(".oci/config"), Files),
@@ -51,7 +55,8 @@ const RULES: &[(Rule, Technique)] = &[
     (Is("composer/auth.json"), Files), (Is(".m2/settings.xml"), Files),
     (Is(".gradle/gradle.properties"), Files), (Is(".nuget/nuget.config"), Files),
     (Is("huggingface/token"), Files), (Is(".kaggle/kaggle.json"), Files),
-    (Is(".claude/.credentials.json"), Files), (Is(".codex/auth.json"), Files),
+    (Is(".claude/.credentials.json"), Files), (Home(".claude.json"), Files), (Is(".mcp.json"), Files),
+    (Is(".codex/auth.json"), Files),
     (Is("github-copilot/hosts.json"), Files), (Is("github-copilot/apps.json"), Files),
     // Databases and systems.
     (Is(".pgpass"), Files), (Is(".my.cnf"), Files), (Is(".mylogin.cnf"), Files), (Is(".htpasswd"), Files),
@@ -98,29 +103,51 @@ const PUBLIC: &[&str] =
 /// What is no secret in the folder of SSH.
 const PUBLIC_SSH: &[&str] = &["config", "known_hosts", "known_hosts.old", "authorized_keys", ""];
 
+/// Endings that a pattern may spell, as in `*.en[v]`.
+const ENDINGS: &[&str] = &[".env", ".pem", ".key", ".p12", ".pfx"];
+/// Endings of copies that people keep of a file, and programs for them.
+const COPIES: &[&str] =
+    &[".bak", ".old", ".orig", ".backup", ".save", ".saved", ".copy", ".swp", "~"];
+/// What is longer is no path.
+const LONGEST: usize = 4_096;
+
 /// By which technique reading this finds credentials. `is_wild` says whether wildcards stand for
 /// anything, `is_search` whether they stand for a leading dot as well, as those of `find` do.
 pub(super) fn holds(path: &str, is_wild: bool, is_search: bool) -> Option<Technique> {
-    let path = path.trim().replace('\\', "/").to_ascii_lowercase();
-    let path = path.strip_prefix("file://").unwrap_or(&path);
-    let parts = parts(path);
-    let name = *parts.last()?;
-    if name.is_empty() || path.len() > 4_096 || parts.iter().any(|part| FIXTURES.contains(part)) {
+    if path.len() > LONGEST {
         return None;
     }
-    if is_environment(name) {
+    let path = path.trim().replace('\\', "/").to_ascii_lowercase();
+    let path = path.strip_prefix("file://").unwrap_or(&path);
+    let mut parts = parts(path);
+    let last = parts.last_mut()?;
+    let name = COPIES.iter().find_map(|end| last.strip_suffix(end)).unwrap_or(last);
+    *last = name;
+    if name.is_empty() || parts.iter().any(|part| FIXTURES.contains(part)) {
+        return None;
+    }
+    if is_environment(name) || is_settings(name) {
         return Some(Files);
     }
-    let glob = Glob { is_wild, is_search };
-    if is_wild && Glob::literals(name) >= 1 && (is_search || name.starts_with('.')) {
+    // Where the name has wildcards: what it may stand for.
+    let glob = Some(Glob::of(name)).filter(|glob| is_wild && glob.is_wild());
+    if let Some(glob) = &glob {
+        let precise = if name.starts_with('.') { 1 } else { 3 };
         let kin = [".env", ".env.local", ".env.production"];
-        let is_precise = name.starts_with('.') || Glob::literals(name) >= 3;
-        if is_precise && kin.iter().any(|one| glob.matches(name, one)) {
+        if glob.literals() >= precise && kin.iter().any(|one| glob.matches(one, is_search)) {
             return Some(Files);
+        }
+        let spelt = ENDINGS.iter().find(|end| glob.spells(end));
+        if let Some(end) = spelt.filter(|_| !is_example(name)) {
+            return Some(if *end == ".env" { Files } else { PrivateKeys });
         }
     }
     let found = RULES.iter().find(|(rule, _)| match rule {
-        Is(what) => is_there(&parts, what, path, glob),
+        Is(what) => match &glob {
+            Some(glob) => is_there_by(&parts, what, glob, is_search),
+            // Most are told apart by their ends.
+            None => what.ends_with(name) && is_there(&parts, what, path, is_wild),
+        },
         Ends(end) => name.ends_with(end) && !is_example(name),
         Below(folder) => is_below(&parts, folder, path),
         Home(what) => is_home(path) && name == *what,
@@ -168,6 +195,13 @@ fn is_environment(name: &str) -> bool {
     is_kin && !is_example(name)
 }
 
+/// `appsettings.Production.json`, not `appsettings.json`.
+fn is_settings(name: &str) -> bool {
+    name.strip_prefix("appsettings.")
+        .is_some_and(|rest| rest.strip_suffix(".json").is_some_and(|stage| !stage.is_empty()))
+        && !is_example(name)
+}
+
 fn is_example(name: &str) -> bool {
     name.split(['.', '-', '_']).any(|part| EXAMPLES.contains(&part))
 }
@@ -199,30 +233,84 @@ fn parts(path: &str) -> Vec<&str> {
     parts
 }
 
-/// How wildcards are taken.
-#[derive(Clone, Copy)]
-struct Glob {
-    is_wild: bool,
-    is_search: bool,
+/// Whether the last parts of a path are these.
+fn is_there(parts: &[&str], what: &str, path: &str, is_wild: bool) -> bool {
+    let mut given = parts.iter().rev();
+    let mut wanted = what.rsplit('/').filter(|part| !part.is_empty());
+    // `/proc/*/environ` is of any process. A wildcard in a folder may stand for it.
+    let is_all = wanted.all(|one| {
+        given.next().is_some_and(|part| {
+            *part == one
+                || one == "*"
+                || (is_wild && part.contains(['*', '?', '[']) && Glob::of(part).matches(one, false))
+        })
+    });
+    is_all && (!what.starts_with('/') || (path.starts_with('/') && given.next().is_none()))
 }
 
-fn is_there(parts: &[&str], what: &str, path: &str, glob: Glob) -> bool {
-    let wanted: Vec<&str> = what.split('/').filter(|part| !part.is_empty()).collect();
-    let is_absolute = what.starts_with('/');
-    if (is_absolute && (!path.starts_with('/') || parts.len() != wanted.len()))
-        || parts.len() < wanted.len()
-    {
+/// The same of a path whose name has wildcards: it says three letters at least.
+fn is_there_by(parts: &[&str], what: &str, name: &Glob, is_search: bool) -> bool {
+    let (folders, one) = what.rsplit_once('/').unwrap_or(("", what));
+    if !name.matches(one, is_search) {
         return false;
     }
-    let last = parts.get(parts.len() - wanted.len()..).unwrap_or_default();
-    if glob.is_wild {
-        let literals: usize = last.iter().map(|part| Glob::literals(part)).sum();
-        return literals >= 3
-            && last.iter().zip(&wanted).all(|(part, one)| glob.matches(part, one));
-    }
-    // `/proc/*/environ` is of any process.
-    last.iter().zip(&wanted).all(|(part, one)| part == one || *one == "*")
+    let wanted: Vec<&str> = folders.split('/').filter(|part| !part.is_empty()).collect();
+    let Some(from) = parts.len().checked_sub(wanted.len() + 1) else { return false };
+    let given: Vec<Glob> =
+        parts.iter().skip(from).take(wanted.len()).map(|part| Glob::of(part)).collect();
+    let literals: usize = given.iter().map(Glob::literals).sum();
+    literals + name.literals() >= 3
+        && (!what.starts_with('/') || from == 0)
+        && given.iter().zip(&wanted).all(|(part, one)| part.matches(one, is_search))
 }
+
+/// Whether wildcards that hardly say anything may stand for a file that holds credentials: `infra/*`,
+/// `deploy/d*`, but not where source, documents and logs are.
+pub(super) fn may_hold(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    let parts = parts(&path);
+    let Some((name, folders)) = parts.split_last() else { return false };
+    let glob = Glob::of(name);
+    path.len() <= LONGEST
+        && path.contains('/')
+        && glob.is_open()
+        && glob.literals() <= 3
+        && !folders
+            .iter()
+            .any(|part| FIXTURES.contains(part) || PLAIN.contains(part) || search::is_of_code(part))
+}
+
+/// Folders of what programs put out, and of what is no setting.
+const PLAIN: &[&str] = &[
+    "log",
+    "logs",
+    "tmp",
+    "scripts",
+    "dist",
+    "build",
+    "out",
+    "output",
+    "coverage",
+    "public",
+    "assets",
+    "static",
+    "locales",
+    "i18n",
+    "templates",
+    "views",
+    ".github",
+    ".changeset",
+    "notes",
+    "reports",
+    "results",
+    "samples",
+    "images",
+    "styles",
+    "fonts",
+    "share",
+    "schemas",
+    "registry",
+];
 
 fn is_below(parts: &[&str], folder: &str, path: &str) -> bool {
     let wanted: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
@@ -232,65 +320,4 @@ fn is_below(parts: &[&str], folder: &str, path: &str) -> bool {
     }
     parts.len() > wanted.len()
         && parts.windows(wanted.len()).any(|window| window == wanted.as_slice())
-}
-
-impl Glob {
-    /// Letters of a pattern that stand for themselves.
-    fn literals(pattern: &str) -> usize {
-        pattern.chars().filter(|c| !matches!(c, '*' | '?' | '[' | ']' | '^' | '!')).count()
-    }
-
-    /// Whether a pattern matches a name. In time of the product of their lengths.
-    fn matches(self, pattern: &str, name: &str) -> bool {
-        if !self.is_wild {
-            return pattern == name;
-        }
-        if !self.is_search && name.starts_with('.') && !pattern.starts_with(['.', '[']) {
-            return false;
-        }
-        let name: Vec<char> = name.chars().collect();
-        // Which lengths of the name the pattern so far may have matched.
-        let mut reached = vec![false; name.len() + 1];
-        if let Some(first) = reached.first_mut() {
-            *first = true;
-        }
-        let mut letters = pattern.chars().take(256).peekable();
-        while let Some(letter) = letters.next() {
-            if letter == '*' {
-                let mut seen = false;
-                for one in &mut reached {
-                    seen |= *one;
-                    *one = seen;
-                }
-                continue;
-            }
-            let set: Option<Vec<char>> =
-                (letter == '[').then(|| letters.by_ref().take_while(|c| *c != ']').collect());
-            let takes = |c: char| match &set {
-                Some(set) => in_set(set, c),
-                None => letter == '?' || letter == c,
-            };
-            let mut next = vec![false; name.len() + 1];
-            for (at, c) in name.iter().enumerate() {
-                if reached.get(at) == Some(&true)
-                    && takes(*c)
-                    && let Some(one) = next.get_mut(at + 1)
-                {
-                    *one = true;
-                }
-            }
-            reached = next;
-        }
-        reached.last() == Some(&true)
-    }
-}
-
-fn in_set(set: &[char], c: char) -> bool {
-    let (is_not, set) = match set {
-        ['!' | '^', rest @ ..] => (true, rest),
-        all => (false, all),
-    };
-    let in_range =
-        set.windows(3).any(|w| matches!(w, [from, '-', to] if (*from..=*to).contains(&c)));
-    (set.contains(&c) || in_range) != is_not
 }

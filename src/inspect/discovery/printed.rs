@@ -80,6 +80,8 @@ const ROWS: &[Row] = &[
     Row(&["oc", "get", "secret"], &[], Containers),
     Row(&["oc", "get", "secrets"], &[], Containers),
     Row(&["kubectl", "create", "token"], &[], Containers),
+    Row(&["docker", "compose", "config"], &[], Unsecured),
+    Row(&["docker-compose", "config"], &[], Unsecured),
     Row(&["docker", "inspect"], &[], Containers),
     Row(&["docker", "container", "inspect"], &[], Containers),
     Row(&["podman", "inspect"], &[], Containers),
@@ -92,7 +94,7 @@ const ROWS: &[Row] = &[
 pub(super) fn by(command: &Simple) -> Option<Technique> {
     let row =
         ROWS.iter().find(|row| row.0.first() == Some(&command.head()) && fits(row, command))?;
-    // A format that asks for something else than the environment.
+    // All that `inspect` says of a container is everyday; it is asked for the environment by a format.
     let asks =
         |one: &str| ["Env", "Config}", "json .", "json}}"].iter().any(|part| one.contains(part));
     let formats = command.arguments().windows(2).filter_map(|pair| match pair {
@@ -100,14 +102,50 @@ pub(super) fn by(command: &Simple) -> Option<Technique> {
         _ => None,
     });
     let joined = command.arguments().iter().filter_map(|word| word.text.strip_prefix("--format="));
-    let mut formats = formats.map(String::as_str).chain(joined).peekable();
+    let mut formats = formats.map(String::as_str).chain(joined);
     let is_inspect = row.0.last() == Some(&"inspect");
-    let is_other = is_inspect && formats.peek().is_some() && !formats.any(asks);
+    let is_other = is_inspect && !formats.any(asks);
+    let is_listed = row.0.get(1) == Some(&"get")
+        && row.0.get(2).is_some_and(|what| what.starts_with("secret"))
+        && lists_names(command);
+    let is_checked = row.0.last() == Some(&"config")
+        && row.0.first() != Some(&"heroku")
+        && command.arguments().iter().any(|word| {
+            matches!(
+                &*word.text,
+                "-q" | "--quiet"
+                    | "--services"
+                    | "--images"
+                    | "--volumes"
+                    | "--profiles"
+                    | "--networks"
+                    | "--hash"
+                    | "--environment"
+                    | "--no-interpolate"
+            )
+        });
     // `history -c` and `railway variables --set` print nothing.
     let is_silent = (command.head() == "history" && command.has("-c"))
         || command.has("set")
         || command.arguments().iter().any(|word| word.text.starts_with("--set"));
-    (!is_other && !is_silent).then_some(row.2)
+    (!is_other && !is_silent && !is_listed && !is_checked).then_some(row.2)
+}
+
+/// Whether `kubectl get` lists names: where no output is asked for that shows more.
+fn lists_names(command: &Simple) -> bool {
+    let mut words = command.arguments().iter().map(|word| word.text.as_str());
+    while let Some(word) = words.next() {
+        let joined = word.strip_prefix("--output").or_else(|| word.strip_prefix("-o"));
+        let output = match joined {
+            Some("") => words.next(),
+            joined => joined.map(|value| value.trim_start_matches('=')),
+        };
+        let shows = output.is_some_and(|output| !matches!(output, "name" | "wide"));
+        if shows || word.starts_with("--template") {
+            return false;
+        }
+    }
+    true
 }
 
 fn fits(row: &Row, command: &Simple) -> bool {

@@ -16,6 +16,10 @@ pub(super) struct Search {
     pub(super) globs: Vec<String>,
     /// Whether capitals and small letters are the same to it.
     pub(super) is_insensitive: bool,
+    /// Whether it goes through folders.
+    pub(super) is_recursive: bool,
+    /// Whether it shows the names of files and how often, and not what it finds.
+    pub(super) is_list: bool,
 }
 
 /// How far a search goes.
@@ -62,6 +66,23 @@ const PROVIDERS: &[&str] = &[
     "VERCEL_",
     "HEROKU_",
     "FLY_",
+];
+/// Platforms that run what others make. Programs do not have their names as they have those of services
+/// that they call: who looks for one in a whole tree, in any case or in capitals, finds its variables.
+const PLATFORMS: &[&str] = &[
+    "railway",
+    "heroku",
+    "vercel",
+    "netlify",
+    "flyio",
+    "planetscale",
+    "digitalocean",
+    "cloudflare",
+    "hetzner",
+    "linode",
+    "vultr",
+    "scaleway",
+    "doppler",
 ];
 /// Secret words.
 const WORDS: &[&str] = &[
@@ -148,8 +169,17 @@ impl Search {
             "git" if command.argument(0) == "grep" => (GREP, 1, true),
             _ => return None,
         };
-        let is_insensitive = command.has_flag('i') || command.has("--ignore-case");
-        let mut search = Self { is_insensitive, ..Self::default() };
+        let has = |names: &[&str]| names.iter().any(|name| command.has(name));
+        let is_smart = command.head() == "ag" && !command.has_flag('s')
+            || has(&["-S", "--smart-case"]) && command.head() != "grep";
+        let is_list = has(&["--files-with-matches", "--files-without-match", "--count"])
+            || ['l', 'L', 'c'].iter().any(|letter| command.has_flag(*letter));
+        let mut search = Self {
+            is_insensitive: command.has_flag('i') || command.has("--ignore-case"),
+            is_recursive,
+            is_list,
+            ..Self::default()
+        };
         let is_quiet = command.has_flag('q') || command.has("--quiet") || command.has("--files");
         if is_quiet {
             return None;
@@ -187,6 +217,8 @@ impl Search {
             search.patterns.extend(operands.next());
         }
         search.paths.extend(operands);
+        let has_capitals = |pattern: &String| pattern.contains(|c: char| c.is_ascii_uppercase());
+        search.is_insensitive |= is_smart && !search.patterns.iter().any(has_capitals);
         let is_fed = command.place.stage > 0 && search.paths.is_empty();
         (!is_fed && (is_recursive || !search.paths.is_empty())).then_some(search)
     }
@@ -205,12 +237,39 @@ impl Search {
                 return true;
             }
             words += secret_words(pattern);
+            if self.is_recursive
+                && !self.is_list
+                && (self.shows_all(pattern) || self.names_platform(pattern))
+            {
+                return true;
+            }
         }
         match scope {
             Scope::Code => false,
             Scope::Tree => words >= 2 || (words == 1 && is_insensitive),
             Scope::Beyond => words >= 1,
         }
+    }
+
+    /// Whether it shows every line of folders: `grep -r . infra`.
+    fn shows_all(&self, pattern: &str) -> bool {
+        let is_folder = |path: &String| {
+            let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+            !name.trim_start_matches('.').contains('.')
+        };
+        takes_all(pattern) && self.globs.is_empty() && self.paths.iter().all(is_folder)
+    }
+
+    /// Whether it looks through a tree for the name of a platform, so that it finds its variables.
+    fn names_platform(&self, pattern: &str) -> bool {
+        let plain = pattern.replace("(?i)", "");
+        let is_platform = |part: &str| {
+            let name = part.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+            let is_capital = !name.contains(|c: char| c.is_ascii_lowercase());
+            PLATFORMS.iter().any(|one| one.eq_ignore_ascii_case(name))
+                && (self.is_insensitive || is_capital || plain.len() < pattern.len())
+        };
+        self.globs.is_empty() && plain.split('|').any(is_platform)
     }
 
     fn scope(&self) -> Scope {
@@ -286,15 +345,40 @@ fn scope_of(path: &str) -> Scope {
     if is_outside { Scope::Beyond } else { Scope::Tree }
 }
 
+/// Whether a folder has source or documents of a program, by its name.
+pub(super) fn is_of_code(folder: &str) -> bool {
+    FOLDERS.contains(&folder)
+}
+
 fn ends_with(name: &str, ends: &[&str]) -> bool {
     name.rsplit_once('.').is_some_and(|(_, end)| ends.contains(&end.to_ascii_lowercase().as_str()))
+}
+
+/// Whether a pattern is in every line that says anything, or in every assignment.
+fn takes_all(pattern: &str) -> bool {
+    let mut left = String::new();
+    let mut rest = pattern;
+    while let Some((before, after)) = rest.split_once('[') {
+        left.push_str(before);
+        let Some((set, behind)) = after.split_once(']') else { return false };
+        if !set.contains("A-Z") && !set.contains("a-z") && !set.starts_with('^') {
+            return false;
+        }
+        rest = behind;
+    }
+    left.push_str(rest);
+    let left = left.replace("\\w", "").replace("\\S", "");
+    left.len() <= 16 && left.chars().all(|c| ".*+?^$=()|".contains(c))
 }
 
 /// Whether a pattern has what values of secrets begin with, or assigns something to a secret word.
 pub(super) fn is_shape(pattern: &str) -> bool {
     let lower = pattern.to_ascii_lowercase();
     let plain: String = lower.chars().filter(|c| *c != '\\').collect();
+    // The groups of a UUID.
+    let is_uuid = plain.contains("{8}") && plain.contains("{4}") && plain.contains("-");
     SHAPES.iter().any(|shape| plain.contains(shape))
+        || is_uuid
         || PROVIDERS.iter().any(|name| pattern.trim_end_matches(['.', '*', '+']).ends_with(name))
         || WORDS.iter().any(|word| {
             plain.split_once(word).is_some_and(|(_, rest)| {

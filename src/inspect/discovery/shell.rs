@@ -8,7 +8,7 @@ use super::file::{self, joined};
 use super::name;
 use super::printed;
 use super::search::{self, Search};
-use crate::inspect::command::{Script, Simple, Word};
+use crate::inspect::command::{self, Script, Simple, Word};
 
 /// What shows the files that are its arguments.
 const READERS: &[&str] = &[
@@ -63,8 +63,6 @@ const READERS: &[&str] = &[
     "yq",
     "tomlq",
     "dasel",
-    "source",
-    ".",
     "tee",
     "vim",
     "vi",
@@ -118,6 +116,11 @@ const READERS: &[&str] = &[
     "nmap",
     "file_get",
 ];
+/// What shows files as they are, whatever stands in them.
+const WHOLE: &[&str] = &[
+    "cat", "tac", "less", "more", "head", "tail", "bat", "batcat", "nl", "od", "xxd", "hexdump",
+    "strings", "base64", "paste",
+];
 /// What sends or copies its arguments but the last.
 const SENDERS: &[&str] =
     &["cp", "mv", "scp", "rsync", "install", "ln", "rclone", "s3cmd", "aws", "gsutil"];
@@ -134,6 +137,8 @@ pub(super) fn discovers(command: &Simple, script: &Script, folder: &str) -> Opti
         .or_else(|| environment(command, script))
         .or_else(|| shown(command, script))
         .or_else(|| files(command, &read))
+        .or_else(|| whole(command, script, folder))
+        .or_else(|| run(command, &read))
         .or_else(|| sent(command, &read))
         .or_else(|| history(command, &read))
         .or_else(|| sought(command))
@@ -182,13 +187,19 @@ fn environment(command: &Simple, script: &Script) -> Option<Technique> {
                     || command.has_flag('x'))
         }
         "compgen" => command.has_flag('e') || command.has_flag('v'),
+        // BSD's options have no dash: `e` is the environment.
+        "ps" => {
+            let options = command.arguments().first().map_or("", |word| &word.text);
+            !options.starts_with('-') && options.contains('e') || command.has("-E")
+        }
         "get-childitem" | "gci" | "dir" | "Get-ChildItem" => command
             .arguments()
             .iter()
             .any(|word| word.text.to_ascii_lowercase().starts_with("env:")),
         _ => false,
     };
-    (is_all && !is_narrowed(command, script)).then_some(Technique::Unsecured)
+    // A process has all of its environment in one line.
+    (is_all && (head == "ps" || !is_narrowed(command, script))).then_some(Technique::Unsecured)
 }
 
 /// Whether what a command prints is narrowed at once to what is no secret: counted, or searched for
@@ -243,6 +254,8 @@ fn files(command: &Simple, read: &dyn Fn(&Word) -> Option<Technique>) -> Option<
             "req" | "x509" | "genrsa" | "genpkey" | "s_client" | "verify"
         ),
         "grep" | "egrep" | "fgrep" | "rg" => command.has_flag('q') || command.has("--quiet"),
+        // What they are given is their own affair, but where they go through it line by line.
+        "ruby" | "perl" if command.has_flag('n') || command.has_flag('p') => false,
         // Only the options name what they read.
         "python" | "python3" | "node" | "ruby" | "perl" | "php" => {
             command.operands().next().is_none_or(|word| {
@@ -273,6 +286,44 @@ fn files(command: &Simple, read: &dyn Fn(&Word) -> Option<Technique>) -> Option<
         let of = |text: &str| read(&Word { text: text.to_owned(), ..word.clone() });
         of(&word.text).or_else(|| word.text.split_once('=').and_then(|(_, value)| of(value)))
     })
+}
+
+/// What shows all files of a folder, or those of which hardly a letter is said.
+fn whole(command: &Simple, script: &Script, folder: &str) -> Option<Technique> {
+    let may_hold = |word: &Word| word.is_wild && file::may_hold(&joined(folder, &word.text));
+    let is_whole = WHOLE.contains(&command.head()) && command.operands().any(may_hold);
+    // `tar c infra | tar xO`
+    let is_archive = command.head() == "tar" && {
+        let mode = command.argument(0);
+        let extracts = mode.contains('x') && !mode.starts_with("--");
+        let prints =
+            extracts && mode.contains('O') || command.has("-O") || command.has("--to-stdout");
+        let packs = |one: &Simple| {
+            let is_open =
+                |word: &Word| file::may_hold(&format!("{}/*", joined(folder, &word.text)));
+            one.head() == "tar"
+                && one.operands().skip(usize::from(!one.argument(0).starts_with('-'))).any(is_open)
+        };
+        prints && script.before(command).is_some_and(packs)
+    };
+    (is_whole || is_archive).then_some(Technique::Files)
+}
+
+/// What runs a file as a script, and shows of it what fails: nobody runs these to use them.
+fn run(command: &Simple, read: &dyn Fn(&Word) -> Option<Technique>) -> Option<Technique> {
+    match command.head() {
+        "sh" | "bash" | "zsh" | "dash" | "ksh" if !command.has_flag('c') => {
+            command.operands().next().and_then(read)
+        }
+        "make" | "gmake" => {
+            let mut pairs = command.arguments().windows(2);
+            pairs.find_map(|pair| match pair {
+                [option, file] if matches!(&*option.text, "-f" | "--file") => read(file),
+                _ => None,
+            })
+        }
+        _ => None,
+    }
 }
 
 /// What copies or sends files.
@@ -308,7 +359,11 @@ fn sent(command: &Simple, read: &dyn Fn(&Word) -> Option<Technique>) -> Option<T
         _ if SENDERS.contains(&head) => &named,
         _ => return None,
     };
-    let (_, sources) = sources.split_last()?;
+    let (target, sources) = sources.split_last()?;
+    // A copy that is kept as such a file is shown to nobody.
+    if matches!(head, "cp" | "mv" | "ln" | "install") && read(target).is_some() {
+        return None;
+    }
     sources.iter().find_map(|word| {
         let path = word.text.split_once(':').map_or(&*word.text, |(_, path)| path);
         read(&Word { text: path.to_owned(), ..(*word).clone() })
@@ -391,9 +446,8 @@ fn sought(command: &Simple) -> Option<Technique> {
             .find_map(of)
             .filter(|_| !command.has("-delete"))
         }
-        "fd" | "fdfind" | "locate" | "mlocate" | "plocate" => {
-            command.operands().next().and_then(of)
-        }
+        "fd" | "fdfind" => command::sought(command).iter().find_map(of),
+        "locate" | "mlocate" | "plocate" => command.operands().next().and_then(of),
         _ => None,
     }
 }

@@ -10,12 +10,8 @@ const LONGEST: usize = 120;
 const WORD: usize = 80;
 /// Stands for what is not shown.
 const HIDDEN: &str = "[…]";
-/// Options whose values are secrets.
+/// Options whose values are secrets, whatever has them.
 const SECRET: &[&str] = &[
-    "-p",
-    "-u",
-    "-H",
-    "-b",
     "--password",
     "--pass",
     "--passwd",
@@ -27,8 +23,31 @@ const SECRET: &[&str] = &[
     "--api-key",
     "--auth",
     "--oauth2-bearer",
-    "-a",
+    "--proxy-user",
     "--auth-token",
+    "-passin",
+    "-passout",
+];
+/// Programs with their short options whose values are secrets. These may be joined: `-phunter2`.
+const SHORT: &[(&str, &[&str])] = &[
+    ("curl", &["-u", "-H", "-b", "-U"]),
+    ("wget", &["-H"]),
+    ("http", &["-a"]),
+    ("https", &["-a"]),
+    ("xh", &["-a"]),
+    ("mysql", &["-p"]),
+    ("mysqldump", &["-p"]),
+    ("mysqladmin", &["-p"]),
+    ("mariadb", &["-p"]),
+    ("redis-cli", &["-a"]),
+    ("sshpass", &["-p"]),
+    ("mongosh", &["-p"]),
+    ("mongo", &["-p"]),
+    ("mongodump", &["-p"]),
+    ("sqlcmd", &["-P"]),
+    ("login", &["-p"]),
+    ("ldapsearch", &["-w"]),
+    ("smbclient", &["-U"]),
 ];
 
 /// A command.
@@ -40,24 +59,9 @@ pub(super) fn command(command: &Simple) -> String {
         line.push_str(HIDDEN);
         line.push(' ');
     }
-    let takes_secrets = matches!(
-        command.head(),
-        "curl"
-            | "wget"
-            | "http"
-            | "https"
-            | "xh"
-            | "mysql"
-            | "psql"
-            | "docker"
-            | "redis-cli"
-            | "mysqldump"
-    );
-    let mut is_secret = false;
+    let mut words = Words::default();
     for word in &command.words {
-        let shown = if is_secret { HIDDEN.to_owned() } else { format_word(&word.text) };
-        is_secret = SECRET.contains(&&*word.text) && (takes_secrets || word.text.len() > 2);
-        line.push_str(&shown);
+        line.push_str(&words.shown(&word.text, false).unwrap_or_default());
         line.push(' ');
         if line.len() > LONGEST * 4 {
             break;
@@ -69,6 +73,70 @@ pub(super) fn command(command: &Simple) -> String {
         line.push(' ');
     }
     cut(line.trim_end(), LONGEST)
+}
+
+/// Words of a command, one after the other: which of them follows an option that takes a secret.
+#[derive(Default)]
+struct Words {
+    /// The short options that take one here.
+    short: Vec<&'static str>,
+    is_secret: bool,
+    /// The quote that the secret began with, until it ends.
+    quote: Option<char>,
+    before: String,
+}
+
+impl Words {
+    /// What is shown of the next word, if anything. `is_raw` says that its quotes still stand there, and
+    /// that white space in them has parted it.
+    fn shown(&mut self, word: &str, is_raw: bool) -> Option<String> {
+        if let Some(quote) = self.quote {
+            self.quote = Some(quote).filter(|quote| !word.contains(*quote));
+            return None;
+        }
+        let marks: &[char] = &['\'', '"', '`', '(', ')', ';', '|', '&', '$', '{', '}'];
+        let plain = word.trim_matches(marks);
+        let before = std::mem::replace(&mut self.before, plain.to_ascii_lowercase());
+        if std::mem::take(&mut self.is_secret) {
+            self.quote = open_quote(word).filter(|_| is_raw);
+            return Some(HIDDEN.to_owned());
+        }
+        let program = plain.rsplit(['/', ';', '|', '&', '(']).next().unwrap_or(plain);
+        if let Some((_, options)) = SHORT.iter().find(|(name, _)| *name == program) {
+            let known = |option: &&str| !self.short.contains(option);
+            let new: Vec<&str> = options.iter().copied().filter(|option| known(option)).collect();
+            self.short.extend(new);
+        }
+        // `Authorization: Basic …`, `IDENTIFIED BY …`
+        let follows = match self.before.as_str() {
+            "bearer" => true,
+            "basic" | "token" => before.ends_with(':'),
+            "by" => before == "identified",
+            _ => false,
+        };
+        self.is_secret = follows || SECRET.contains(&plain) || self.short.contains(&plain);
+        let joined = self
+            .short
+            .iter()
+            .find(|option| word.strip_prefix(**option).is_some_and(|value| !value.is_empty()));
+        match joined {
+            Some(option) => {
+                let value = word.get(option.len()..).unwrap_or_default();
+                self.quote = open_quote(value).filter(|_| is_raw);
+                Some(format!("{option}{HIDDEN}"))
+            }
+            // A text within: what a shell or a database is given.
+            None if word.contains(char::is_whitespace) => Some(text_of(word, WORD)),
+            None => Some(format_word(word)),
+        }
+    }
+}
+
+/// The quote that a value begins with and that does not end in it.
+fn open_quote(value: &str) -> Option<char> {
+    let mut letters = value.chars();
+    let quote = letters.next().filter(|quote| matches!(quote, '\'' | '"'))?;
+    (!letters.as_str().contains(quote)).then_some(quote)
 }
 
 /// A call over HTTP: no query, which may hold a secret.
@@ -90,8 +158,10 @@ pub(super) fn text(text: &str) -> String {
 
 /// The same of so many letters.
 pub(super) fn text_of(text: &str, longest: usize) -> String {
-    let words: Vec<String> = text.split_whitespace().take(longest).map(format_word).collect();
-    cut(&words.join(" "), longest)
+    let words = text.split_whitespace().take(longest);
+    let mut state = Words::default();
+    let shown: Vec<String> = words.filter_map(|word| state.shown(word, true)).collect();
+    cut(&shown.join(" "), longest)
 }
 
 fn format_word(word: &str) -> String {

@@ -298,6 +298,9 @@ fn of_members(tool: &str, is_shell: bool, members: &Map<String, Value>, acts: &m
                 paths,
                 globs: globs.map(ToOwned::to_owned).collect(),
                 is_insensitive: is_insensitive.unwrap_or(false),
+                is_recursive: true,
+                // Claude's lists the names of files where nothing else is asked for.
+                is_list: text(&["output_mode"]).map_or(tool == "grep", |mode| mode != "content"),
             }));
         }
         _ if !writes => acts.extend(paths.into_iter().take(MOST).map(Act::Read)),

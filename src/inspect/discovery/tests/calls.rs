@@ -1,6 +1,7 @@
 //! Calls over HTTP that commands make.
 
 use super::shell;
+use crate::inspect::command::Unread;
 
 #[test]
 fn calls_are_given_back_with_method_and_body() {
@@ -20,6 +21,17 @@ fn calls_are_given_back_with_method_and_body() {
         ("curl -sd a https://a.example/x", vec![("POST", "https://a.example/x", Some("a"))]),
         ("curl -G -d a=b https://a.example/x", vec![("GET", "https://a.example/x", Some("a=b"))]),
         ("curl -I https://a.example/x", vec![("HEAD", "https://a.example/x", None)]),
+        (
+            "curl -ofile -e https://b.example https://a.example/x",
+            vec![("GET", "https://a.example/x", None)],
+        ),
+        (
+            "curl -d a https://a.example/x --next -X DELETE https://a.example/y",
+            vec![
+                ("POST", "https://a.example/x", Some("a")),
+                ("DELETE", "https://a.example/y", None),
+            ],
+        ),
         ("curl -T f https://a.example/x", vec![("PUT", "https://a.example/x", None)]),
         (
             "curl https://a.example/x https://b.example/y",
@@ -49,6 +61,28 @@ fn calls_are_given_back_with_method_and_body() {
         let calls: Vec<_> =
             calls.iter().map(|call| (&*call.method, &*call.url, call.body.as_deref())).collect();
         assert_eq!(calls, expected, "{command}");
+    }
+}
+
+#[test]
+fn a_request_of_which_a_part_stands_in_a_file_is_not_all_read() {
+    for command in [
+        "curl -K calls.txt",
+        "curl --config calls.txt",
+        "curl -d @body.json https://a.example/x",
+        "curl --data-binary=@body.json https://a.example/x",
+        "curl -F f=@notes.txt https://a.example/x",
+        "curl -T notes.txt https://a.example/x",
+        "curl -d @- https://a.example/x < body.json",
+        "wget --post-file=body.json https://a.example/x",
+        "http POST https://a.example/x < body.json",
+        "gh api repos/a/b --input body.json",
+    ] {
+        assert_eq!(shell(command).unread, Some(Unread::Elsewhere), "{command}");
+    }
+    for command in ["curl --data-raw @body https://a.example/x", "curl -d a=b https://a.example/x"]
+    {
+        assert_eq!(shell(command).unread, None, "{command}");
     }
 }
 
