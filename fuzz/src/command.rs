@@ -8,7 +8,7 @@ use serde_json::json;
 pub fn command(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else { return };
     let script = Script::of_text(text);
-    assert!(script.commands.len() <= 2_000, "what is told is bounded");
+    assert!(script.commands.len() <= 512, "what is told is bounded");
     for command in &script.commands {
         for word in &command.words {
             assert!(word.text.len() <= 64 << 10, "words do not grow without end");
@@ -30,7 +30,8 @@ pub fn command(data: &[u8]) {
         let handed = of_call("shell", &json!({"command": ["sh", "-c", text]}));
         let told = |found: &holdgate::inspect::discovery::Intent| found.discovery.is_some();
         // One more script around it may be one too many.
-        let is_bounded = handed.unread.is_none() && !text.trim_start().starts_with(['-', '+']);
+        let is_read = handed.unread.is_none() && intent.unread.is_none();
+        let is_bounded = is_read && !text.trim_start().starts_with(['-', '+']);
         assert!(!is_bounded || told(&intent) == told(&handed), "a shell in between hides it");
     }
 }
