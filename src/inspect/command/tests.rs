@@ -133,7 +133,7 @@ fn hostile_texts_are_within_bounds() {
                     let script = Script::of_text(&text);
                     assert!(script.commands.len() <= super::COMMANDS);
                     if nests.contains(part) && count > 40 {
-                        let parsed = bounds::parse(&text, &mut usize::MAX.clone());
+                        let parsed = bounds::parse(&text, &mut { usize::MAX });
                         assert!(parsed.is_err(), "{part:?} {count} {close:?}");
                     }
                 }

@@ -40,11 +40,7 @@ const WRAPPERS: &[Wrapper] = &[
     Wrapper(&["gtime"], &["-f", "-o"], 0),
     Wrapper(&["strace"], &["-e", "-o", "-s", "-p"], 0),
     Wrapper(&["busybox"], &[], 0),
-    Wrapper(
-        &["xargs"],
-        &["-I", "-n", "-P", "-L", "-d", "-E", "-s", "-a", "--max-args", "--max-procs"],
-        0,
-    ),
+    Wrapper(&["xargs"], XARGS, 0),
     Wrapper(&["npx"], &["-p", "--package"], 0),
     Wrapper(&["uv", "run"], &["--with", "-p", "--python"], 0),
     Wrapper(&["poetry", "run"], &[], 0),
@@ -72,6 +68,22 @@ const WRAPPERS: &[Wrapper] = &[
     Wrapper(&["docker-compose", "run"], &["-e", "-u", "-w", "-v", "-p"], 1),
 ];
 
+const XARGS: &[&str] = &[
+    "-I",
+    "-n",
+    "-P",
+    "-L",
+    "-d",
+    "-E",
+    "-s",
+    "-a",
+    "--arg-file",
+    "--max-args",
+    "--max-procs",
+    "--delimiter",
+    "--max-lines",
+    "--max-chars",
+];
 const DOCKER_RUN: &[&str] = &[
     "-e",
     "-u",
@@ -270,18 +282,23 @@ impl Reader {
     }
 }
 
-/// The file that `xargs` has its words from.
+/// The file that `xargs` has its words from. Options behind the command are the command's.
 fn listed(command: &Simple) -> Option<Word> {
-    if let Some(file) = after(command, &["-a", "--arg-file"]) {
-        return Some(file.clone());
+    let mut words = command.arguments().iter();
+    while let Some(word) = words.next().filter(|word| word.text.starts_with('-')) {
+        let text = word.text.as_str();
+        if matches!(text, "-a" | "--arg-file") {
+            return words.next().cloned();
+        }
+        let joined = text.strip_prefix("--arg-file=").or_else(|| text.strip_prefix("-a"));
+        if let Some(file) = joined {
+            return Some(Word { text: file.to_owned(), ..word.clone() });
+        }
+        if XARGS.contains(&text) {
+            words.next();
+        }
     }
-    command.arguments().iter().find_map(|word| {
-        let file = word
-            .text
-            .strip_prefix("--arg-file=")
-            .or_else(|| word.text.strip_prefix("-a").filter(|file| !file.is_empty()))?;
-        Some(Word { text: file.to_owned(), ..word.clone() })
-    })
+    None
 }
 
 /// What a wrapper runs, with what it assigns.

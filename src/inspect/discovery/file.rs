@@ -299,7 +299,14 @@ const PLAIN: &[&str] = &[
     "templates",
     "views",
     ".github",
+    "workflows",
     ".changeset",
+    ".vscode",
+    ".cursor",
+    ".husky",
+    "rules",
+    "commands",
+    "prompts",
     "notes",
     "reports",
     "results",
@@ -310,6 +317,11 @@ const PLAIN: &[&str] = &[
     "share",
     "schemas",
     "registry",
+    "conf.d",
+    "sites-enabled",
+    "sites-available",
+    "sources.list.d",
+    "cron.d",
 ];
 
 fn is_below(parts: &[&str], folder: &str, path: &str) -> bool {

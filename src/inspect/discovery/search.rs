@@ -173,7 +173,10 @@ impl Search {
         let is_smart = command.head() == "ag" && !command.has_flag('s')
             || has(&["-S", "--smart-case"]) && command.head() != "grep";
         let is_list = has(&["--files-with-matches", "--files-without-match", "--count"])
-            || ['l', 'L', 'c'].iter().any(|letter| command.has_flag(*letter));
+            || command.has_flag('l')
+            || command.has_flag('c')
+            // To ripgrep it says that links are followed.
+            || (command.has_flag('L') && command.head() != "rg");
         let mut search = Self {
             is_insensitive: command.has_flag('i') || command.has("--ignore-case"),
             is_recursive,
@@ -376,7 +379,7 @@ pub(super) fn is_shape(pattern: &str) -> bool {
     let lower = pattern.to_ascii_lowercase();
     let plain: String = lower.chars().filter(|c| *c != '\\').collect();
     // The groups of a UUID.
-    let is_uuid = plain.contains("{8}") && plain.contains("{4}") && plain.contains("-");
+    let is_uuid = plain.contains("{8}") && plain.contains("{4}") && plain.contains('-');
     SHAPES.iter().any(|shape| plain.contains(shape))
         || is_uuid
         || PROVIDERS.iter().any(|name| pattern.trim_end_matches(['.', '*', '+']).ends_with(name))

@@ -255,7 +255,7 @@ fn files(command: &Simple, read: &dyn Fn(&Word) -> Option<Technique>) -> Option<
         ),
         "grep" | "egrep" | "fgrep" | "rg" => command.has_flag('q') || command.has("--quiet"),
         // What they are given is their own affair, but where they go through it line by line.
-        "ruby" | "perl" if command.has_flag('n') || command.has_flag('p') => false,
+        "ruby" | "perl" if command.has_flag('n') || command.has_flag('p') => command.has_flag('i'),
         // Only the options name what they read.
         "python" | "python3" | "node" | "ruby" | "perl" | "php" => {
             command.operands().next().is_none_or(|word| {

@@ -35,7 +35,7 @@ const EVERYDAY: &[&str] = &[
     // What uses a file and shows nothing of it.
     "source .env", "source .env; npm test", "set -a; . ./.env; set +a; npm test", "cp .env .env.local", "mv .env .env.bak",
     "docker inspect web", "docker compose config -q", "docker compose config --services", "kubectl get secrets",
-    "ps aux", "ps -ef | grep node", "make -f Makefile.dev", "bash -x scripts/test.sh", "perl -pe 's/a/b/' notes.txt",
+    "ps aux", "ps -ef | grep node", "make -f Makefile.dev", "bash -x scripts/test.sh", "perl -pe 's/a/b/' notes.txt", "perl -pi -e 's/3000/4000/' .env", "cat /etc/nginx/conf.d/*", "cat .github/workflows/*", "ls | xargs cp -a .env.example",
     "kubectl get secret -n web", "truncate -s 0 log/app.log", "rm -rf ~/.cache/pip",
     // Tests and builds.
     "cargo test token", "cargo test -p auth secret", "pytest tests/test_tokens.py", "pytest -k 'password or token'",

@@ -298,6 +298,7 @@ fn searches_for_credentials_are_told_from_searches_of_code() {
         ("a platform, in any case, in a tree", "grep -ri railway .", "T1552.001"),
         ("a platform, with numbers of lines", "grep -rniI railway . | head -50", "T1552.001"),
         ("a platform, rg", "rg -i railway", "T1552.001"),
+        ("a platform, rg, and links", "rg -iL railway .", "T1552.001"),
         ("a platform, ag, which takes any case", "ag railway", "T1552.001"),
         ("a platform, git grep", "git grep -i railway", "T1552.001"),
         ("a platform in capitals", "grep -rn RAILWAY .", "T1552.001"),
