@@ -123,7 +123,7 @@ fn braces(text: &str) -> usize {
     while let Some(byte) = bytes.next() {
         match (quote, byte) {
             (Some(ends), byte) if byte == ends => quote = None,
-            (Some(ends), b'\\') if ends == b'"' => {
+            (Some(b'"'), b'\\') => {
                 bytes.next();
             }
             (Some(_), b'{') => quoted += 1,

@@ -163,8 +163,11 @@ fn empties(command: &Simple) -> bool {
         _ => false,
     });
     let is_log = |word: &Word| {
-        let path = word.text.as_str();
-        path == "0" || path.ends_with(".log") || path.contains("log/") || path.starts_with("/tmp/")
+        let path = word.text.to_ascii_lowercase();
+        path == "0"
+            || path.rsplit('.').next() == Some("log")
+            || path.contains("log/")
+            || path.starts_with("/tmp/")
     };
     empties && !command.operands().all(is_log)
 }
