@@ -113,6 +113,7 @@ async fn gate(origin: &Origin, issued: &str, resource: &str) -> (Gate, tempfile:
 const OFF: &str = "
 sequences:
   - { name: minted-credential, then: nothing }
+  - { name: found-credential, then: nothing }
 ";
 const DERIVES: &str = "    derives: true\n";
 const READS: &str = "allow: [read, POST /tokens]\nhold: [destructive, credential]";

@@ -32,6 +32,14 @@ const BUILT_IN: &[BuiltIn] = &[
         steps: &[&[Stage::CredentialDiscovery, Stage::SecretHandedOut], &[Stage::SecretLeak]],
         then: Then::Quarantine,
     },
+    // What was found by a search that nothing recognised. A call beyond the scope is no second step here:
+    // secrets are handed out to every agent.
+    BuiltIn {
+        name: "found-credential",
+        minutes: 30,
+        steps: &[&[Stage::SecretHandedOut], &[Stage::ForeignCredential], &[Stage::Irreversible]],
+        then: Then::Quarantine,
+    },
     BuiltIn {
         name: "backup-removal",
         minutes: 60,

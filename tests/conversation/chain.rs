@@ -2,7 +2,7 @@
 //! would have ended with. Each step but the last may be missing, and the volume stays where it is.
 
 use crate::support::client::{Client, full};
-use crate::support::mock::{Options, PRODUCTION_VOLUME};
+use crate::support::mock::{Options, PRODUCTION_VOLUME, STAGING_TOKEN};
 use crate::support::origin::{Body, Identity, Origin, text};
 use crate::support::{Gate, until};
 use http_body_util::BodyExt as _;
@@ -211,6 +211,43 @@ async fn the_whole_chain_is_seen_and_ends_before_its_last_step() {
         }
         for record in gate.records() {
             assert!(!record.to_string().contains(FOUND), "{record}");
+        }
+    }
+}
+
+/// A search that nothing recognises: what it found, and what was done with it, is a sequence by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_no_search_was_seen_for_ends_the_session_all_the_same() {
+    for (used, completes) in [(FOUND, true), (STAGING_TOKEN, false)] {
+        let provider = provider().await;
+        let gate = gate(&provider).await;
+        let mut agent = Loop::begin(&gate).await;
+        agent.turn("toolu_1", "just domains", &format!("RAILWAY_TOKEN={FOUND}\n")).await;
+        agent.tell().await;
+        let sent = gate.mock.requests().len();
+        let told = gate.delete_volume(used, PRODUCTION_VOLUME);
+        assert_eq!(told.status, 403, "{told:?}");
+        assert_eq!(gate.mock.requests().len(), sent, "nothing was sent");
+        let shown = agent.shown();
+        assert!(shown.contains("secret_handed_out") && shown.contains("irreversible"), "{shown}");
+        assert!(!shown.contains("credential_discovery"), "{shown}");
+        let stops = gate.curl(&["https://docs.railway.com/x"]);
+        assert_eq!(stops.status, if completes { 403 } else { 200 }, "{stops:?}");
+        let records = gate.records();
+        let completed: Vec<&str> = records
+            .iter()
+            .filter(|one| one["kind"] == "session")
+            .filter_map(|one| one["detail"].as_str())
+            .collect();
+        if completes {
+            assert_eq!(told.reason(), "foreign_credential", "{told:?}");
+            assert_eq!((completed.len(), &*stops.reason()), (1, "quarantined"), "{completed:?}");
+            let told = "completed the sequence `found-credential`; then: quarantine; secret_handed_out by `the result of `just domains``";
+            assert!(completed[0].starts_with(told), "{completed:?}");
+        } else {
+            // The agent's own token, on what is not its own: refused, and no theft.
+            assert_eq!(told.reason(), "scope_violation", "{told:?}");
+            assert!(completed.is_empty(), "{completed:?}");
         }
     }
 }
