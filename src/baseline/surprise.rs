@@ -149,6 +149,12 @@ impl Surprise {
         self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.millibits))
     }
 
+    /// The same without what came before it: what is as unusual whenever it comes.
+    pub fn millibits_whenever(&self) -> u32 {
+        let parts = self.parts.iter().filter(|part| part.subject.feature() != Feature::Order);
+        parts.fold(0, |sum, part| sum.saturating_add(part.millibits))
+    }
+
     /// The biggest parts, in words.
     pub fn told(&self) -> Vec<String> {
         let mut parts: Vec<&Part> = self.parts.iter().filter(|part| part.beyond() > 0).collect();

@@ -6,6 +6,7 @@
 //! Accept-Encoding and idempotency keys make no difference.
 
 use super::Held;
+use super::unusual::TERM;
 use crate::fingerprint::FingerprintKey;
 use crate::message::Body;
 use crate::message::headers::as_variable;
@@ -60,7 +61,8 @@ impl<B> Held<B> {
         for operation in facts.operations().iter() {
             put("operation", operation.name.as_bytes());
         }
-        for reason in &self.ruling.terms.reasons {
+        // Whether it is unusual depends on what came before it, which is not of the call.
+        for reason in self.ruling.terms.reasons.iter().filter(|reason| **reason != TERM) {
             put("held", reason.as_bytes());
         }
         for target in &self.ruling.terms.targets {

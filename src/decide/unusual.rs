@@ -27,7 +27,13 @@ pub(super) fn compare(ruling: &mut Ruling, head: &Head, context: &Context<'_>) {
     let operations = ruling.operations.iter().map(|operation| (operation.effect, &operation.name));
     let Some(step) = Step::new(head.target().host().shared(), operations) else { return };
     let surprise = baseline.model.surprise(&step, context.before);
-    let place = baseline.raise_at.filter(|(bits, _)| surprise.millibits() >= *bits);
+    // What was approved comes again after something else than it came after first, and its approval is
+    // no less of it for that.
+    let millibits = match context.grant {
+        Some(_) => surprise.millibits_whenever(),
+        None => surprise.millibits(),
+    };
+    let place = baseline.raise_at.filter(|(bits, _)| millibits >= *bits);
     let raised = place.is_some() && ruling.word != Word::Deny;
     if raised {
         let evidence = format!("{surprise} against the profile {}", baseline.profile);
@@ -53,4 +59,4 @@ pub(super) fn compare(ruling: &mut Ruling, head: &Head, context: &Context<'_>) {
 }
 
 /// What stands on the card for it.
-const TERM: &str = "approval_required by the baseline";
+pub(super) const TERM: &str = "approval_required by the baseline";

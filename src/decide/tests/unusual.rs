@@ -5,6 +5,9 @@ use super::*;
 use crate::baseline::{Baseline, Before, Learned, Model, Profile, Step};
 use crate::catalog::Effect;
 use crate::inspect::Inspected;
+use crate::message::{Body, Head, Host, Message, Target as Destination};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Uri};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -97,10 +100,11 @@ proptest! {
             let unusual = b.surprise.as_ref().filter(|_| b.word != Word::Deny);
             let reached = unusual.is_some_and(|one| one.surprise.millibits() >= raise_at);
             prop_assert_eq!(b.word > a.word, reached && a.word == Word::Allow);
-            // What was approved without the baseline does not pass it by.
+            // What was approved without the baseline does not pass it by, whatever comes before.
             if let Verdict::Hold(held) = &without {
                 let grant = grant_of(held);
                 let again = judged(read(&asked, &raised).unwrap(), &raised, before.as_ref(), Some(&grant));
+                let reached = unusual.is_some_and(|one| one.surprise.millibits_whenever() >= raise_at);
                 prop_assert_eq!(again.ruling().word == Word::Hold, reached);
             }
             // What a person approved with it does.
@@ -145,6 +149,61 @@ fn an_unusual_call_waits_and_says_why() {
     ] {
         assert!(told.iter().any(|one| one.starts_with(line)), "{line} {told:?}");
     }
+}
+
+/// The retry of a held call comes after something else, and is the same call with the same approval.
+#[test]
+fn an_approval_stands_whatever_came_before_the_retry() {
+    const RAILWAY: &str = "backboard.railway.com";
+    let (read, removal) = (
+        (Effect::Read, "docs.railway.com", "GET /x"),
+        (Effect::Destructive, RAILWAY, "mutation volumeDelete"),
+    );
+    let learned = profile(&[read, removal].repeat(50));
+    let query = "mutation { volumeDelete(volumeId: \"dddddddd-0000-4000-8000-000000000001\") }";
+    let body = Bytes::from(serde_json::json!({ "query": query }).to_string());
+    let asked = |policy: &Policy, before, grant: Option<&Grant>| {
+        let target = Destination::new(Host::parse(RAILWAY).unwrap(), 443, false);
+        let mut headers = HeaderMap::new();
+        headers.insert("host", RAILWAY.parse().unwrap());
+        headers.insert("content-type", "application/json".parse().unwrap());
+        let head = Head::read(Method::POST, &Uri::from_static("/graphql/v2"), headers, target);
+        let message = Message::<()>::new(head.unwrap(), Body::Whole(body.clone()));
+        let (_, agent) = policy.agent(AGENT).unwrap();
+        let candidates = policy.candidates(agent, message.head().target());
+        let catalog = candidates.first().and_then(|(_, resource)| resource.catalog());
+        let catalog = catalog.map(AsRef::as_ref);
+        let request = crate::inspect::request(message, catalog, &policy.fingerprints, None);
+        judged(request, policy, before, grant)
+    };
+    let before = |effect, host: &str| Before { effect, host: Arc::from(host) };
+    let (usually, strangely) =
+        (before(Effect::Read, "docs.railway.com"), before(Effect::Destructive, RAILWAY));
+    let bits = |before| {
+        let verdict = asked(&with(&learned, 64_000), Some(before), None);
+        verdict.ruling().surprise.as_ref().unwrap().surprise.millibits()
+    };
+    assert!(bits(&usually) < bits(&strangely));
+    let policy = with(&learned, bits(&strangely));
+    let held = |before, raised: bool| match asked(&policy, Some(before), None) {
+        Verdict::Hold(held) => {
+            assert_eq!(held.ruling().surprise.as_ref().unwrap().raised, raised);
+            held
+        }
+        other => panic!("{:?}", other.ruling()),
+    };
+    let (first, retry) = (held(&usually, false), held(&strangely, true));
+    let digest = |held: &Held<()>| held.digest(AGENT, &policy.fingerprints);
+    assert!(digest(&first).is_some());
+    assert_eq!(digest(&first), digest(&retry));
+    for (grant, before) in [(grant_of(&first), &strangely), (grant_of(&retry), &usually)] {
+        let again = asked(&policy, Some(before), Some(&grant));
+        assert_eq!(again.ruling().word, Word::Allow, "{:?}", again.ruling());
+    }
+    // What is unusual whenever it comes is not covered by an approval that was not about it.
+    let policy = with(&usual(), 1_000);
+    let again = asked(&policy, Some(&usually), Some(&grant_of(&first)));
+    assert_eq!(again.ruling().word, Word::Hold, "{:?}", again.ruling());
 }
 
 /// What the operator wrote about a profile, and what is said of it.
