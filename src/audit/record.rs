@@ -303,7 +303,8 @@ impl Entry {
             if let Some(seen) = &credential.first_seen {
                 object.key("first_seen");
                 let mut inner = Object::new(object.out);
-                inner.text("answer_to", seen.answer_to.as_deref());
+                // Readers rely on it, so it is there where it says nothing.
+                inner.text_or_null("answer_to", seen.answer_to.as_deref());
                 inner.time("at", seen.at);
                 inner.text("request_id", Some(&seen.request_id));
                 inner.text("result_of", seen.result_of.as_deref());
@@ -463,6 +464,14 @@ impl<'a> Object<'a> {
             self.key(key);
             push_text(self.out, text);
         }
+    }
+
+    fn text_or_null(&mut self, key: &'static str, text: Option<&str>) {
+        if text.is_none() {
+            self.key(key);
+            self.out.extend_from_slice(b"null");
+        }
+        self.text(key, text);
     }
 
     fn number(&mut self, key: &'static str, number: Option<u64>) {
