@@ -23,5 +23,5 @@ async fn the_python_client_is_told_what_the_listener_says() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     // A folder in which nothing is found is no success.
-    assert!(said.contains("Ran 7 tests") && said.trim_end().ends_with("OK"), "{said}");
+    assert!(said.contains("Ran 9 tests") && said.trim_end().ends_with("OK"), "{said}");
 }

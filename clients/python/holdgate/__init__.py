@@ -30,7 +30,7 @@ _Tool = TypeVar("_Tool", bound=Callable[..., Any])
 
 
 class HoldgateError(Exception):
-    """There is no verdict: nobody answers, the secret is wrong, or the question is malformed."""
+    """There is no verdict: nobody answers, the secret is wrong, or the question is no JSON."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,10 @@ class HoldgateClient:
     def judge(self, tool: str, input: Any, call: Optional[str] = None) -> Judgement:
         """Asks about one call. A call that a person must decide is kept waiting for a while."""
         question = {"tool": tool, "input": input, "call": call}
-        body = json.dumps(question, allow_nan=False).encode()
+        try:
+            body = json.dumps(question, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise HoldgateError(f"what the tool is given is not JSON: {error}") from error
         connection = self._connection()
         try:
             connection.request("POST", _PATH, body, self._headers)
@@ -118,17 +121,33 @@ class HoldgateClient:
 
     def guard(self, tool: str) -> Callable[[_Tool], _Tool]:
         """Decorates a function that is a tool: it runs only where Holdgate allows the call, and
-        raises `Refused` otherwise. Its arguments, by name, are what is judged."""
+        raises `Refused` otherwise. Its arguments, by name, are what is judged, without the object
+        that it is a method of."""
 
         def guarded(function: _Tool) -> _Tool:
             signature = inspect.signature(function)
 
             def ask(args: Any, kwargs: Mapping[str, Any]) -> None:
-                judgement = self.judge(tool, _named(signature, args, kwargs))
+                bound = signature.bind(*args, **kwargs)
+                judgement = self.judge(tool, _named(bound, _is_method(function, args)))
                 if not judgement.allowed:
                     raise Refused(judgement)
 
-            if inspect.iscoroutinefunction(function):
+            if _is(inspect.isasyncgenfunction, function):
+
+                @functools.wraps(function)
+                async def each(*args: Any, **kwargs: Any) -> Any:
+                    await asyncio.to_thread(ask, args, kwargs)
+                    stream = function(*args, **kwargs)
+                    try:
+                        async for one in stream:
+                            yield one
+                    finally:
+                        await stream.aclose()
+
+                return each  # type: ignore[return-value]
+
+            if _is(inspect.iscoroutinefunction, function):
 
                 @functools.wraps(function)
                 async def later(*args: Any, **kwargs: Any) -> Any:
@@ -163,13 +182,34 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _named(signature: inspect.Signature, args: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    bound = signature.bind(*args, **kwargs)
+def _is(kind: Callable[[Any], bool], function: Any) -> bool:
+    """Whether a function is of a kind, or an object is that is called as one."""
+    return kind(function) or kind(getattr(function, "__call__", None))
+
+
+def _is_method(function: Any, args: Any) -> bool:
+    """Whether the first argument is the object, or the class, that the function is a method of."""
+    name = getattr(function, "__name__", None)
+    if not args or name is None:
+        return False
+    owner = args[0] if isinstance(args[0], type) else type(args[0])
+    for base in owner.__mro__:
+        found = base.__dict__.get(name)
+        found = found.__func__ if isinstance(found, classmethod) else found
+        # What is found through a static method is given no object.
+        if callable(found) and not isinstance(found, staticmethod) and inspect.unwrap(found) is function:
+            return True
+    return False
+
+
+def _named(bound: inspect.BoundArguments, is_method: bool) -> dict[str, Any]:
     bound.apply_defaults()
+    given = list(bound.arguments.items())[1 if is_method else 0:]
     named: dict[str, Any] = {}
-    for name, value in bound.arguments.items():
-        kind = signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_KEYWORD:
+    for name, value in given:
+        kind = bound.signature.parameters[name].kind
+        # Nothing that is given takes the place of something else.
+        if kind is inspect.Parameter.VAR_KEYWORD and not value.keys() & dict(given).keys():
             named.update(value)
         else:
             named[name] = value

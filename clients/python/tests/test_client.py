@@ -56,6 +56,105 @@ class Judging(unittest.TestCase):
         self.assertEqual(ran, ["ls", "pwd"])
         self.assertEqual(bash.__name__, "bash")
 
+    def test_what_is_judged_is_what_the_tool_is_given(self) -> None:
+        ran = []
+        judged = []
+        judge = self.client.judge
+
+        def noted(tool: str, input: object) -> object:
+            judged.append(input)
+            return judge(tool, input)
+
+        self.client.judge = noted  # type: ignore[method-assign,assignment]
+
+        @self.client.guard("Bash")
+        def loose(command: str, /, **more: str) -> None:
+            ran.append(command)
+
+        class Shell:
+            @self.client.guard("Bash")
+            def run(self, command: str) -> None:
+                ran.append(command)
+
+            @classmethod
+            @self.client.guard("Bash")
+            def make(cls, command: str) -> None:
+                ran.append(command)
+
+            @staticmethod
+            @self.client.guard("Bash")
+            def plain(command: str) -> None:
+                ran.append(command)
+
+        class Fish(Shell):
+            def run(self, command: str) -> None:
+                super().run(command)
+
+        # A keyword does not take the place of the argument that runs.
+        with self.assertRaises(Refused):
+            loose("cat .env", command="ls")
+        self.assertEqual(judged.pop(), {"command": "cat .env", "more": {"command": "ls"}})
+        loose("ls", why="x")
+        self.assertEqual(judged.pop(), {"command": "ls", "why": "x"})
+        tools = (Shell().run, Fish().run, Shell.make, Shell().make, Shell.plain, Shell().plain)
+        for tool in tools:
+            with self.subTest(tool=tool):
+                tool("pwd")
+                self.assertEqual(judged.pop(), {"command": "pwd"})
+                with self.assertRaises(Refused):
+                    tool("cat .env")
+        self.assertEqual(ran, ["ls"] + ["pwd"] * len(tools))
+        for given in (object(), float("nan"), {"a": {1, 2}}):
+            with self.subTest(given=given), self.assertRaises(HoldgateError):
+                loose(given)  # type: ignore[arg-type]
+
+    def test_what_runs_later_is_judged_without_keeping_others_waiting(self) -> None:
+        ran = []
+
+        @self.client.guard("Bash")
+        async def stream(command: str):  # type: ignore[no-untyped-def]
+            try:
+                for part in (command, command):
+                    ran.append(part)
+                    yield part
+            finally:
+                ran.append("closed")
+
+        class Tool:
+            async def __call__(self, command: str) -> str:
+                ran.append(command)
+                return command
+
+        tool = self.client.guard("Bash")(Tool())
+        threads = []
+        judge = self.client.judge
+
+        def noted(name: str, input: object) -> object:
+            threads.append(threading.current_thread())
+            return judge(name, input)
+
+        self.client.judge = noted  # type: ignore[method-assign,assignment]
+
+        async def all_of(command: str) -> list:
+            return [part async for part in stream(command)]
+
+        async def first_of(command: str) -> str:
+            parts = stream(command)
+            async for part in parts:
+                await parts.aclose()
+                return part
+
+        self.assertEqual(asyncio.run(all_of("ls")), ["ls", "ls"])
+        self.assertEqual(asyncio.run(first_of("id")), "id")
+        self.assertEqual(asyncio.run(tool("pwd")), "pwd")
+        self.assertEqual(ran, ["ls", "ls", "closed", "id", "closed", "pwd"])
+        for refused in (lambda: all_of("cat .env"), lambda: tool("cat .env")):
+            with self.assertRaises(Refused):
+                asyncio.run(refused())
+        self.assertEqual(len(ran), 6)
+        self.assertEqual(len(threads), 5)
+        self.assertNotIn(threading.main_thread(), threads)
+
     def test_what_cannot_be_undone_runs_once_after_an_approval(self) -> None:
         held = self.client.judge("Bash", WIPE)
         self.assertEqual((held.verdict, held.reason), ("hold", "destructive"))
