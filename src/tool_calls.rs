@@ -10,6 +10,7 @@ mod ask;
 mod call;
 mod judge;
 mod listener;
+mod lobby;
 mod reported;
 mod served;
 

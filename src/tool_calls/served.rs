@@ -1,12 +1,13 @@
 //! Serving the questions of agents.
 //!
-//! Takes connections; answers `POST /v1/tool-calls` in JSON. Bounded connections, a deadline on every
-//! head and body, a limit on every body and on how often one agent asks; every answer that is no
-//! verdict says `deny`, so that a client that reads nothing else is refused.
+//! Takes connections; answers one `POST /v1/tool-calls` on each, in JSON. Bounded connections, a deadline
+//! on every head and body, a limit on every body and on how often and how much one agent asks; every
+//! answer that is no verdict says `deny`, so that a client that reads nothing else is refused.
 
 use super::answer::{Answer, Question};
 use super::call::Call;
 use super::listener::{Listener, Stream};
+use super::lobby::{Lobby, Stranger};
 use super::{LARGEST, PATH};
 use crate::decide::Reason;
 use crate::identity::identify_by;
@@ -26,9 +27,7 @@ use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
-const CONNECTIONS: usize = 256;
 const HEAD: Duration = Duration::from_secs(10);
 const BODY: Duration = Duration::from_secs(10);
 /// How much of a body that is too large is read, so that its client hears why.
@@ -41,6 +40,7 @@ pub struct Server {
     proxy: Arc<Proxy>,
     asked: DefaultKeyedRateLimiter<Arc<str>>,
     failures: DefaultDirectRateLimiter,
+    lobby: Arc<Lobby>,
 }
 
 impl Server {
@@ -50,26 +50,22 @@ impl Server {
             proxy,
             asked: RateLimiter::keyed(Quota::per_minute(per_minute)),
             failures: RateLimiter::direct(Quota::per_minute(FAILURES_PER_MINUTE)),
+            lobby: Arc::default(),
         }
     }
 
     /// Serves until the proxy drains.
     pub async fn serve(self: Arc<Self>, listener: Listener) {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let stop = &self.proxy.stop;
         loop {
-            let Ok(slot) = slots.clone().acquire_owned().await else { return };
             let accepted = tokio::select! {
                 () = stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok(stream) => {
-                    let server = self.clone();
-                    self.proxy.tasks.spawn(async move {
-                        server.connection(stream).await;
-                        drop(slot);
-                    });
+                    let stranger = Arc::new(self.lobby.enter());
+                    self.proxy.tasks.spawn(self.clone().connection(stream, stranger));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a question about a tool call could not be accepted");
@@ -79,16 +75,18 @@ impl Server {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: Box<dyn Stream>) {
+    async fn connection(self: Arc<Self>, stream: Box<dyn Stream>, stranger: Arc<Stranger>) {
         let stop = self.proxy.stop.clone();
+        let displaced = stranger.displaced.clone();
         let service = service_fn(move |request| {
-            let server = self.clone();
-            async move { Ok::<_, Infallible>(server.response(request).await) }
+            let (server, stranger) = (self.clone(), stranger.clone());
+            async move { Ok::<_, Infallible>(server.response(request, &stranger).await) }
         });
         let connection = http1_builder(HEAD).serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
+            () = displaced.cancelled() => return,
             () = stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -99,8 +97,12 @@ impl Server {
         }
     }
 
-    async fn response(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (status, answer) = match self.answer(request).await {
+    async fn response(
+        &self,
+        request: Request<Incoming>,
+        stranger: &Stranger,
+    ) -> Response<Full<Bytes>> {
+        let (status, answer) = match self.answer(request, stranger).await {
             Ok(answer) => (StatusCode::OK, answer),
             Err(refusal) => *refusal,
         };
@@ -114,6 +116,8 @@ impl Server {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // Who has its answer has no place any more, and a question takes a new one.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Basic realm=\"holdgate\"");
             headers.insert(header::WWW_AUTHENTICATE, scheme);
@@ -124,6 +128,7 @@ impl Server {
     async fn answer(
         &self,
         request: Request<Incoming>,
+        stranger: &Stranger,
     ) -> Result<Answer, Box<(StatusCode, Answer)>> {
         if request.uri().path() != PATH {
             let told = format!("There is nothing here but `POST {PATH}`.");
@@ -145,10 +150,12 @@ impl Server {
             return Err(refusal(StatusCode::TOO_MANY_REQUESTS, Reason::OverLimit, told));
         }
         let most = self.proxy.current.load().policy.limits.agent_connections;
-        let Some(_place) = state.place(most) else {
+        let (Some(_place), Some(_question)) = (state.place(most), self.lobby.question(&state.name))
+        else {
             let told = "Too many calls of this agent at a time; wait for an answer, and ask again.";
             return Err(refusal(StatusCode::TOO_MANY_REQUESTS, Reason::OverLimit, told));
         };
+        stranger.leave();
         let body = tokio::time::timeout(BODY, whole(body)).await.map_err(|_elapsed| {
             let told = "The question did not arrive in time.";
             refusal(StatusCode::REQUEST_TIMEOUT, Reason::Unreadable, told)

@@ -4,7 +4,7 @@ use super::{bash, curl, gate, socket};
 use crate::support::client::within;
 use crate::support::mock::Options;
 use crate::support::policy::Edit;
-use crate::support::{Answer, Gate, Running};
+use crate::support::{Answer, Gate, Running, until};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -88,6 +88,49 @@ async fn an_agent_asks_so_often_and_no_more() {
         (429, "deny", "over_limit"),
         "{answer:?}"
     );
+}
+
+/// One agent's waiting questions and connections that say nothing keep nobody else from asking.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_keeps_nobody_out() {
+    let gate = gate(|policy| policy.replace("  wait: 100ms\n", "  wait: 60s\n")).await;
+    let path = socket(&gate);
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(UnixStream::connect(&path).await.unwrap());
+    }
+    let body = bash("rm -rf ~").to_string();
+    let length = body.len();
+    let question = format!(
+        "POST /v1/tool-calls HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    let mut waiting = Vec::new();
+    for _ in 0..32 {
+        let mut client = UnixStream::connect(&path).await.unwrap();
+        client.write_all(question.as_bytes()).await.unwrap();
+        waiting.push(client);
+    }
+    // It has as many as it may, once all of them are read.
+    let ls = bash("ls").to_string();
+    until("a refusal", || {
+        let answer = curl(&gate, &["-d", &ls]);
+        let refused = (answer.status, &*answer.verdict(), &*answer.reason());
+        (refused == (429, "deny", "over_limit")).then_some(())
+    });
+    // Those that wait are not sent away by those that say nothing.
+    for _ in 0..300 {
+        silent.push(UnixStream::connect(&path).await.unwrap());
+    }
+    gate.approve(&gate.wait_for_hold());
+    let mut allowed = 0;
+    for client in &mut waiting {
+        let mut told = String::new();
+        within("an answer", client.read_to_string(&mut told)).await.unwrap();
+        assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
+        allowed += usize::from(told.contains("\"allow\""));
+    }
+    assert_eq!(allowed, 1);
+    assert_eq!(curl(&gate, &["-d", &ls]).status, 200);
 }
 
 /// A client that never ends its question is answered, and keeps nobody else from asking.
