@@ -261,6 +261,8 @@ pub struct Changes {
     pub quarantined: Option<Arc<str>>,
     /// Whether its writes wait from now on.
     pub hold_writes: bool,
+    /// Whether they waited before.
+    pub held_writes: bool,
     /// The sequences that the request completed.
     pub completed: Vec<Completed>,
 }
@@ -274,6 +276,17 @@ impl Changes {
             && self.completed.is_empty()
     }
 
+    /// These, and what came after them.
+    #[must_use]
+    pub fn and(mut self, later: Self) -> Self {
+        self.pins.extend(later.pins);
+        self.quarantined = self.quarantined.or(later.quarantined);
+        self.hold_writes |= later.hold_writes;
+        self.held_writes |= later.held_writes;
+        self.completed.extend(later.completed);
+        self
+    }
+
     /// Takes up what completed sequences lead to: the gravest of it.
     fn conclude(&mut self, completed: Vec<Completed>, standing: &mut Standing) {
         if standing.quarantined.is_some() {
@@ -281,6 +294,7 @@ impl Changes {
             return;
         }
         self.completed = completed;
+        self.held_writes = standing.hold_writes;
         let then = |wanted: Then| self.completed.iter().find(|completed| completed.then == wanted);
         if let Some(completed) = then(Then::Quarantine) {
             let why: Arc<str> = Arc::from(format!("completed the sequence `{}`", completed.name));

@@ -12,8 +12,8 @@ pub use built_in::built_in;
 pub use stage::Stage;
 
 use crate::policy::{Requirement, Sequence, Sequences, Then};
+use aws_lc_rs::digest;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,8 +63,12 @@ pub struct Completed {
     pub name: Arc<str>,
     /// What the policy says happens.
     pub then: Then,
+    /// The time of the sequence.
+    pub within: Duration,
     /// What met its steps.
     pub met: Vec<Noted>,
+    /// How often it was completed before and nobody was told.
+    pub untold: u64,
 }
 
 impl Completed {
@@ -77,7 +81,8 @@ impl Completed {
             format!("{} by `{}` {ago} s before", noted.stage.as_str(), noted.what)
         };
         let steps = self.met.iter().map(step);
-        std::iter::once(told).chain(steps).collect::<Vec<_>>().join("; ")
+        let untold = (self.untold > 0).then(|| format!("{} more before it", self.untold));
+        std::iter::once(told).chain(steps).chain(untold).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -116,14 +121,19 @@ const AT_A_TIME: usize = 32;
 /// The most that are taken from a store.
 const MOST_KEPT: usize = 8_192;
 
-/// What tells one call from another: nothing secret may be among its parts.
-pub fn call_of<T: Hash>(parts: impl IntoIterator<Item = T>) -> u64 {
-    let mut hasher = std::hash::DefaultHasher::new();
+/// What tells one call from another: nothing secret may be among its parts. It is kept, so that it is
+/// the same for every Holdgate.
+pub fn call_of<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> u64 {
+    let mut digest = digest::Context::new(&digest::SHA256);
     for part in parts {
-        part.hash(&mut hasher);
+        let part = part.as_ref();
+        digest.update(&(part.len() as u64).to_be_bytes());
+        digest.update(part);
     }
+    let digest = digest.finish();
+    let number = digest.as_ref().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
     // Kept as JSON, of which not every reader has whole numbers of 64 bits.
-    hasher.finish() >> 12
+    number >> 12
 }
 
 impl Trajectory {
@@ -159,6 +169,8 @@ impl Trajectory {
             Some(Completed {
                 name: sequence.name.clone(),
                 then: sequence.then,
+                within: sequence.within,
+                untold: 0,
                 met: met.into_iter().filter_map(|place| self.noted.get(place).cloned()).collect(),
             })
         };

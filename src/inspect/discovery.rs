@@ -10,6 +10,7 @@ mod code;
 mod destroy;
 mod file;
 mod glob;
+mod line;
 mod name;
 mod printed;
 mod search;
@@ -21,6 +22,8 @@ mod tool;
 
 #[cfg(test)]
 mod tests;
+
+pub use line::{Line, whole};
 
 use super::command::{Script, Unread};
 use crate::catalog::Reversibility;
@@ -100,12 +103,16 @@ pub struct Intent {
     pub discovery: Option<Discovery>,
     /// That it destroys something: the gravest.
     pub destructive: Option<Destructive>,
+    /// All in it that cannot be undone, for people, as far as [`ACTS`].
+    pub irreversible: Vec<String>,
     /// The calls that it makes, as far as they stand there.
     pub calls: Vec<HttpCall>,
     /// That a part of what it runs could not be read, and why.
     pub unread: Option<Unread>,
 }
 
+/// So many acts that cannot be undone are told of.
+pub const ACTS: usize = 16;
 /// Calls that are told of at most.
 const CALLS: usize = 32;
 /// Scripts in code in scripts.
@@ -131,11 +138,6 @@ pub fn read(tool: &str, input: &Value) -> (Intent, String) {
     (intent, shown)
 }
 
-/// A line of what a tool is given, for people: without secrets, and of so many letters.
-pub fn shown(line: &str, longest: usize) -> String {
-    shown::text_of(line, longest)
-}
-
 impl Intent {
     fn discovers(&mut self, technique: Technique, what: impl FnOnce() -> String) {
         if self.discovery.is_none() {
@@ -150,8 +152,18 @@ impl Intent {
             Reversibility::Irreversible => 2,
         };
         let is_graver = |known: &Destructive| grave(reversibility) > grave(known.reversibility);
-        if self.destructive.as_ref().is_none_or(is_graver) {
-            self.destructive = Some(Destructive { reversibility, what: what() });
+        let is_first = self.destructive.as_ref().is_none_or(is_graver);
+        let is_told =
+            reversibility == Reversibility::Irreversible && self.irreversible.len() < ACTS;
+        if !is_first && !is_told {
+            return;
+        }
+        let what = what();
+        if is_told && !self.irreversible.contains(&what) {
+            self.irreversible.push(what.clone());
+        }
+        if is_first {
+            self.destructive = Some(Destructive { reversibility, what });
         }
     }
 

@@ -6,7 +6,7 @@
 //! it is told; where it cannot be, the call is refused.
 
 use super::call::Call;
-use super::judge::{Judgement, judge};
+use super::judge::{Judgement, Shown, judge};
 use super::reported::Teller;
 use crate::audit::{Entry, Finding, Kind, NotRecorded, Text};
 use crate::decide::{Context, Reason};
@@ -16,7 +16,7 @@ use crate::policy::{Agent, Policy, Then, Word};
 use crate::proxy::{Proxy, Snapshot};
 use crate::record::Exchange;
 use crate::session::{AgentState, Changes};
-use crate::trajectory::{Stage, call_of};
+use crate::trajectory::{Fact, Stage};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -24,6 +24,8 @@ use std::time::Duration;
 
 /// So many stages stand on a card.
 const SO_FAR: usize = 12;
+
+const QUARANTINED: &str = "The agent is in quarantine until an operator releases it; stop and report to the person you work for.";
 
 /// What an agent is told of its tool call.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -133,23 +135,36 @@ impl Question {
         judge(&self.call, &intent, &context)
     }
 
-    /// Notes what the call shows. One that was told of before looks for credentials once.
+    /// Notes what the call shows. One that was told of before looks for credentials once; one that is
+    /// asked for again, and the requests that it makes, are the same acts.
     fn noted(&self, judgement: &Judgement, policy: &Policy) -> Changes {
         let now = self.proxy.clock.now();
-        let mut facts = judgement.facts.clone();
-        let discovers = facts.iter().any(|fact| fact.stage == Stage::CredentialDiscovery);
+        let mut facts: Vec<&Shown> = judgement.facts.iter().collect();
+        let discovers = |shown: &Shown| shown.fact.stage == Stage::CredentialDiscovery;
         let told = self.call.told(Teller::Agent, &policy.fingerprints);
-        if discovers && !self.state.is_new_call(told, now) {
-            facts.retain(|fact| fact.stage != Stage::CredentialDiscovery);
+        if facts.iter().any(|shown| discovers(shown)) && !self.state.is_new_call(told, now) {
+            facts.retain(|shown| !discovers(shown));
         }
-        self.state.showed_all(&facts, call_of([told.what]), policy, now)
+        let own = self.call.number(&self.state.name, &policy.fingerprints);
+        let mut changes = Changes::default();
+        for one in facts.chunk_by(|one, other| one.request == other.request) {
+            let call = one.first().and_then(|shown| shown.request).unwrap_or(own);
+            let facts: Vec<Fact> = one.iter().map(|shown| shown.fact.clone()).collect();
+            changes = changes.and(self.state.showed_all(&facts, call, policy, now));
+        }
+        changes
     }
 
     /// Waits for a person.
     async fn held(&self, judgement: &Judgement, snapshot: &Snapshot) -> Answer {
         let policy = &snapshot.policy;
         let reason = judgement.decisive().map_or(Reason::ApprovalRequired, |one| one.reason);
-        let view = match self.proxy.opened(self.question(judgement, reason, policy)).await {
+        let Some(input) = self.call.shown() else {
+            let told = "This tool call needs a person's consent, and no person can read it: it is too long, or a secret in it hides a part that could be a command. Make it in smaller steps, and with its secrets in variables.";
+            return self.recorded(self.denial(Reason::Unreadable, told), judgement, None).await;
+        };
+        let question = self.question(judgement, input, reason, policy);
+        let view = match self.proxy.opened(question).await {
             Ok(view) => view,
             Err(ruling) => {
                 let reason = ruling.reason.unwrap_or(Reason::NotRecorded);
@@ -181,7 +196,13 @@ impl Question {
         }
     }
 
-    fn question(&self, judgement: &Judgement, reason: Reason, policy: &Policy) -> Ask {
+    fn question(
+        &self,
+        judgement: &Judgement,
+        input: Vec<String>,
+        reason: Reason,
+        policy: &Policy,
+    ) -> Ask {
         let stages = self.state.looked_at(|trajectory| {
             let now = self.proxy.clock.now();
             let told = trajectory.stages().map(|noted| {
@@ -191,7 +212,7 @@ impl Question {
             told.collect::<Vec<_>>()
         });
         let so_far = stages.get(stages.len().saturating_sub(SO_FAR)..).unwrap_or_default().to_vec();
-        let tool = CardTool { name: self.call.tool(), input: self.call.shown(), so_far };
+        let tool = CardTool { name: self.call.tool(), input, so_far };
         Ask {
             digest: self.call.digest(&self.state.name, &policy.fingerprints),
             agent: self.state.name.clone(),
@@ -233,6 +254,11 @@ impl Question {
             return self.over(&judgement, reason, &view).await;
         }
         match self.proxy.holds.redeem(&view.id).await {
+            // It may have been put in quarantine while the store was asked.
+            Ok(true) if self.state.standing().quarantined.is_some() => {
+                let answer = self.denial(Reason::Quarantined, QUARANTINED);
+                self.recorded(answer, &judgement, Some(&view)).await
+            }
             Ok(true) => {
                 let answer = self.allowed("A person approved this tool call; it may run once.");
                 self.recorded(answer, &judgement, Some(&view)).await
@@ -295,9 +321,7 @@ impl Question {
     fn refused(&self, judgement: &Judgement) -> Answer {
         let reason = judgement.decisive().map_or(Reason::Quarantined, |one| one.reason);
         let told = match reason {
-            Reason::Quarantined => {
-                "The agent is in quarantine until an operator releases it; stop and report to the person you work for."
-            }
+            Reason::Quarantined => QUARANTINED,
             Reason::OutOfScope => {
                 "This tool call reaches a host that is not declared for you; use only what you were given, or ask the person you work for."
             }

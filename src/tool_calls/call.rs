@@ -16,9 +16,9 @@ use super::reported::{Teller, Told};
 
 /// The longest name of a tool, id and folder, in bytes.
 const LONGEST: usize = 1_024;
-/// How much of one line is shown, and how many lines.
-const LINE: usize = 280;
-const LINES: usize = 20;
+/// How much stands on one line that people read, and how many of them they read.
+const LINE: usize = 200;
+const LINES: usize = 100;
 
 /// What stands for a text with a secret in it.
 const HIDDEN: &str = "[secret]";
@@ -102,6 +102,9 @@ impl Call {
         if let Some(found) = &mut intent.destructive {
             found.what = self.cleaned(std::mem::take(&mut found.what));
         }
+        for what in &mut intent.irreversible {
+            *what = self.cleaned(std::mem::take(what));
+        }
         intent
     }
 
@@ -128,19 +131,10 @@ impl Call {
         Arc::from(format!("{}: {}", self.tool(), self.cleaned(doing.to_owned())))
     }
 
-    /// What tells it from other calls of the agent. A coding agent describes the same command anew each
-    /// time, which says nothing of what runs.
+    /// What tells it from other calls of the agent.
     pub fn digest(&self, agent: &str, key: &FingerprintKey) -> [u8; 32] {
-        let mut text = String::new();
-        match &self.input {
-            Value::Object(members) if members.contains_key("command") => {
-                let mut members = members.clone();
-                members.remove("description");
-                json::canonical(&Value::Object(members), &mut text);
-            }
-            input => json::canonical(input, &mut text),
-        }
         let folder = self.folder.as_deref().unwrap_or_default();
+        let text = meaning(&self.input);
         // No digest of a request begins so: what a person says of a tool call is for no request.
         let parts: [&[u8]; 5] = [
             b"tool call",
@@ -152,59 +146,78 @@ impl Call {
         *key.of_parts(&parts).as_bytes()
     }
 
+    /// The same as the number of a call in the trajectory, so that asking again is no other call.
+    pub fn number(&self, agent: &str, key: &FingerprintKey) -> u64 {
+        call_of([self.digest(agent, key)])
+    }
+
     /// What makes it the same call as one that is told of elsewhere.
     pub fn told(&self, by: Teller, key: &FingerprintKey) -> Told {
         told(by, self.id.as_deref(), &self.tool, &self.input, key)
     }
 
-    /// What it is given, line by line, as a person may read it.
-    pub fn shown(&self) -> Vec<String> {
+    /// What it is given, line by line, as a person may read it; nothing where that is more than a
+    /// person reads, or where what is left out of it as a secret could be a command.
+    pub fn shown(&self) -> Option<Vec<String>> {
         let mut lines = Vec::new();
-        lines_of("", &self.input, &|text| self.cleaned(text), &mut lines);
-        let left_out = lines.len().saturating_sub(LINES);
-        lines.truncate(LINES);
-        if left_out > 0 {
-            lines.push(format!("and {left_out} more lines that are not shown"));
-        }
-        lines
+        let is_known = |text: &str| {
+            self.scanner.as_ref().is_some_and(|one| !one.sightings(text.as_bytes()).is_empty())
+        };
+        lines_of("", &self.input, &is_known, &mut lines).then_some(lines)
     }
+}
+
+/// The input by what it means. A coding agent describes the same command anew each time, which says
+/// nothing of what runs.
+fn meaning(input: &Value) -> String {
+    let mut text = String::new();
+    match input {
+        Value::Object(members) if members.contains_key("command") => {
+            let mut members = members.clone();
+            members.remove("description");
+            json::canonical(&Value::Object(members), &mut text);
+        }
+        input => json::canonical(input, &mut text),
+    }
+    text
 }
 
 /// What makes two tellings of a tool call the same. Keyed, as there may be a secret in it.
 pub fn told(by: Teller, id: Option<&str>, tool: &str, input: &Value, key: &FingerprintKey) -> Told {
-    let number = |parts: &[&[u8]]| call_of([key.print(&key.of_parts(parts))]);
-    let mut text = String::new();
-    json::canonical(input, &mut text);
+    let number = |parts: &[&[u8]]| call_of([key.of_parts(parts).as_bytes()]);
     Told {
         by,
         id: id.map(|id| number(&[b"tool call", id.as_bytes()])),
-        what: number(&[b"tool", tool.as_bytes(), text.as_bytes()]),
+        what: number(&[b"tool", tool.as_bytes(), meaning(input).as_bytes()]),
     }
 }
 
-/// The lines of a value, each with the member it stands in. Its depth is bounded by the reading of it.
+/// The lines of a value, each with the member it stands in; whether all of it is in them. Its depth is
+/// bounded by the reading of it.
 fn lines_of(
     name: &str,
     value: &Value,
-    cleaned: &impl Fn(String) -> String,
+    is_known: &impl Fn(&str) -> bool,
     lines: &mut Vec<String>,
-) {
+) -> bool {
     let put = |lines: &mut Vec<String>, text: &str| {
         let line = if name.is_empty() { text.to_owned() } else { format!("{name}: {text}") };
-        let line = cleaned(line);
-        let all = line.chars().count();
-        let mut shown = discovery::shown(&line, LINE);
-        if all > LINE {
-            shown = format!("{shown} ({} characters are not shown)", all - LINE);
+        let shown = discovery::whole(&line, is_known);
+        let letters: Vec<char> = shown.text.chars().collect();
+        if shown.hides || lines.len() + letters.len().div_ceil(LINE) > LINES {
+            return false;
         }
-        lines.push(shown);
+        lines.extend(letters.chunks(LINE).map(|part| part.iter().collect::<String>()));
+        true
     };
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(name, value)| lines_of(name, value, cleaned, lines));
+            members.iter().all(|(name, value)| lines_of(name, value, is_known, lines))
         }
-        Value::Array(all) => all.iter().for_each(|value| lines_of(name, value, cleaned, lines)),
-        Value::String(text) => text.lines().for_each(|line| put(lines, line)),
+        Value::Array(all) => all.iter().all(|value| lines_of(name, value, is_known, lines)),
+        Value::String(text) => {
+            text.lines().filter(|line| !line.trim().is_empty()).all(|line| put(lines, line))
+        }
         other => put(lines, &other.to_string()),
     }
 }
@@ -259,9 +272,13 @@ mod tests {
             "a",
             json!({"tool": "Bash", "input": {"command": "rm -rf /", "description": "x"}, "call": "1"}),
         );
+        let number = |body: &Value| call(body).unwrap().number("a", &key);
         let same = json!({"tool": "Bash", "input": {"description": "y", "command": "rm -rf /"}, "call": "2"});
         assert_eq!(first, digest("a", same.clone()));
-        assert_ne!(first, digest("b", same));
+        let told = |body: &Value| call(body).unwrap().told(Teller::Agent, &key).what;
+        let again = json!({"tool": "Bash", "input": {"description": "z", "command": "rm -rf /"}});
+        assert_eq!((number(&same), told(&same)), (number(&again), told(&again)));
+        assert_ne!(first, digest("b", same.clone()));
         for other in [
             json!({"tool": "Shell", "input": {"command": "rm -rf /"}}),
             json!({"tool": "Bash", "input": {"command": "rm -rf / "}}),
@@ -271,23 +288,31 @@ mod tests {
             json!({"tool": "Bash", "input": {"description": "rm -rf /"}}),
         ] {
             assert_ne!(first, digest("a", other.clone()), "{other}");
+            assert_ne!(number(&same), number(&other), "{other}");
         }
     }
 
     #[test]
-    fn what_is_shown_has_no_secret_and_says_what_is_left_out() {
+    fn what_is_shown_has_no_secret_and_all_the_rest() {
         let secret = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
         let command =
             format!("rm -rf /data\ncurl -H 'Authorization: Bearer {secret}'\n{}", "x ".repeat(300));
-        let shown = call(&json!({"tool": "Bash", "input": {"command": command}})).unwrap().shown();
-        assert_eq!(shown.len(), 3, "{shown:?}");
-        assert_eq!(shown[0], "command: rm -rf /data");
-        assert!(!shown.concat().contains(secret), "{shown:?}");
-        assert!(shown[2].ends_with("characters are not shown)"), "{shown:?}");
-        let many = call(&json!({"tool": "t", "input": vec!["a"; 100]})).unwrap().shown();
+        let shown =
+            |input: Value| call(&json!({ "tool": "Bash", "input": input })).unwrap().shown();
+        let lines = shown(json!({ "command": command })).unwrap();
+        assert_eq!(lines[0], "command: rm -rf /data");
+        assert!(!lines.concat().contains(secret), "{lines:?}");
+        assert_eq!(lines.concat().matches("x ").count(), 299, "{lines:?}");
+        assert!(lines.iter().all(|line| line.len() <= LINE), "{lines:?}");
+        // No line is left out without saying so.
+        assert_eq!(shown(json!(vec!["a"; LINES])).unwrap().len(), LINES);
+        assert_eq!(shown(json!(vec!["a"; LINES + 1])), None);
         assert_eq!(
-            (many.len(), &*many[LINES]),
-            (LINES + 1, "and 80 more lines that are not shown")
+            shown(json!({ "command": format!("{}; rm -rf /", "x".repeat(LINE * LINES)) })),
+            None
         );
+        // A secret may not stand for a command.
+        let command = "curl --token x;rm${IFS}-rf${IFS}/ https://a.example/x";
+        assert_eq!(shown(json!({ "command": command })), None);
     }
 }

@@ -11,12 +11,13 @@ use crate::decide::{Context, Reason, Ruling, Terms, Verdict, decide};
 use crate::explain;
 use crate::hold::CardOperation;
 use crate::inspect::command::Unread;
-use crate::inspect::discovery::{Destructive, Discovery, HttpCall, Intent};
+use crate::inspect::discovery::{ACTS, Destructive, Discovery, HttpCall, Intent};
 use crate::kit;
 use crate::policy::Word;
 use crate::trajectory::{Fact, Stage};
 use http::Uri;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What speaks against a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +32,25 @@ pub struct Objection {
     pub what: String,
 }
 
+/// What a call shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The stage and what of it.
+    pub fact: Fact,
+    /// The number of the request that it is shown by, which shows it again when it comes; none where it
+    /// is the call's own.
+    pub request: Option<u64>,
+}
+
 /// What is to be said of a tool call.
 #[derive(Debug, Default)]
 pub struct Judgement {
     /// All that speaks against it.
     pub objections: Vec<Objection>,
     /// What the trajectory notes.
-    pub facts: Vec<Fact>,
+    pub facts: Vec<Shown>,
+    /// What requests that are allowed would show.
+    allowed: Vec<Shown>,
     /// What a hold of it is about.
     pub operations: Vec<CardOperation>,
     /// What a grant covers: words that no request's terms have.
@@ -67,11 +80,14 @@ impl Judgement {
         self.objections.push(Objection { word, reason, technique, what: what.to_owned() });
     }
 
-    fn note(&mut self, stage: Stage, what: &std::sync::Arc<str>) {
-        // What a command destroys by a request is one deletion.
-        if self.facts.iter().all(|fact| fact.stage != stage) {
-            self.facts.push(Fact { stage, what: what.clone() });
+    /// Notes a stage. What a command destroys by a request is one deletion, and the request's.
+    fn note(&mut self, stage: Stage, what: &Arc<str>) {
+        if self.facts.iter().any(|shown| shown.fact.stage == stage) {
+            return;
         }
+        let by_request = self.allowed.iter().find(|shown| shown.fact.stage == stage);
+        let own = || Shown { fact: Fact { stage, what: what.clone() }, request: None };
+        self.facts.push(by_request.cloned().unwrap_or_else(own));
     }
 }
 
@@ -100,16 +116,20 @@ pub fn judge(call: &Call, intent: &Intent, context: &Context<'_>) -> Judgement {
             judgement.note(Stage::Irreversible, &call.what(what));
             judgement.object(Word::Hold, Reason::Destructive, what);
             judgement.irreversible = true;
-            judgement.operations.insert(
-                0,
-                CardOperation {
-                    name: what.clone(),
-                    effect: "destructive".to_owned(),
-                    reversibility: reversibility.as_str().to_owned(),
-                    window: None,
-                    note: None,
-                },
-            );
+            let destroys = intent.irreversible.iter().map(|what| CardOperation {
+                name: what.clone(),
+                effect: "destructive".to_owned(),
+                reversibility: reversibility.as_str().to_owned(),
+                window: None,
+                note: None,
+            });
+            judgement.operations.splice(0..0, destroys);
+            if intent.irreversible.len() == ACTS
+                && let Some(last) = judgement.operations.get_mut(ACTS - 1)
+            {
+                last.note =
+                    Some("and perhaps more that cannot be undone: see its lines".to_owned());
+            }
         }
     }
     judgement
@@ -142,19 +162,27 @@ fn over_http(made: &HttpCall, call: &Call, context: &Context<'_>, judgement: &mu
         return;
     };
     let verdict = decide(inspected, context);
-    let ruling = match &verdict {
-        // The request itself is noted when it comes.
-        Verdict::Allow(_) => return,
-        held_or_denied => held_or_denied.ruling(),
-    };
+    let ruling = verdict.ruling();
+    // It is the same act when the request comes. An operation that a sequence names is called by its
+    // request alone.
+    let shown = ruling.facts().into_iter().filter(|fact| fact.stage != Stage::Called).map(|fact| {
+        let what = Arc::from(call.cleaned(fact.what.to_string()));
+        Shown { fact: Fact { what, ..fact }, request: Some(ruling.call()) }
+    });
+    if matches!(verdict, Verdict::Allow(_)) {
+        judgement.allowed.extend(shown);
+        return;
+    }
     let Some(reason) = ruling.reason else { return };
     if is_of_what_is_not_there(reason) {
         judgement.unread = judgement.unread.or(Some("request"));
         return;
     }
-    // An operation that a sequence names is called by its request alone.
-    for fact in ruling.facts().iter().filter(|fact| fact.stage != Stage::Called) {
-        judgement.note(fact.stage, &call.what(&what));
+    for shown in shown {
+        // A request that is made twice is made again, and that is no other.
+        if !judgement.facts.contains(&shown) {
+            judgement.facts.push(shown);
+        }
     }
     judgement.object(ruling.word, reason, &what);
     if ruling.word == Word::Hold {

@@ -61,6 +61,19 @@ fn steps_match_in_order_with_gaps_and_in_time() {
     }
 }
 
+/// What was kept by one build is known by the next.
+#[test]
+fn the_number_of_a_call_never_changes() {
+    let rows: &[(&[&str], u64)] = &[
+        (&["mutation volumeDelete", "volume", "v"], 2_229_528_064_780_164),
+        (&["mutation volumeDelete", "volumev"], 2_599_409_669_602_170),
+        (&[], 4_005_573_543_169_985),
+    ];
+    for (parts, number) in rows {
+        assert_eq!(call_of(*parts), *number, "{parts:?}");
+    }
+}
+
 #[test]
 fn a_call_that_is_repeated_counts_once() {
     use Stage::{Deletion, OutOfScope};

@@ -183,6 +183,7 @@ async fn the_whole_chain_is_seen_and_ends_before_its_last_step() {
         assert!(used["fingerprint"].as_str().unwrap().starts_with("hmac-sha256:"), "{used}");
         if is_there("read") && is_there("tell") {
             assert_eq!(used["first_seen"]["result_of"], READ, "{denial}");
+            assert_eq!(used["first_seen"].get("answer_to"), Some(&Value::Null), "{used}");
             assert!(used["first_seen"]["seconds_ago"].is_u64(), "{used}");
             let carried = &used["first_seen"]["request_id"];
             assert!(
@@ -230,7 +231,7 @@ async fn a_token_that_no_search_was_seen_for_ends_the_session_all_the_same() {
         assert_eq!(gate.mock.requests().len(), sent, "nothing was sent");
         let shown = agent.shown();
         assert!(shown.contains("secret_handed_out") && shown.contains("irreversible"), "{shown}");
-        assert!(!shown.contains("credential_discovery"), "{shown}");
+        assert!(shown.contains("not seen: credential_discovery"), "{shown}");
         let stops = gate.curl(&["https://docs.railway.com/x"]);
         assert_eq!(stops.status, if completes { 403 } else { 200 }, "{stops:?}");
         let records = gate.records();
@@ -246,7 +247,7 @@ async fn a_token_that_no_search_was_seen_for_ends_the_session_all_the_same() {
             assert!(completed[0].starts_with(told), "{completed:?}");
         } else {
             // The agent's own token, on what is not its own: refused, and no theft.
-            assert_eq!(told.reason(), "scope_violation", "{told:?}");
+            assert_eq!(told.reason(), "credential_out_of_scope", "{told:?}");
             assert!(completed.is_empty(), "{completed:?}");
         }
     }

@@ -152,3 +152,61 @@ async fn a_hold_outlives_who_asked_and_the_process() {
             .then_some(())
     });
 }
+
+/// A sequence of two acts that cannot be undone.
+const TWICE: &str = "
+sequences:
+  - { name: twice, within: 30m, steps: [irreversible, irreversible], then: quarantine }
+";
+
+/// Asking again is no second act, however it is described, and neither is the request that was asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_act_is_one_step_of_a_sequence() {
+    let query = format!("mutation {{ volumeDelete(volumeId: \"{STAGING_VOLUME}\") }}");
+    let body = json!({ "query": query }).to_string();
+    let delete = json!({ "tool": "http", "input": { "method": "POST", "url": "https://backboard.railway.com/graphql/v2", "body": body } });
+    let described =
+        |why: &str| json!({ "tool": "Bash", "input": { "command": WIPE, "description": why } });
+    for (call, again) in [(described("tidy up"), described("make room")), (delete.clone(), delete)]
+    {
+        let gate = gate(|policy| policy.replace("\nsequences:\n", TWICE)).await;
+        let id = held(&gate, &call);
+        for _ in 0..3 {
+            assert_eq!(held(&gate, &again), id, "{again}");
+        }
+        if call["tool"] == "http" {
+            let sent = gate.delete_volume(STAGING_TOKEN, STAGING_VOLUME);
+            assert_eq!(sent.verdict(), "hold", "{sent:?}");
+        }
+        // Another act is the second.
+        let told = asked(&gate, &bash("rm -rf /srv"));
+        assert_eq!(verdict(&told), ("deny", "quarantined"), "{call}: {told}");
+    }
+}
+
+/// A person is shown all that they answer for, and the gravest of it first.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_cannot_read_is_not_put_before_them() {
+    let gate = gate(|policy| policy).await;
+    let mut lines = vec!["terraform destroy -target=null_resource.scratch".to_owned()];
+    lines.extend((0..30).map(|number| format!("echo step {number}")));
+    lines.push(format!("echo {}; rm -rf /", "x".repeat(400)));
+    let id = held(&gate, &bash(&lines.join("\n")));
+    let card = shown(&gate, &id, &[]);
+    let operations: Vec<&str> =
+        card.lines().filter(|line| line.trim_start().starts_with("operation ")).collect();
+    assert_eq!(operations.len(), 2, "{card}");
+    assert!(operations.iter().any(|line| line.contains("rm -rf / (")), "{card}");
+    assert!(card.contains("; rm -rf /") && card.contains("echo step 29"), "{card}");
+    assert!(!card.contains("not shown"), "{card}");
+    lines.extend((0..100).map(|number| format!("echo step {number}")));
+    let hidden = "curl --token x;rm${IFS}-rf${IFS}/ https://docs.railway.com; rm -rf /";
+    for command in [&*lines.join("\n"), hidden] {
+        let told = asked(&gate, &bash(command));
+        assert_eq!(verdict(&told), ("deny", "unreadable"), "{told}");
+        assert!(told["message"].as_str().unwrap().contains("smaller steps"), "{told}");
+    }
+    assert_eq!(gate.waiting().len(), 1);
+    // What needs nobody's consent may be as long as it likes.
+    assert_eq!(verdict(&asked(&gate, &bash(&"echo x\n".repeat(300)))), ("allow", ""));
+}

@@ -9,9 +9,9 @@ const LONGEST: usize = 120;
 /// Letters of one word that are shown.
 const WORD: usize = 80;
 /// Stands for what is not shown.
-const HIDDEN: &str = "[…]";
+pub(super) const HIDDEN: &str = "[…]";
 /// Options whose values are secrets, whatever has them.
-const SECRET: &[&str] = &[
+pub(super) const SECRET: &[&str] = &[
     "--password",
     "--pass",
     "--passwd",
@@ -102,7 +102,7 @@ impl Words {
             return Some(HIDDEN.to_owned());
         }
         let program = plain.rsplit(['/', ';', '|', '&', '(']).next().unwrap_or(plain);
-        if let Some((_, options)) = SHORT.iter().find(|(name, _)| *name == program) {
+        if let options @ [_, ..] = short_options(program) {
             let known = |option: &&str| !self.short.contains(option);
             let new: Vec<&str> = options.iter().copied().filter(|option| known(option)).collect();
             self.short.extend(new);
@@ -130,6 +130,11 @@ impl Words {
             None => Some(format_word(word)),
         }
     }
+}
+
+/// The short options of a program whose values are secrets.
+pub(super) fn short_options(program: &str) -> &'static [&'static str] {
+    SHORT.iter().find(|(name, _)| *name == program).map_or(&[], |(_, options)| options)
 }
 
 /// The quote that a value begins with and that does not end in it.
@@ -177,13 +182,21 @@ fn format_word(word: &str) -> String {
     cut(word, WORD)
 }
 
-/// Whether a word has a part that nobody would type: long, of letters and digits.
+/// Whether a word has a part that nobody would type.
 fn is_random(word: &str) -> bool {
-    word.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '+')).any(|part| {
-        let digits = part.chars().filter(char::is_ascii_digit).count();
-        let letters = part.chars().filter(char::is_ascii_alphabetic).count();
-        part.len() >= 20 && digits >= 3 && letters >= 3
-    })
+    word.split(|c: char| !is_of_part(c)).any(is_random_part)
+}
+
+/// Whether a letter stands within a part of a word.
+pub(super) const fn is_of_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '+')
+}
+
+/// Whether nobody would type it: it is long, of letters and digits.
+pub(super) fn is_random_part(part: &str) -> bool {
+    let digits = part.chars().filter(char::is_ascii_digit).count();
+    let letters = part.chars().filter(char::is_ascii_alphabetic).count();
+    part.len() >= 20 && digits >= 3 && letters >= 3
 }
 
 fn cut(text: &str, most: usize) -> String {
@@ -198,6 +211,6 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// What changes how a line reads without being seen.
-const fn is_invisible(c: char) -> bool {
+pub(super) const fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
