@@ -5,6 +5,10 @@
 //! signed request each to the policy's webhook. Bounded tries in bounded time, no redirects, nothing secret. It goes to
 //! the policy's address only, not through the proxy's own line.
 
+mod told;
+
+pub use told::Told;
+
 use crate::fingerprint::hex;
 use crate::hold::{Event, View, escaped};
 use crate::policy::Webhook;
@@ -24,12 +28,34 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 
 const TRIES: u32 = 5;
 const TRY: Duration = Duration::from_secs(5);
-/// So many posts may be on their way at a time.
-pub const AT_A_TIME: usize = 64;
+/// So many posts about holds, and about sequences, may be on their way at a time.
+const HOLDS: usize = 64;
+const SEQUENCES: usize = 16;
+
+/// What is on its way to the webhook, and what people were told of.
+#[derive(Debug)]
+pub struct Telling {
+    holds: Arc<Semaphore>,
+    /// Its own room: sequences must not push out the holds that wait for an answer.
+    sequences: Arc<Semaphore>,
+    /// The sequences that people were told of.
+    pub told: Told,
+}
+
+impl Default for Telling {
+    fn default() -> Self {
+        Self {
+            holds: Arc::new(Semaphore::new(HOLDS)),
+            sequences: Arc::new(Semaphore::new(SEQUENCES)),
+            told: Told::default(),
+        }
+    }
+}
 
 /// Why a webhook was not told.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +107,10 @@ pub async fn tell(proxy: Arc<Proxy>) {
 fn opened(proxy: &Arc<Proxy>, view: &View) {
     tracing::warn!("{}", line(view));
     match serde_json::to_vec(view) {
-        Ok(body) => post(proxy, Delivery { id: view.id.clone(), body: Bytes::from(body) }),
+        Ok(body) => {
+            let delivery = Delivery { id: view.id.clone(), body: Bytes::from(body) };
+            post(proxy, &proxy.telling.holds, delivery);
+        }
         Err(error) => tracing::error!(hold = %view.id, %error, "a hold could not be written down"),
     }
 }
@@ -105,8 +134,9 @@ pub fn completed(proxy: &Arc<Proxy>, agent: &str, all: &[Completed]) {
             "agent": agent,
             "then": completed.then.as_str(),
             "met": met.collect::<Vec<_>>(),
+            "untold": completed.untold,
         });
-        post(proxy, Delivery { id, body: Bytes::from(told.to_string()) });
+        post(proxy, &proxy.telling.sequences, Delivery { id, body: Bytes::from(told.to_string()) });
     }
 }
 
@@ -127,12 +157,12 @@ pub fn line(view: &View) -> String {
     )
 }
 
-fn post(proxy: &Arc<Proxy>, delivery: Delivery) {
+fn post(proxy: &Arc<Proxy>, room: &Arc<Semaphore>, delivery: Delivery) {
     let snapshot = proxy.current.load_full();
     if snapshot.policy.approvals.webhook.as_ref().is_none_or(|webhook| webhook.secret.is_none()) {
         return;
     }
-    let Ok(slot) = proxy.telling.clone().try_acquire_owned() else {
+    let Ok(slot) = room.clone().try_acquire_owned() else {
         tracing::warn!(id = %delivery.id, "too many webhooks are on the way; this one is not sent");
         return;
     };

@@ -31,6 +31,7 @@ use crate::inspect;
 use crate::inventory::keeper::{self, Keeper};
 use crate::listen::Slot;
 use crate::message::{Body, Target};
+use crate::notify::Telling;
 use crate::policy::{Agent, Ix, Policy, Proof, Resource, SerializedObjects};
 use crate::record::Exchange;
 use crate::respond::{self, Refusal};
@@ -48,7 +49,7 @@ use showing::Showing;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -108,8 +109,8 @@ pub struct Proxy {
     pub tasks: TaskTracker,
     /// Cancelled when the proxy drains.
     pub stop: CancellationToken,
-    /// Room for what is on its way to the webhook.
-    pub telling: Arc<Semaphore>,
+    /// What people are being told.
+    pub telling: Telling,
     /// The clock of trajectories.
     pub clock: Clock,
     /// The addresses of its own listeners, which it never dials.

@@ -29,7 +29,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -161,7 +160,7 @@ pub async fn start(policy: Policy) -> Result<Started, Error> {
         metrics: Metrics::default(),
         tasks,
         stop,
-        telling: Arc::new(Semaphore::new(notify::AT_A_TIME)),
+        telling: notify::Telling::default(),
         clock: Clock::start(),
         own,
     });

@@ -282,6 +282,10 @@ impl Proxy {
         changes: Changes,
     ) -> Result<(), Refusal> {
         let (proxy, state) = (self.clone(), state.clone());
+        let mut changes = changes;
+        let told = &self.telling.told;
+        changes.completed =
+            told.news(&state.name, &changes.completed, changes.held_writes, self.clock.now());
         let kept = self.tasks.spawn(async move {
             let kept = proxy.keep(&state.name, &changes).await;
             crate::notify::completed(&proxy, &state.name, &changes.completed);
