@@ -6,6 +6,7 @@
 
 mod built_in;
 mod matching;
+mod needed;
 mod stage;
 
 pub use built_in::built_in;
@@ -185,7 +186,7 @@ impl Trajectory {
         }
         let mut needed: BTreeSet<usize> = BTreeSet::new();
         for sequence in &sequences.orders {
-            needed.extend(matching::chains(sequence, &self.noted, at).into_iter().flatten());
+            needed.extend(needed::needed(sequence, &self.noted, at));
         }
         let required = sequences.requirements.iter();
         needed.extend(required.filter_map(|one| matching::latest(one, &self.noted, at)));

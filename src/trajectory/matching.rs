@@ -6,12 +6,12 @@
 
 use super::{Noted, Stage};
 use crate::policy::{Requirement, Sequence, Sign};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 impl Noted {
     /// Whether it is what a step asks for. `operation` is what notes an operation by its name.
-    fn is(&self, signs: &[Sign], operation: Stage) -> bool {
+    pub(super) fn is(&self, signs: &[Sign], operation: Stage) -> bool {
         signs.iter().any(|sign| sign.fits(self.stage, &self.what, operation))
     }
 
@@ -21,9 +21,16 @@ impl Noted {
     }
 }
 
+impl Sequence {
+    /// The place before which everything is too old for it.
+    pub(super) fn first(&self, noted: &VecDeque<Noted>, now: Duration) -> usize {
+        noted.iter().take_while(|fact| now.saturating_sub(fact.at) > self.within).count()
+    }
+}
+
 /// A fact meets no second step by being repeated.
-fn has(chain: &[usize], noted: &VecDeque<Noted>, fact: &Noted) -> bool {
-    chain.iter().filter_map(|place| noted.get(*place)).any(|other| other.repeats(fact))
+pub(super) fn has(chain: &[usize], noted: &VecDeque<Noted>, fact: &Noted) -> bool {
+    repeated(chain, noted, fact).is_some()
 }
 
 /// For each number of steps, what met the first so many, the one that began last; nothing where
@@ -67,51 +74,99 @@ pub(super) fn complete(
     from: usize,
     now: Duration,
 ) -> Option<Vec<usize>> {
+    let last = sequence.steps.last()?;
+    if !noted.iter().skip(from).any(|fact| fact.is(last, Stage::Called)) {
+        return None;
+    }
+    let mut search = Search::new(&sequence.steps, noted, sequence.first(noted, now));
     let mut met = Vec::new();
-    let recent = noted.iter().take_while(|fact| now.saturating_sub(fact.at) > sequence.within);
-    let search = Search { steps: &sequence.steps, noted, first: recent.count() };
-    search.back(from, noted.len(), sequence.steps.len(), &mut met).then(|| {
+    search.back(from, noted.len(), sequence.steps.len(), &mut met).is_ok().then(|| {
         met.reverse();
         met
     })
 }
 
-struct Search<'a> {
+/// The facts by which it fails to meet steps: with them met before, it fails whatever else is.
+type Blame = Vec<usize>;
+
+/// So many ways to fail at one place are remembered.
+const MOST_BLAMES: usize = 8;
+
+pub(super) struct Search<'a> {
     steps: &'a [Vec<Sign>],
     noted: &'a VecDeque<Noted>,
     /// What is older is too old.
     first: usize,
+    /// How so many first steps could not be met before a place, so that it is not tried again.
+    failed: HashMap<(usize, usize), Vec<Blame>>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    pub(super) fn new(steps: &'a [Vec<Sign>], noted: &'a VecDeque<Noted>, first: usize) -> Self {
+        Self { steps, noted, first, failed: HashMap::new() }
+    }
+
+    /// Whether the first so many steps are met before a place, by calls that are not among those met.
+    /// What met them is added, the last first.
+    pub(super) fn meets(&mut self, until: usize, steps: usize, met: &mut Vec<usize>) -> bool {
+        self.back(0, until, steps, met).is_ok()
+    }
+
     /// Meets the last of so many steps between two places, and those before it before that: the latest
     /// fact that does. Another one is tried only where this one would be needed for an earlier step,
     /// and no more of them than there are earlier steps.
-    fn back(&self, from: usize, until: usize, steps: usize, met: &mut Vec<usize>) -> bool {
+    fn back(
+        &mut self,
+        from: usize,
+        until: usize,
+        steps: usize,
+        met: &mut Vec<usize>,
+    ) -> Result<(), Blame> {
         let Some((signs, earlier)) = self.steps.get(..steps).and_then(<[Vec<Sign>]>::split_last)
         else {
-            return steps == 0;
+            return if steps == 0 { Ok(()) } else { Err(Blame::new()) };
         };
-        let mut tried: Vec<usize> = Vec::new();
-        let from = from.max(self.first);
-        let between = self.noted.iter().enumerate().take(until).skip(from).rev();
+        let known = self.failed.get(&(until, steps)).into_iter().flatten();
+        let holds = |blame: &&Blame| blame.iter().all(|place| met.contains(place));
+        if let Some(blame) = known.into_iter().find(holds) {
+            return Err(blame.clone());
+        }
+        let (mut tried, mut blame): (Vec<usize>, Blame) = (Vec::new(), Blame::new());
+        let noted = self.noted;
+        let between = noted.iter().enumerate().take(until).skip(from.max(self.first)).rev();
         for (place, fact) in between.filter(|(_, fact)| fact.is(signs, Stage::Called)) {
-            if has(met, self.noted, fact) || has(&tried, self.noted, fact) {
+            if let Some(other) = repeated(met, noted, fact) {
+                blame.push(other);
+                continue;
+            }
+            if has(&tried, noted, fact) {
                 continue;
             }
             met.push(place);
-            if self.back(0, place, earlier.len(), met) {
-                return true;
-            }
+            let Err(why) = self.back(0, place, earlier.len(), met) else { return Ok(()) };
             met.pop();
+            blame.extend(why.into_iter().filter(|other| *other != place));
             tried.push(place);
             let wanted = earlier.iter().any(|signs| fact.is(signs, Stage::Called));
             if !wanted || tried.len() >= steps {
-                return false;
+                break;
             }
         }
-        false
+        blame.sort_unstable();
+        blame.dedup();
+        let failed = self.failed.entry((until, steps)).or_default();
+        // What begins later is tried in another time than the rest.
+        if from == 0 && failed.len() < MOST_BLAMES {
+            failed.push(blame.clone());
+        }
+        Err(blame)
     }
+}
+
+/// The fact of a chain that another one repeats.
+fn repeated(chain: &[usize], noted: &VecDeque<Noted>, fact: &Noted) -> Option<usize> {
+    let mut places = chain.iter().copied();
+    places.find(|place| noted.get(*place).is_some_and(|other| other.repeats(fact)))
 }
 
 /// The latest of what a requirement asks for.

@@ -266,6 +266,87 @@ proptest! {
 
 }
 
+/// What a trajectory would be that forgot nothing.
+#[derive(Default)]
+struct Everything(VecDeque<Noted>);
+
+impl Everything {
+    fn note(&mut self, noted: Noted, sequence: &Sequence) -> bool {
+        if let Some(last) = self.0.back_mut()
+            && last.repeats(&noted)
+        {
+            last.at = noted.at;
+            return false;
+        }
+        let (from, now) = (self.0.len(), noted.at);
+        self.0.push_back(noted);
+        matching::complete(sequence, &self.0, from, now).is_some()
+    }
+}
+
+fn both(
+    trajectory: &mut Trajectory,
+    all: &mut Everything,
+    noted: &Noted,
+    sequences: &Sequences,
+) -> (bool, bool) {
+    let facts = [Fact { stage: noted.stage, what: noted.what.clone() }];
+    let told = trajectory.note(&facts, noted.call, noted.at, sequences).len() == 1;
+    (told, all.note(noted.clone(), &sequences.orders[0]))
+}
+
+/// A fact that two steps ask for is not forgotten for one that serves as well only until its call is
+/// repeated.
+#[test]
+fn a_flood_takes_no_way_to_complete_a_sequence() {
+    use Stage::{
+        ForeignCredential as A, Irreversible as C, OutOfScope as Noise, ScopeViolation as B,
+    };
+    let cases: &[(&[&[Stage]], &[(Stage, &str)], Stage, (Stage, &str))] = &[
+        (&[&[A, C], &[A, B], &[C]], &[(A, "a"), (C, "c"), (B, "b")], A, (C, "c")),
+        (&[&[A, C], &[A, B], &[C]], &[(A, "a"), (C, "c"), (B, "b")], B, (C, "c")),
+        (&[&[C], &[B], &[C]], &[(C, "x"), (C, "y"), (B, "b")], Noise, (C, "y")),
+        (&[&[C], &[B], &[C]], &[(C, "x"), (C, "y"), (B, "b")], B, (C, "y")),
+        (&[&[B], &[B], &[C], &[B]], &[(B, "x"), (B, "y"), (B, "z"), (C, "c")], C, (B, "z")),
+    ];
+    for (steps, before, noise, last) in cases {
+        let sequences = only(Sequence { within: Duration::from_hours(9), ..sequence(steps) });
+        let (mut trajectory, mut all) = (Trajectory::default(), Everything::default());
+        let mut at = 0;
+        let mut go = |stage, what: &str| {
+            at += 1;
+            let at = Duration::from_secs(at);
+            let noted = Noted { stage, at, what: Arc::from(what), call: 1 };
+            both(&mut trajectory, &mut all, &noted, &sequences)
+        };
+        for (stage, what) in *before {
+            go(*stage, what);
+        }
+        for number in 0..900 {
+            let (told, expected) = go(*noise, &format!("noise {number}"));
+            assert_eq!(told, expected, "{steps:?} {number}");
+            // Something else now and then, or the same at once would be one.
+            go(Noise, if number % 2 == 0 { "even" } else { "odd" });
+        }
+        let (told, expected) = go(last.0, last.1);
+        assert!(expected, "{steps:?} {last:?}");
+        assert!(told, "{steps:?} {before:?} {noise:?} {last:?}");
+    }
+}
+
+/// One fact fewer than there are steps: what cannot be met is not tried in every order, of which there are
+/// more than anybody waits for.
+#[test]
+fn a_search_that_fails_ends() {
+    let steps: Vec<&[Stage]> = vec![&[Stage::Deletion]; 20];
+    let sequences = only(sequence(&steps));
+    let mut trajectory = Trajectory::default();
+    for at in 1..=20 {
+        let told = note(&mut trajectory, at, &[Stage::Deletion], &format!("{at}"), &sequences);
+        assert_eq!(told, usize::from(at == 20));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
@@ -298,6 +379,35 @@ proptest! {
                     prop_assert!(met == 4 && order[3] == stage);
                 }
                 prop_assert!(trajectory.stages().count() <= MOST + 16);
+            }
+        }
+    }
+
+    /// The same where steps share stages and calls repeat: what completes a sequence completes it,
+    /// whatever was forgotten in between.
+    #[test]
+    fn nothing_that_is_forgotten_was_needed(
+        steps in prop::collection::vec(prop::collection::vec(select(&STAGES[..]), 1..4), 2..6),
+        bursts in prop::collection::vec((select(&STAGES[..]), 0..5_u8, 20..80_u64), 4..14),
+    ) {
+        let steps: Vec<&[Stage]> = steps.iter().map(Vec::as_slice).collect();
+        let sequences = only(Sequence { within: Duration::from_secs(400), ..sequence(&steps) });
+        let (mut trajectory, mut all) = (Trajectory::default(), Everything::default());
+        let mut number = 0;
+        for (stage, call, times) in bursts {
+            for time in 0..times {
+                number += 1;
+                // Calls that come again, and between them noise of the same stage or of none of them.
+                let (stage, what) = match time % 3 {
+                    0 => (stage, format!("{call}")),
+                    1 if call < 3 => (stage, format!("noise {number}")),
+                    _ => (Stage::AccessChange, format!("{number}")),
+                };
+                let at = Duration::from_secs(number);
+                let noted = Noted { stage, at, what: Arc::from(what), call: 1 };
+                let (told, expected) = both(&mut trajectory, &mut all, &noted, &sequences);
+                prop_assert_eq!(told, expected, "{:?} at {} by {:?}", steps, number, noted);
+                prop_assert!(trajectory.stages().count() <= MOST + 128);
             }
         }
     }
