@@ -69,7 +69,7 @@ mod tests {
         let completed = |name: &str, then| Completed {
             name: Arc::from(name),
             then,
-            within: Duration::from_secs(60),
+            within: Duration::from_mins(1),
             met: Vec::new(),
             untold: 0,
         };

@@ -302,7 +302,9 @@ fn a_flood_takes_no_way_to_complete_a_sequence() {
     use Stage::{
         ForeignCredential as A, Irreversible as C, OutOfScope as Noise, ScopeViolation as B,
     };
-    let cases: &[(&[&[Stage]], &[(Stage, &str)], Stage, (Stage, &str))] = &[
+    /// The steps, what happens before the flood, what it is of, and what comes after it.
+    type Case<'a> = (&'a [&'a [Stage]], &'a [(Stage, &'a str)], Stage, (Stage, &'a str));
+    let cases: &[Case<'_>] = &[
         (&[&[A, C], &[A, B], &[C]], &[(A, "a"), (C, "c"), (B, "b")], A, (C, "c")),
         (&[&[A, C], &[A, B], &[C]], &[(A, "a"), (C, "c"), (B, "b")], B, (C, "c")),
         (&[&[C], &[B], &[C]], &[(C, "x"), (C, "y"), (B, "b")], Noise, (C, "y")),
