@@ -358,7 +358,7 @@ fn no_line_shows_the_secret_of_an_option() {
         "Authorization: Basic hunter2",
         "run --token hunter2 and --api-key hunter2",
     ] {
-        let shown = super::super::shown(line, 200);
+        let shown = super::super::shown::text_of(line, 200);
         assert!(!shown.contains("hunter2") && shown.contains("[…]"), "{line}: {shown}");
         let shown = super::super::read("Bash", &serde_json::json!({"command": line})).1;
         assert!(!shown.contains("hunter2"), "{line}: {shown}");
@@ -366,6 +366,6 @@ fn no_line_shows_the_secret_of_an_option() {
     for line in
         ["mkdir -p src/a", "docker run -p 80:80 app", "a basic example by me", "ssh -p 22 host"]
     {
-        assert_eq!(super::super::shown(line, 200), line);
+        assert_eq!(super::super::shown::text_of(line, 200), line);
     }
 }
