@@ -102,7 +102,9 @@ fn cost(text: &str) -> usize {
     let commands = text.bytes().filter(|byte| b"\n;|&".contains(byte)).count();
     let once = text.len() + 8 * commands;
     let read = once.saturating_mul(1 + around + around * around.saturating_sub(1) / 2);
-    read.saturating_add(braces(text))
+    // A backtick may be read as the beginning of one as well as the end: mostly it is neither, but text.
+    let ticks = once.saturating_mul(many("`")) / 8;
+    read.saturating_add(ticks).saturating_add(braces(text))
 }
 
 /// What it takes to look for the ends of braces: for each through the rest of its word, and at each

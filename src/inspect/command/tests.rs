@@ -205,13 +205,10 @@ fn what_a_text_makes_of_itself_is_bounded() {
 /// A script that is too much as a whole is read as the shell reads it: by as few lines as belong together.
 #[test]
 fn long_scripts_are_read_by_their_commands() {
-    let mut text = String::new();
-    for at in 0..60 {
-        text.push_str(&format!(
-            "x{at}=\"$(date)\"\nif [ -n \"$x{at}\" ]; then\n  b{at} \\\n  c\nfi\n"
-        ));
-    }
-    text.push_str("cat <<E\nd $(e)\nE\n'last one' \"f\ng\"\n");
+    let one =
+        |at: usize| format!("x{at}=\"$(date)\"\nif [ -n \"$x{at}\" ]; then\n  b{at} \\\n  c\nfi\n");
+    let end = "cat <<E\nd $(e)\nE\n'last one' \"f\ng\"\n";
+    let text = (0..60).map(one).collect::<Vec<_>>().concat() + end;
     assert!(bounds::parse(&text, &mut super::allowance(text.len())).is_err());
     let script = Script::of_text(&text);
     assert_eq!(script.unread, None);
