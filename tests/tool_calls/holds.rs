@@ -200,7 +200,7 @@ async fn what_a_person_cannot_read_is_not_put_before_them() {
     assert!(card.contains("; rm -rf /") && card.contains("echo step 29"), "{card}");
     assert!(!card.contains("not shown"), "{card}");
     lines.extend((0..100).map(|number| format!("echo step {number}")));
-    let hidden = "curl --token x;rm${IFS}-rf${IFS}/ https://docs.railway.com; rm -rf /";
+    let hidden = "mysql --password x;rm${IFS}-rf${IFS}/; rm -rf /";
     for command in [&*lines.join("\n"), hidden] {
         let told = asked(&gate, &bash(command));
         assert_eq!(verdict(&told), ("deny", "unreadable"), "{told}");
