@@ -275,7 +275,7 @@ mod tests {
         fn whatever_comes_the_memory_is_bounded(parts in prop::collection::vec(prop::sample::select(vec![
             "{", "}", "[", "]", "\"", "\\", ",", ":", "messages", "\"messages\":[", "{\"a\":\"b\"}", "é", "aGk=",
         ]), 0..300), pieces in 1_usize..20) {
-            read(&parts.concat(), 64, pieces);
+            read(&parts.concat(), 2 * NAME, pieces);
         }
     }
 }

@@ -40,7 +40,7 @@ struct Part<'a> {
 
 /// What is called or has answered.
 #[derive(Deserialize)]
-struct Tool<'a> {
+struct Used<'a> {
     #[serde(borrow)]
     id: Raw<'a>,
     #[serde(borrow)]
@@ -63,7 +63,7 @@ struct Tool<'a> {
     response: Raw<'a>,
 }
 
-impl<'a> Tool<'a> {
+impl<'a> Used<'a> {
     fn called(&self) -> Raw<'a> {
         self.name.or(self.kind).or(self.tool_type)
     }
@@ -133,7 +133,7 @@ fn part<L: Listener>(
     telling: &mut Telling<'_, L>,
 ) -> Result<()> {
     for raw in [part.call, part.function_call].into_iter().flatten() {
-        let Some(call) = object::<Tool<'_>>(Some(raw))? else {
+        let Some(call) = object::<Used<'_>>(Some(raw))? else {
             telling.unread(Unread::Json);
             continue;
         };
@@ -150,7 +150,7 @@ fn part<L: Listener>(
         }
     }
     for raw in [part.response, part.function_response].into_iter().flatten() {
-        let Some(result) = object::<Tool<'_>>(Some(raw))? else {
+        let Some(result) = object::<Used<'_>>(Some(raw))? else {
             telling.unread(Unread::Json);
             continue;
         };
@@ -168,12 +168,12 @@ fn part<L: Listener>(
         telling.result(None, None, Some(executed), By::Provider);
     }
     for raw in [part.provider_call, part.tool_call] {
-        if let Some(call) = object::<Tool<'_>>(raw)? {
+        if let Some(call) = object::<Used<'_>>(raw)? {
             telling.call(call.id, &name(call.called()), call.args, Form::Json, By::Provider);
         }
     }
     for raw in [part.provider_response, part.tool_response] {
-        if let Some(result) = object::<Tool<'_>>(raw)? {
+        if let Some(result) = object::<Used<'_>>(raw)? {
             telling.result(result.id, result.called(), result.response, By::Provider);
         }
     }

@@ -192,11 +192,8 @@ impl<'t> Mending<'t> {
     /// A value begins.
     fn begin(&mut self) {
         match self.open.last_mut() {
-            Some(Open::Array { is_empty }) => {
-                if !std::mem::replace(is_empty, false) {
-                    self.out.push(',');
-                }
-            }
+            Some(Open::Array { is_empty: is_empty @ true }) => *is_empty = false,
+            Some(Open::Array { .. }) => self.out.push(','),
             Some(Open::Object(Object { name: None, .. })) => self.name(String::new()),
             _ => {}
         }

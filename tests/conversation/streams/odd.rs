@@ -99,7 +99,7 @@ async fn odd_requests_pass_and_are_heard() {
         |edit| edit.section("limits: { inspect_kib: 64 }"),
         |request: Request<Incoming>| async {
             let body = request.into_body().collect().await.unwrap().to_bytes();
-            text(&body.len().to_string())
+            text(body.len().to_string())
         },
     )
     .await;

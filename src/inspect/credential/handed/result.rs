@@ -101,9 +101,9 @@ mod tests {
         let encoded = STANDARD.encode(&file);
         let folded: Vec<&str> =
             encoded.as_bytes().chunks(76).map(|line| str::from_utf8(line).unwrap()).collect();
-        let hex: String = file.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = file.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         for text in [
-            file.clone(),
+            file,
             format!(
                 "\x1b[35minfra/x.env\x1b[0m:\x1b[31mRAILWAY_TOKEN\x1b[0m=\x1b[1;32m{TOKEN}\x1b[m"
             ),

@@ -34,9 +34,8 @@ impl Documents {
             if self.depth == 0 {
                 match byte {
                     b'{' => (from, self.depth) = (at, 1),
-                    b'[' | b']' | b',' => {}
-                    // White space, and a byte order mark.
-                    0xef | 0xbb | 0xbf => {}
+                    // What parts documents, and a byte order mark.
+                    b'[' | b']' | b',' | 0xef | 0xbb | 0xbf => {}
                     _ if byte.is_ascii_whitespace() => {}
                     _ => {
                         self.is_broken = true;

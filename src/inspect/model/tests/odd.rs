@@ -230,7 +230,7 @@ const STREAM: &[&str] = &[
 ];
 
 fn events(data: &[&str]) -> String {
-    data.iter().map(|data| format!("data: {data}\n\n")).collect()
+    data.iter().flat_map(|data| ["data: ", data, "\n\n"]).collect()
 }
 
 #[test]
