@@ -14,7 +14,13 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
+
+/// How long it is not told that a body broke off. Nobody flushes what they have when they are told, and
+/// HTTP/2 drops it: head and pieces that came before have this time to leave.
+const PARTING: Duration = Duration::from_millis(100);
 
 /// The body of a request as it is sent.
 #[derive(Debug)]
@@ -164,6 +170,8 @@ pub struct ResponseBody<W> {
 #[derive(Debug)]
 enum State {
     Flowing,
+    /// It broke off, and for how long that is not told.
+    Broken(Option<Cut>, Pin<Box<Sleep>>),
     // A client that knows the length takes the last bytes for the end, so they wait with it.
     Last(Option<Frame<Bytes>>),
     Over,
@@ -192,7 +200,7 @@ impl<W: Watch> ResponseBody<W> {
         }
         match self.state {
             State::Last(_) => self.watch.poll_may_end(cx),
-            State::Flowing | State::Over => Poll::Ready(Ok(())),
+            State::Flowing | State::Broken(..) | State::Over => Poll::Ready(Ok(())),
         }
     }
 
@@ -215,13 +223,23 @@ impl<W: Watch> ResponseBody<W> {
                 if let Some(why) = error.why() {
                     self.watch.cut(why);
                 }
-                self.state = State::Over;
-                return Poll::Ready(Some(Err(error.into())));
+                let parting = Box::pin(tokio::time::sleep(PARTING));
+                self.state = State::Broken(Some(error.into()), parting);
+                return self.poll_broken(cx);
             }
             None => None,
         };
         self.state = State::Last(last);
         Poll::Ready(None)
+    }
+
+    /// The error, once what came before it has had its time to leave.
+    fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let State::Broken(error, parting) = &mut self.state else { return Poll::Ready(None) };
+        ready!(parting.as_mut().poll(cx));
+        let error = error.take();
+        self.state = State::Over;
+        Poll::Ready(error.map(Err))
     }
 
     /// Ends it here: nothing more of it passes.
@@ -251,6 +269,7 @@ impl<W: Watch> HttpBody for ResponseBody<W> {
                         return Poll::Ready(Some(piece));
                     }
                 }
+                State::Broken(..) => return this.poll_broken(cx),
                 State::Last(frame) => {
                     if let Err(error) = ready!(this.watch.poll_may_end(cx)) {
                         this.state = State::Over;

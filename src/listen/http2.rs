@@ -42,26 +42,29 @@ impl Serving {
         // Those of this connection alone: the others' are counted by other cores.
         let streams = TaskTracker::new();
         let connection = builder(&streams).serve_connection(io, service);
-        let mut connection = std::pin::pin!(connection);
-        let (mut stopping, mut parting) = (false, false);
-        let ended = loop {
-            tokio::select! {
-                ended = connection.as_mut() => break ended,
-                reason = refusals.next() => refused(&proxy, &caller, reason).await,
-                () = proxy.stop.cancelled(), if !stopping => {
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
+        let ended = {
+            let mut connection = std::pin::pin!(connection);
+            let (mut stopping, mut parting) = (false, false);
+            loop {
+                tokio::select! {
+                    ended = connection.as_mut() => break ended,
+                    reason = refusals.next() => refused(&proxy, &caller, reason).await,
+                    () = proxy.stop.cancelled(), if !stopping => {
+                        stopping = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    () = requests.idle(patience.idle, patience.stall), if !stopping && !parting => {
+                        parting = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                    () = parted(&requests), if parting => break Ok(()),
                 }
-                () = requests.idle(patience.idle, patience.stall), if !stopping && !parting => {
-                    parting = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                () = parted(&requests), if parting => break Ok(()),
             }
         };
         if let Some(reason) = refusals.take() {
             refused(&proxy, &caller, reason).await;
         }
+        // They know of its end, which has dropped it.
         streams.close();
         streams.wait().await;
         ended
