@@ -42,15 +42,24 @@ pub struct Heard {
     known: HashSet<u64>,
     before: HashSet<u64>,
     /// What people are shown of calls that models told of: of each, and of the last one of each id.
-    by_model: Labels<Arc<str>>,
-    by_id: Labels<Arc<str>>,
+    by_model: Labels<Label>,
+    by_id: Labels<Label>,
     /// The same of calls that only the agent told of.
-    by_agent: Labels<Arc<str>>,
+    by_agent: Labels<Label>,
     /// Which call it is that stands so in a request.
     aliases: Labels<u64>,
     /// Calls without an id of their own that a model told of, and that come back with the next turn.
     owed: VecDeque<u64>,
     unread: BTreeMap<Unread, u64>,
+}
+
+/// What a call is known as.
+#[derive(Clone, Debug)]
+pub struct Label {
+    /// What people are shown of it.
+    pub shown: Arc<str>,
+    /// Whether it looks for credentials: what comes of it may be one, without a name.
+    pub seeks: bool,
 }
 
 /// What is known by a hash, the newest of it.
@@ -115,17 +124,17 @@ impl Heard {
         at.and_then(|at| self.owed.remove(at)).is_some()
     }
 
-    /// Keeps what people are shown of a call that a model told of, and which id it has, where that is one.
-    pub fn told_by_model(&mut self, call: u64, id: Option<u64>, shown: &Arc<str>) {
-        self.by_model.keep(call, shown.clone());
+    /// Keeps what a call is that a model told of, and which id it has, where that is one.
+    pub fn told_by_model(&mut self, call: u64, id: Option<u64>, label: &Label) {
+        self.by_model.keep(call, label.clone());
         if let Some(id) = id {
-            self.by_id.keep(id, shown.clone());
+            self.by_id.keep(id, label.clone());
         }
     }
 
-    /// Keeps what people are shown of a call that nobody but the agent told of.
-    pub fn told_by_agent(&mut self, call: u64, shown: &Arc<str>) {
-        self.by_agent.keep(call, shown.clone());
+    /// Keeps what a call is that nobody but the agent told of.
+    pub fn told_by_agent(&mut self, call: u64, label: &Label) {
+        self.by_agent.keep(call, label.clone());
     }
 
     /// Notes which call it is that stands so in a request.
@@ -133,14 +142,14 @@ impl Heard {
         self.aliases.keep(met, call);
     }
 
-    /// What people are shown of a call: as a model told it, or else the last one of its id, where that is
-    /// an identity, or else as the agent tells it.
-    pub fn shown(&self, call: Option<u64>, id: Option<u64>) -> Option<Arc<str>> {
+    /// What a call is: as a model told it, or else the last one of its id, where that is an identity, or
+    /// else as the agent tells it.
+    pub fn label(&self, call: Option<u64>, id: Option<u64>) -> Option<&Label> {
         let call = call.map(|call| *self.aliases.get(call).unwrap_or(&call));
         let by_model = call.and_then(|call| self.by_model.get(call));
         let by_id = || id.and_then(|id| self.by_id.get(id));
         let by_agent = || call.and_then(|call| self.by_agent.get(call));
-        by_model.or_else(by_id).or_else(by_agent).cloned()
+        by_model.or_else(by_id).or_else(by_agent)
     }
 
     /// Counts parts that could not be read.
@@ -176,24 +185,28 @@ mod tests {
     /// What the agent tells never stands in the place of what its model told, however much it tells.
     #[test]
     fn the_model_is_asked_first_what_a_call_was() {
-        let shown = |text: &str| Arc::<str>::from(text);
+        let label = |text: &str| Label { shown: Arc::from(text), seeks: text.starts_with("cat") };
+        let shown =
+            |heard: &Heard, call, id| heard.label(call, id).map(|label| label.shown.to_string());
         let mut heard = Heard::default();
-        heard.told_by_model(1, Some(10), &shown("cat .env"));
-        heard.told_by_agent(2, &shown("cat README.md"));
-        assert_eq!(heard.shown(Some(2), None).as_deref(), Some("cat README.md"));
-        assert_eq!(heard.shown(Some(2), Some(10)).as_deref(), Some("cat .env"));
+        heard.told_by_model(1, Some(10), &label("cat .env"));
+        heard.told_by_agent(2, &label("cat README.md"));
+        assert_eq!(shown(&heard, Some(2), None).as_deref(), Some("cat README.md"));
+        assert_eq!(shown(&heard, Some(2), Some(10)).as_deref(), Some("cat .env"));
         heard.stands_as(3, 1);
         for call in 100..100 + 2 * MOST_CALLS as u64 {
-            heard.told_by_agent(call, &shown("ls"));
+            heard.told_by_agent(call, &label("ls"));
         }
-        assert_eq!(heard.shown(Some(1), None).as_deref(), Some("cat .env"));
-        assert_eq!(heard.shown(Some(3), None).as_deref(), Some("cat .env"), "as it stands there");
-        assert_eq!(heard.shown(Some(2), None), None, "what was told longest ago goes first");
-        assert_eq!(heard.shown(None, None), None);
+        assert_eq!(shown(&heard, Some(1), None).as_deref(), Some("cat .env"));
+        assert_eq!(shown(&heard, Some(3), None).as_deref(), Some("cat .env"), "as it stands there");
+        assert_eq!(shown(&heard, Some(2), None), None, "what was told longest ago goes first");
+        assert_eq!(shown(&heard, None, None), None);
         // Where an id is used again, the last call of it.
-        heard.told_by_model(4, Some(10), &shown("ls infra"));
-        assert_eq!(heard.shown(None, Some(10)).as_deref(), Some("ls infra"));
-        assert_eq!(heard.shown(Some(1), Some(10)).as_deref(), Some("cat .env"));
+        heard.told_by_model(4, Some(10), &label("ls infra"));
+        assert_eq!(shown(&heard, None, Some(10)).as_deref(), Some("ls infra"));
+        assert_eq!(shown(&heard, Some(1), Some(10)).as_deref(), Some("cat .env"));
+        assert!(heard.label(Some(1), None).is_some_and(|label| label.seeks));
+        assert!(heard.label(Some(4), None).is_some_and(|label| !label.seeks));
     }
 
     #[test]
@@ -209,7 +222,11 @@ mod tests {
             );
             assert!(heard.known.len() + heard.before.len() <= MOST_KNOWN);
             heard.owe(number);
-            heard.told_by_model(number, Some(number), &Arc::from("ls"));
+            heard.told_by_model(
+                number,
+                Some(number),
+                &Label { shown: Arc::from("ls"), seeks: false },
+            );
         }
         assert_eq!((heard.by_model.all.len(), heard.by_id.order.len()), (MOST_CALLS, MOST_CALLS));
         assert_eq!(heard.owed.len(), MOST_OWED);

@@ -226,6 +226,12 @@ impl Gathered {
         }
     }
 
+    /// The call that a result answers, by how it stands before it and by its id, where that is an identity.
+    pub fn answered_by(&self, result: &ToolResult) -> (Option<u64>, Option<u64>) {
+        let id = self.id(&result.call);
+        (self.last.get(&id).copied(), is_identity(&result.call).then_some(id))
+    }
+
     /// Takes up a result, and the secrets that stand in it.
     pub fn result(&mut self, result: &ToolResult, handed: Vec<Handed>) {
         self.place += 1;
@@ -237,14 +243,9 @@ impl Gathered {
         if handed.is_empty() {
             return;
         }
-        self.found.push_back(Found {
-            handed,
-            tool: result.tool.clone(),
-            place: self.place,
-            call: self.last.get(&id).copied(),
-            id: is_identity(&result.call).then_some(id),
-            is_news: true,
-        });
+        let (call, id) = self.answered_by(result);
+        let (tool, place) = (result.tool.clone(), self.place);
+        self.found.push_back(Found { handed, tool, place, call, id, is_news: true });
         if self.found.len() > MOST_FOUND {
             self.found.pop_front();
             self.missed(Unread::Crowded);

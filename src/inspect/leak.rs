@@ -9,6 +9,7 @@ use super::{Facts, Inspected};
 use crate::fingerprint::Fingerprint;
 use crate::message::{Body, Head};
 use crate::provenance::{Answer, Sightings};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// A secret somewhere in a request.
@@ -70,7 +71,7 @@ impl Search<'_> {
         let (path, query) = (head.path().as_str().as_bytes(), head.query().as_str());
         let fields =
             || head.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let mut all = Vec::with_capacity(1 << 10);
+        let mut all: SmallVec<[u8; 1 << 10]> = SmallVec::new();
         for part in [path, b"\n", query.as_bytes(), b"\n"] {
             all.extend_from_slice(part);
         }

@@ -252,3 +252,21 @@ async fn a_token_that_no_search_was_seen_for_ends_the_session_all_the_same() {
         }
     }
 }
+
+/// A value that stands alone has no name; it is known for one where the call looked for credentials.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_alone_is_known_where_it_was_looked_for() {
+    for (command, known) in [("grep RAILWAY_TOKEN .env | cut -d= -f2", true), ("uuidgen", false)] {
+        let provider = provider().await;
+        let gate = gate(&provider).await;
+        let mut agent = Loop::begin(&gate).await;
+        agent.turn("toolu_1", command, &format!("{FOUND}\n")).await;
+        agent.tell().await;
+        let denied = gate.delete_volume(FOUND, PRODUCTION_VOLUME);
+        assert_eq!(denied.reason(), "foreign_credential", "{command}: {denied:?}");
+        let records = gate.records();
+        let denial = records.iter().find(|one| one["reason"] == "foreign_credential").unwrap();
+        let first = &denial["credentials"][0]["first_seen"];
+        assert_eq!(first["result_of"].is_string(), known, "{command}: {denial}");
+    }
+}

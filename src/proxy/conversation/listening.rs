@@ -6,8 +6,8 @@
 //! where people have to be shown it.
 
 use super::Ear;
-use crate::conversation::{Called, Found, Gathered, Taken, Way, is_identity};
-use crate::inspect::credential::handed::{Handed, in_result};
+use crate::conversation::{Called, Found, Gathered, Label, Taken, Way, is_identity};
+use crate::inspect::credential::handed::{Handed, in_result, whole_result};
 use crate::inspect::discovery::{self, Discovery};
 use crate::inspect::model::{By, Listener, Met, Said, ToolResult};
 use crate::inspect::secret::{Known, Owner, Scanner};
@@ -81,10 +81,10 @@ impl Listening {
     fn called(&self, called: &Called, cleaning: &Scanner) -> Option<Shown> {
         let (state, call) = (&self.ear.caller.state, &called.call);
         let (intent, shown) = discovery::read(&call.tool, &call.input);
-        let shown = cleaned(cleaning, shown);
+        let label = Label { shown: cleaned(cleaning, shown), seeks: intent.discovery.is_some() };
         match self.way {
-            Way::Answer => state.heard().told_by_model(called.key, called.identity(), &shown),
-            Way::Request => state.heard().told_by_agent(called.key, &shown),
+            Way::Answer => state.heard().told_by_model(called.key, called.identity(), &label),
+            Way::Request => state.heard().told_by_agent(called.key, &label),
         }
         // What the provider runs is not on the agent's machine.
         let Discovery { technique, what } = intent.discovery.filter(|_| call.by != By::Provider)?;
@@ -107,16 +107,18 @@ impl Listening {
         cleaning: &Scanner,
     ) -> Arc<Answer> {
         let state = &self.ear.caller.state;
-        let known = state.heard().shown(found.call, found.id);
+        let known = state.heard().label(found.call, found.id).map(|label| label.shown.clone());
         let asked = known.or_else(|| {
             let (called, _) = calls.iter().find(|(called, _)| Some(called.key) == found.call)?;
             if !self.gathered.may_show(called) {
                 return None;
             }
             let call = &called.call;
-            let shown = cleaned(cleaning, discovery::read(&call.tool, &call.input).1);
-            state.heard().told_by_agent(called.key, &shown);
-            Some(shown)
+            let (intent, shown) = discovery::read(&call.tool, &call.input);
+            let label =
+                Label { shown: cleaned(cleaning, shown), seeks: intent.discovery.is_some() };
+            state.heard().told_by_agent(called.key, &label);
+            Some(label.shown)
         });
         let of_tool = |tool: &String| cleaned(cleaning, discovery::read(tool, &Value::Null).1);
         let asked = asked
@@ -134,7 +136,14 @@ impl Listening {
         }
         let mut handed = in_result(&result.text, &self.ear.key);
         if handed.is_empty() {
-            return handed;
+            let (call, id) = self.gathered.answered_by(result);
+            let heard = self.ear.caller.state.heard();
+            if !heard.label(call, id).is_some_and(|label| label.seeks) {
+                return handed;
+            }
+            drop(heard);
+            // A value alone is what was looked for.
+            handed.extend(whole_result(&result.text, &self.ear.key));
         }
         let now = self.ear.proxy.current.load_full();
         let Some((_, agent)) = now.policy.agent(&self.ear.caller.state.name) else {
