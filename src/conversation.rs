@@ -110,6 +110,13 @@ impl Heard {
         is_new
     }
 
+    /// This was not judged after all: it is news where it comes again.
+    pub fn forget(&mut self, hash: u64) {
+        self.known.remove(&hash);
+        self.before.remove(&hash);
+        self.owed.retain(|owed| *owed != hash);
+    }
+
     /// Notes a call without an id of its own that a model told of: its agent sends it again.
     fn owe(&mut self, call: u64) {
         if self.owed.len() == MOST_OWED {

@@ -81,15 +81,16 @@ impl Error {
             Self::Unverified(_) => Reason::UpstreamUnverified,
             Self::Objection(Objection::Override(_)) => Reason::Malformed,
             Self::Objection(Objection::Leak(_)) => Reason::SecretLeak,
+            Self::Objection(Objection::Quarantined(_)) => Reason::Quarantined,
             Self::Objection(Objection::Unreadable(_)) => Reason::Unreadable,
             _ => Reason::UpstreamUnreachable,
         }
     }
 
-    /// How much of the body had been sent when a secret was seen in it, if one was.
+    /// How much of the body had been sent when it was broken off for what was seen, if it was.
     pub const fn broken_off_after(&self) -> Option<u64> {
         match self {
-            Self::Objection(Objection::Leak(sent)) => Some(*sent),
+            Self::Objection(Objection::Leak(sent) | Objection::Quarantined(sent)) => Some(*sent),
             _ => None,
         }
     }
@@ -113,6 +114,9 @@ impl Error {
             }
             Self::Objection(Objection::Leak(_)) => {
                 "a secret that does not belong to this host stands in the body, which was broken off; take it out, and report where it came from"
+            }
+            Self::Objection(Objection::Quarantined(_)) => {
+                "the session was stopped while the body was on its way, so it was broken off; wait for the operator"
             }
             Self::Objection(Objection::Unreadable(_)) => {
                 "the body is not one that can be looked through for a method"

@@ -244,7 +244,7 @@ impl Proxy {
             }
         };
         let upgrade = begun.upgrade.take();
-        let (limits, bodies) = (&policy.limits, &caller.state.bodies);
+        let (limits, state) = (&policy.limits, &caller.state);
         let ear = self.ear(&begun.head, catalog, caller, policy, exchange);
         if ear.is_some() {
             // What could not be heard is not asked for.
@@ -252,7 +252,7 @@ impl Proxy {
         }
         let leaving =
             || leaving::leaving(snapshot, candidates, caller, exchange.seen(), ear.clone());
-        let gathered = intake::gather(begun, catalog, candidates, limits, bodies, leaving).await;
+        let gathered = intake::gather(begun, catalog, candidates, limits, state, leaving).await;
         let (message, failed, room) = match gathered {
             Ok(gathered) => gathered,
             Err(mut refusal) => {

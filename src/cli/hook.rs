@@ -13,6 +13,7 @@ use bytes::Bytes;
 use clap::Args;
 use serde_json::{Value, json};
 use std::io::Write as _;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
@@ -40,7 +41,13 @@ const LARGEST_EVENT: u64 = 4 << 20;
 
 /// Coding agents run the tool after any exit code but 2, which is that of what is unusable.
 pub(super) fn run(command: &Hook) -> anyhow::Result<ExitCode> {
-    told(command).map_err(|error| Unusable(format!("{error:#}")).into())
+    // A failure of our own is no consent either.
+    match std::panic::catch_unwind(AssertUnwindSafe(|| told(command))) {
+        Ok(told) => told.map_err(|error| Unusable(format!("{error:#}")).into()),
+        Err(_panic) => {
+            Err(Unusable("the hook failed; this is a fault of the program".to_owned()).into())
+        }
+    }
 }
 
 fn told(command: &Hook) -> anyhow::Result<ExitCode> {

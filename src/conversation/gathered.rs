@@ -22,6 +22,8 @@ const LONGEST: usize = 256 << 10;
 /// So many results with secrets of one body are taken up, and so many of them are stages.
 const MOST_FOUND: usize = 1_024;
 const MOST_NOTED: usize = 64;
+/// Of so many ids it is known which call has each: an answer may never end.
+const MOST_IDS: usize = 16_384;
 
 /// Which way it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub struct Called {
     pub place: usize,
     /// The hash by which it is known.
     pub key: u64,
+    /// How it stands there, where it is known by that as well.
+    met: Option<u64>,
     /// The hash of its id.
     id: u64,
     /// The length of its input.
@@ -90,6 +94,8 @@ pub struct Taken {
     pub found: Vec<Found>,
     /// How often something was not read.
     pub unread: BTreeMap<Unread, u64>,
+    /// By which hashes calls are known for which there was no room: they are news where they come again.
+    pub left_out: Vec<u64>,
 }
 
 /// What is gathered of one body.
@@ -115,9 +121,12 @@ pub struct Gathered {
     spoke: usize,
     /// Whether this conversation was listened to before.
     is_known: bool,
+    /// Whether more turns of it follow in another part.
+    goes_on: bool,
     /// How many more calls are judged, and how long they may be.
     left: (usize, usize),
     unread: BTreeMap<Unread, u64>,
+    left_out: Vec<u64>,
 }
 
 impl Gathered {
@@ -137,8 +146,10 @@ impl Gathered {
             place: 0,
             spoke: 0,
             is_known: false,
+            goes_on: false,
             left: (MOST_JUDGED, LONGEST),
             unread: BTreeMap::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -147,9 +158,9 @@ impl Gathered {
     }
 
     /// The hash by which a call or a result is known as it stands in a request; none where nothing is sent
-    /// twice.
+    /// twice: what an answer says is said now, however often it was said before.
     pub fn met(&mut self, met: &Met<'_>) -> Option<u64> {
-        if self.dialect == Dialect::Mcp {
+        if self.dialect == Dialect::Mcp || self.way == Way::Answer {
             return None;
         }
         let Met { what, id, tool, by, raw } = met;
@@ -172,6 +183,13 @@ impl Gathered {
             self.met = None;
             self.last.insert(self.id(met.id), key);
         }
+    }
+
+    /// This is a part of a request that goes on with more turns.
+    #[must_use]
+    pub const fn going_on(mut self, goes_on: bool) -> Self {
+        self.goes_on = goes_on;
+        self
     }
 
     /// The model begins to speak.
@@ -207,11 +225,12 @@ impl Gathered {
             // It was not met before in this place, but its answer may have told of it.
             Way::Request => !heard.is_owed(key),
         };
-        if let Some(met) = self.met.take() {
+        let met = self.met.take();
+        if let Some(met) = met {
             heard.stands_as(met, key);
         }
         let id = self.id(&call.id);
-        if !call.id.is_empty() {
+        if !call.id.is_empty() && (self.last.len() < MOST_IDS || self.last.contains_key(&id)) {
             self.last.insert(id, key);
         }
         if !is_new {
@@ -219,9 +238,15 @@ impl Gathered {
             return;
         }
         self.length += length;
-        self.calls.push_back(Called { place: self.place, key, id, length, answered: None, call });
+        let (place, answered) = (self.place, None);
+        self.calls.push_back(Called { call, place, key, met, id, length, answered });
         while self.calls.len() > MOST_KEPT || (self.length > LONGEST && self.calls.len() > 1) {
-            self.length -= self.calls.pop_front().map_or(0, |call| call.length);
+            let Some(oldest) = self.calls.pop_front() else { break };
+            self.length -= oldest.length;
+            // What stands first in a request may be history, which is not to be news later.
+            if self.way == Way::Answer {
+                self.left_out.push(oldest.key);
+            }
             self.missed(Unread::Crowded);
         }
     }
@@ -266,7 +291,7 @@ impl Gathered {
     pub fn taken(&mut self) -> Taken {
         let is_old = |place: usize| {
             // The rest of a conversation that nobody listened to yet was told before.
-            self.way == Way::Request && !self.is_known && self.spoke > place
+            self.way == Way::Request && !self.is_known && (self.goes_on || self.spoke > place)
         };
         let mut unread = std::mem::take(&mut self.unread);
         let mut crowded = 0;
@@ -276,7 +301,10 @@ impl Gathered {
             // What runs at the provider is asked for only where somebody may have to be told of it.
             let is_wanted = !is_old && (self.way == Way::Answer || call.call.by != By::Provider);
             let is_judged = is_wanted && spend(&mut self.left, call.length);
-            crowded += u64::from(is_wanted && !is_judged);
+            if is_wanted && !is_judged {
+                crowded += 1;
+                self.left_out.extend(call.met.into_iter().chain([call.key]));
+            }
             calls.push((call, is_judged));
         }
         calls.reverse();
@@ -290,7 +318,7 @@ impl Gathered {
             *unread.entry(Unread::Crowded).or_default() += crowded;
         }
         self.length = 0;
-        Taken { calls, found, unread }
+        Taken { calls, found, unread, left_out: std::mem::take(&mut self.left_out) }
     }
 
     /// Whether one more call may be read for what people are shown of it.

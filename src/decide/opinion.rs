@@ -335,9 +335,6 @@ impl<'a> Opinions<'a> {
                 }
             }
         }
-        ruling.stages = stages::asked(&ruling, context, head);
-        let named = policy.sequences.named(&ruling.operations).cloned();
-        ruling.named = named.collect();
         for presented in facts.credentials() {
             if let (Some(token), Some(print)) =
                 (derived::of(presented, context), presented.fingerprint())
@@ -346,6 +343,9 @@ impl<'a> Opinions<'a> {
             }
             ruling.credentials.push(used(presented, context));
         }
+        ruling.stages = stages::asked(&ruling, context, head);
+        let named = policy.sequences.named(&ruling.operations).cloned();
+        ruling.named = named.collect();
         ruling
     }
 

@@ -3,7 +3,7 @@
 //! Takes a ruling; returns stages. Those of a request are noted whatever its verdict, in the order
 //! findings, effects, names; those of an answer are what has happened, so only success shows them.
 
-use super::{Context, Finding, Reason, Ruling};
+use super::{Context, Finding, Reason, Ruling, Used};
 use crate::catalog::{Catalog, Effect, Kind, Mark, Reversibility};
 use crate::inspect::Operation;
 use crate::message::Head;
@@ -33,11 +33,24 @@ pub(super) fn asked(ruling: &Ruling, context: &Context<'_>, head: &Head) -> Vec<
             stages.push(stage);
         }
     }
+    if stages.contains(&Stage::ForeignCredential)
+        && ruling.credentials.iter().any(|used| is_found(used, head))
+    {
+        stages.push(Stage::FoundCredential);
+    }
     stages.extend(of_effects(&ruling.operations, context, head));
     if context.policy.sequences.named(&ruling.operations).next().is_some() {
         stages.push(Stage::Called);
     }
     stages
+}
+
+/// Whether a credential was handed out elsewhere: what a host hands out to be shown to it again is its own.
+fn is_found(used: &Used, head: &Head) -> bool {
+    let is_elsewhere = |host: &Option<Arc<str>>| {
+        host.as_ref().is_none_or(|host| **host != *head.target().host().as_str())
+    };
+    used.seen.as_ref().is_some_and(|seen| is_elsewhere(&seen.answer.host))
 }
 
 /// Whether a secret that goes there leaves. What an agent reads its model reads.

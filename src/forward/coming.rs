@@ -8,6 +8,7 @@ use super::Leaving;
 use crate::inspect::{Objection, Watch};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,12 +27,23 @@ struct Inner {
     rest: Incoming,
     watch: Option<Box<Watch>>,
     leaving: Option<Leaving>,
+    /// Whether its sender may still send.
+    may_go_on: Option<MayGoOn>,
     /// How much of it has been handed on.
     passed: u64,
     /// How long nothing may come.
     stall: Duration,
     until: Option<Pin<Box<Sleep>>>,
     progress: Arc<Progress>,
+}
+
+/// Asked before each piece, and before the end.
+struct MayGoOn(Box<dyn Fn() -> bool + Send + Sync>);
+
+impl fmt::Debug for MayGoOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("MayGoOn").finish_non_exhaustive()
+    }
 }
 
 /// When a body last got on.
@@ -91,6 +103,9 @@ impl Inner {
                 watch.end()?;
             }
         }
+        if self.may_go_on.as_ref().is_some_and(|MayGoOn(asked)| !asked()) {
+            return Err(Objection::Quarantined(self.passed));
+        }
         if let Some(leaving) = &mut self.leaving {
             let passes = bytes.is_none_or(|bytes| leaving.passes(bytes));
             if !passes || (ends && !leaving.may_end()) {
@@ -110,11 +125,19 @@ impl Coming {
             rest,
             watch: None,
             leaving: None,
+            may_go_on: None,
             passed: 0,
             stall,
             until: None,
             progress,
         }))
+    }
+
+    /// Breaks off once its sender may send no more.
+    #[must_use]
+    pub fn ended_by(mut self, may_go_on: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.0.may_go_on = Some(MayGoOn(Box::new(may_go_on)));
+        self
     }
 
     /// Looks through what is still to come of it.

@@ -27,9 +27,9 @@ const NESTED: usize = 6;
 /// What a script within costs beside what it is read for, so that there are only so many of them.
 const LEAST: usize = 64;
 /// So many commands say enough.
-const COMMANDS: usize = 512;
+const COMMANDS: usize = 1_024;
 /// And so many words in all of them.
-const WORDS: usize = 2_048;
+const WORDS: usize = 4_096;
 /// And so many with wildcards, which are compared with all names that are known.
 const WILD: usize = 256;
 
@@ -49,8 +49,10 @@ pub enum Unread {
     Fetched,
     /// A part is decoded before it runs.
     Hidden,
-    /// It does not parse, or is more than the limits allow.
+    /// It does not parse, or takes more work than the limits allow.
     Unparsed,
+    /// There is more of it than is looked at.
+    TooMuch,
 }
 
 impl Unread {
@@ -61,6 +63,7 @@ impl Unread {
             Self::Fetched => "fetched",
             Self::Hidden => "hidden",
             Self::Unparsed => "unparsed",
+            Self::TooMuch => "too_much",
         }
     }
 }
@@ -243,7 +246,7 @@ impl Reader {
         }
         let whole = text.get(..end).unwrap_or_default();
         if nested > NESTED || end < text.len() {
-            self.unread(Unread::Unparsed);
+            self.unread(Unread::TooMuch);
         }
         if nested > NESTED || !self.spend(LEAST) {
             return;
@@ -277,12 +280,12 @@ impl Reader {
     /// Notes a command.
     fn note(&mut self, mut command: Simple) {
         if self.commands.len() >= COMMANDS {
-            self.unread(Unread::Unparsed);
+            self.unread(Unread::TooMuch);
             return;
         }
         let left = WORDS.saturating_sub(self.words);
         if command.words.len() > left {
-            self.unread(Unread::Unparsed);
+            self.unread(Unread::TooMuch);
             command.words.truncate(left);
         }
         self.words += command.words.len();
@@ -290,7 +293,7 @@ impl Reader {
             self.wild += 1;
             if self.wild > WILD {
                 word.is_wild = false;
-                self.unread = self.unread.max(Some(Unread::Unparsed));
+                self.unread(Unread::TooMuch);
             }
         }
         self.flow(&command);

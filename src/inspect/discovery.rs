@@ -171,7 +171,7 @@ impl Intent {
         if self.calls.len() < CALLS {
             self.calls.push(call);
         } else {
-            self.unread = self.unread.max(Some(Unread::Unparsed));
+            self.unread = self.unread.max(Some(Unread::TooMuch));
         }
     }
 

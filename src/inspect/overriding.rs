@@ -22,6 +22,11 @@ pub enum Objection {
         "a secret that does not belong to this host stands in the body; {0} bytes of it had been sent when that was seen"
     )]
     Leak(u64),
+    /// Its agent is in quarantine since it began; how much had been sent by then.
+    #[error(
+        "the agent was put in quarantine while the body was on its way; {0} bytes of it had been sent"
+    )]
+    Quarantined(u64),
     /// It cannot be told.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),

@@ -32,6 +32,11 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// An answer is not held back for its record longer than this; it is refused then.
+const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -156,8 +161,7 @@ impl Proxy {
         let mut body = Box::new(Revocable::new(body, terms));
         if !is_head {
             // And so it does where the body is there with the head.
-            let begun = poll_fn(|cx| body.poll_begun(cx)).await;
-            begun.map_err(|error| withheld(error, manner))?;
+            begun(&mut body).await.map_err(|error| withheld(error, manner))?;
         }
         Ok(Response::from_parts(head, AnswerBody::Upstream(body)))
     }
@@ -245,6 +249,25 @@ impl Proxy {
         self.tasks.spawn(relay(opened, terms));
         Ok(answer)
     }
+}
+
+/// Waits for the record of an answer that is there as a whole, but not for a disk that stands still.
+async fn begun(body: &mut Revocable) -> Result<(), NotRecorded> {
+    let mut times = 0;
+    let soon = poll_fn(|cx| match body.poll_begun(cx) {
+        Poll::Ready(begun) => Poll::Ready(Some(begun)),
+        // The first time it gives way to others; a timer is only for what takes longer.
+        Poll::Pending if times == 0 => {
+            times += 1;
+            Poll::Pending
+        }
+        Poll::Pending => Poll::Ready(None),
+    });
+    if let Some(begun) = soon.await {
+        return begun;
+    }
+    let begun = timeout(RECORDED_WITHIN, poll_fn(|cx| body.poll_begun(cx))).await;
+    begun.unwrap_or(Err(NotRecorded::Late))
 }
 
 /// The refusal of a call whose answer cannot be recorded.

@@ -122,7 +122,12 @@ impl Ear {
     }
 
     fn read_now(&self, body: &[u8]) {
-        let mut listening = Listening::new(self.clone(), Way::Request);
+        self.read_part(body, false);
+    }
+
+    /// Reads a body, or a part of one that goes on with more turns.
+    fn read_part(&self, body: &[u8], goes_on: bool) {
+        let mut listening = Listening::new(self.clone(), Way::Request).going_on(goes_on);
         read_request(self.dialect, body, &mut listening);
         listening.settle();
     }

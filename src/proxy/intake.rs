@@ -13,6 +13,7 @@ use crate::message::{Body, Head, Malformed, Message, Refused, Target};
 use crate::policy::file::Leaks;
 use crate::policy::{Ix, Limits, Resource};
 use crate::respond::Refusal;
+use crate::session::AgentState;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Version};
 use http_body_util::BodyExt as _;
@@ -74,9 +75,10 @@ pub(super) async fn gather(
     catalog: Option<&Catalog>,
     candidates: &[(Ix, &Resource)],
     limits: &Limits,
-    bodies: &Arc<Semaphore>,
+    state: &Arc<AgentState>,
     leaving: impl FnOnce() -> Leaving,
 ) -> Result<Gathered, Refusal> {
+    let bodies = &state.bodies;
     let Begun { head, body, wire, .. } = begun;
     if body.is_end_stream() {
         return Ok((Message::new(head, Body::Empty), None, None));
@@ -93,7 +95,9 @@ pub(super) async fn gather(
         Ok(Need::Nothing | Need::Look(_) | Need::Opening(_)) if refuses => Ok(Need::Whole),
         need => need,
     };
-    let mut coming = Coming::new(body, limits.stall);
+    let agent = state.clone();
+    let may_go_on = move || agent.standing().quarantined.is_none();
+    let mut coming = Coming::new(body, limits.stall).ended_by(may_go_on);
     let (watch, must_fit) = match need {
         Ok(Need::Nothing) if candidates.is_empty() => {
             return Ok((Message::new(head, Body::Stream(coming)), None, None));
@@ -173,6 +177,7 @@ pub(super) fn objected(objection: Objection) -> Refusal {
     let reason = match objection {
         Objection::Override(_) => Reason::Malformed,
         Objection::Leak(_) => Reason::SecretLeak,
+        Objection::Quarantined(_) => Reason::Quarantined,
         Objection::Unreadable(_) => Reason::Unreadable,
     };
     let mut refusal = Refusal::because(reason, format!("The request is refused: {objection}."));

@@ -328,6 +328,9 @@ impl Question {
             Reason::CredentialRead => {
                 "This tool call looks for credentials; use only those you were given, and where one is missing or refused, stop and ask the person you work for."
             }
+            Reason::Unreadable => {
+                "This tool call is more than can be looked through; make several smaller ones of it."
+            }
             Reason::ForeignCredential | Reason::CredentialOutOfScope => {
                 "This tool call uses a credential that was not issued to you for this; use only what you were given."
             }

@@ -98,6 +98,10 @@ pub fn judge(call: &Call, intent: &Intent, context: &Context<'_>) -> Judgement {
     if context.standing.quarantined.is_some() {
         judgement.object(Word::Deny, Reason::Quarantined, "");
     }
+    if intent.unread == Some(Unread::TooMuch) {
+        // What is not looked at may be anything.
+        judgement.object(Word::Deny, Reason::Unreadable, "");
+    }
     if let Some(Discovery { technique, what }) = &intent.discovery {
         judgement.note(Stage::CredentialDiscovery, &call.what(what));
         judgement.objections.push(Objection {

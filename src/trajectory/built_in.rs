@@ -29,15 +29,21 @@ const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         name: "exfiltration",
         minutes: 30,
-        steps: &[&[Stage::CredentialDiscovery, Stage::SecretHandedOut], &[Stage::SecretLeak]],
+        steps: &[&[Stage::CredentialDiscovery], &[Stage::SecretLeak]],
         then: Then::Quarantine,
     },
-    // What was found by a search that nothing recognised. A call beyond the scope is no second step here:
-    // secrets are handed out to every agent.
+    // What a test prints is taken for a secret now and then, and sent on.
+    BuiltIn {
+        name: "leaked-secret",
+        minutes: 30,
+        steps: &[&[Stage::SecretHandedOut], &[Stage::SecretLeak]],
+        then: Then::HoldWrites,
+    },
+    // What was found by a search that nothing recognised.
     BuiltIn {
         name: "found-credential",
         minutes: 30,
-        steps: &[&[Stage::SecretHandedOut], &[Stage::ForeignCredential], &[Stage::Irreversible]],
+        steps: &[&[Stage::FoundCredential], &[Stage::Irreversible]],
         then: Then::Quarantine,
     },
     BuiltIn {

@@ -18,6 +18,8 @@ pub enum Stage {
     AccessChange,
     /// A credential that was never issued was used.
     ForeignCredential,
+    /// One of those that was handed out elsewhere: in the result of a tool, or by another host.
+    FoundCredential,
     /// An issued credential was used elsewhere.
     CredentialOutOfScope,
     /// A secret was on its way to where it does not belong; not to a model provider.
@@ -55,6 +57,7 @@ const STAGES: &[(Stage, &str)] = &[
     (Stage::CredentialMinted, "credential_minted"),
     (Stage::AccessChange, "access_change"),
     (Stage::ForeignCredential, "foreign_credential"),
+    (Stage::FoundCredential, "found_credential"),
     (Stage::CredentialOutOfScope, "credential_out_of_scope"),
     (Stage::SecretLeak, "secret_leak"),
     (Stage::OutOfScope, "out_of_scope"),

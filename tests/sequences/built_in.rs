@@ -79,9 +79,10 @@ async fn secrets_that_were_handed_out_do_not_leave_twice() {
     assert_eq!(told.verdict(), "deny", "{told:?}");
     let shown = sessions(&gate, &["show", AGENT]);
     assert!(shown.contains("secret_leak") && !shown.contains(STAGING_TOKEN), "{shown}");
-    assert_eq!(gate.curl(&["https://docs.railway.com/y"]).reason(), "quarantined");
+    assert_eq!(gate.curl(&["https://docs.railway.com/y"]).status, 200, "reading goes on");
+    assert!(sessions(&gate, &["list"]).contains("its writes wait"));
     assert!(
-        completed(&gate)[0].contains("`exfiltration`; then: quarantine"),
+        completed(&gate)[0].contains("`leaked-secret`; then: hold_writes"),
         "{:?}",
         completed(&gate)
     );

@@ -39,8 +39,7 @@ fn hears(heard: &mut Heard, body: &mut Gathered, parts: &[Part<'_>]) {
         };
         let by = if matches!(part, Provided(..)) { By::Provider } else { By::Agent };
         let met = Met { what, id, tool: "Bash", by, raw };
-        if body.way == Way::Request
-            && let Some(key) = body.met(&met)
+        if let Some(key) = body.met(&met)
             && !heard.is_new(key)
         {
             body.met_before(&met, key);
@@ -68,7 +67,8 @@ fn hears(heard: &mut Heard, body: &mut Gathered, parts: &[Part<'_>]) {
 fn taken(heard: &mut Heard, way: Way, parts: &[Part<'_>]) -> (Vec<String>, Vec<bool>) {
     let mut body = gathered(heard, way);
     hears(heard, &mut body, parts);
-    let Taken { calls, found, .. } = body.taken();
+    let Taken { calls, found, left_out, .. } = body.taken();
+    left_out.into_iter().for_each(|hash| heard.forget(hash));
     let judged = calls.into_iter().filter(|(_, is_judged)| *is_judged);
     let command =
         |(called, _): (Called, bool)| called.call.input["command"].as_str().unwrap().to_owned();
@@ -207,4 +207,33 @@ fn so_many_results_are_noted() {
     assert_eq!(news.len(), MOST_FOUND);
     assert_eq!(news.iter().filter(|is_news| **is_news).count(), MOST_NOTED);
     assert!(news.ends_with(&[true]), "the newest");
+}
+
+#[test]
+fn what_there_was_no_room_for_is_news_where_it_comes_again() {
+    for (first, ids) in [(Way::Request, true), (Way::Answer, true), (Way::Answer, false)] {
+        let commands: Vec<String> = (0..2 * MOST_JUDGED).map(|n| format!("cat {n}")).collect();
+        let ids: Vec<String> = (0..commands.len())
+            .map(|n| if ids { format!("toolu_{n:08}") } else { String::new() })
+            .collect();
+        let parts: Vec<Part<'_>> =
+            ids.iter().zip(&commands).map(|(id, command)| Call(id, command)).collect();
+        let mut heard = Heard::default();
+        let newest = taken(&mut heard, first, &parts).0;
+        assert_eq!(newest, commands[MOST_JUDGED..], "{first:?}");
+        let rest = taken(&mut heard, Way::Request, &parts).0;
+        assert_eq!(rest, commands[..MOST_JUDGED], "{first:?}");
+        assert_eq!(taken(&mut heard, Way::Request, &parts).0, [""; 0], "{first:?}");
+    }
+}
+
+#[test]
+fn an_answer_says_again_what_it_says() {
+    for id in ["", "call_0"] {
+        let mut heard = Heard::default();
+        for _ in 0..2 {
+            let judged = taken(&mut heard, Way::Answer, &[Call(id, "cat .env")]).0;
+            assert_eq!(judged, ["cat .env"], "{id}");
+        }
+    }
 }

@@ -26,6 +26,7 @@ fn built_in_sequences_are_there_unless_they_are_switched_off() {
     let built_in = [
         ("credential-theft", Then::Quarantine),
         ("exfiltration", Then::Quarantine),
+        ("leaked-secret", Then::HoldWrites),
         ("found-credential", Then::Quarantine),
         ("backup-removal", Then::HoldWrites),
         ("minted-credential", Then::HoldWrites),
@@ -48,7 +49,7 @@ fn built_in_sequences_are_there_unless_they_are_switched_off() {
         widened.map(|one| (one.steps.len(), one.built_in)).collect::<Vec<_>>(),
         [(2, false)]
     );
-    assert_eq!(names(&changed.sequences).len(), 5);
+    assert_eq!(names(&changed.sequences).len(), 6);
     let lints: Vec<&str> = changed.lints.iter().map(|lint| lint.message.as_str()).collect();
     assert!(
         lints.iter().any(|lint| lint.contains("`credential-theft` is switched off")),

@@ -20,7 +20,7 @@ impl Reader {
     pub(super) fn by_pieces(&mut self, text: &str, nested: usize) {
         let mut lines: Vec<&str> = text.split_inclusive('\n').take(LINES + 1).collect();
         if lines.len() > LINES {
-            self.unread(Unread::Unparsed);
+            self.unread(Unread::TooMuch);
             lines.truncate(LINES);
         }
         let mut left = lines.as_slice();
@@ -61,6 +61,9 @@ impl Reader {
 
     fn by_words(&mut self, line: &str, nested: usize) {
         let end = (0..=LONGEST.min(line.len())).rev().find(|end| line.is_char_boundary(*end));
+        if line.len() > LONGEST {
+            self.unread(Unread::TooMuch);
+        }
         let line = line.get(..end.unwrap_or_default()).unwrap_or_default();
         // It is passed letter by letter, without more.
         if !self.spend(line.len() / 8) {

@@ -153,7 +153,7 @@ fn what_grows_by_itself_is_cut() {
     let many = format!("cat {}", "{a,b}".repeat(40));
     assert!(Script::of_text(&many).commands.iter().all(|one| one.words.len() < 300));
     let nested = (0..20).fold("cat .env".to_owned(), |text, _| format!("bash -c {text:?}"));
-    assert_eq!(Script::of_text(&nested).unread, Some(Unread::Unparsed));
+    assert_eq!(Script::of_text(&nested).unread, Some(Unread::TooMuch));
 }
 
 /// Texts on which the parser works for a long time are not given to it whole: what it may cost is counted
@@ -170,7 +170,7 @@ fn what_takes_the_parser_long_is_refused_before() {
         let text = format!("echo {}{inner}{}", open.repeat(20), close.repeat(20));
         let parsed = bounds::parse(&text, &mut super::allowance(text.len()));
         assert_eq!(parsed.err(), Some(bounds::Refused::Costly), "{open}");
-        assert_eq!(Script::of_text(&text).unread, Some(Unread::Unparsed));
+        assert_eq!(Script::of_text(&text).unread, Some(Unread::TooMuch));
     }
     // What looks the same and is quoted costs little.
     let json = format!("curl -d '{}' https://a.example", "{\"a\": \"b\"}, ".repeat(500));
@@ -199,7 +199,7 @@ fn what_a_text_makes_of_itself_is_bounded() {
     }
     let many = Script::of_text(&format!("cat {}", "a ".repeat(20_000)));
     assert!(many.commands.iter().map(|one| one.words.len()).sum::<usize>() <= super::WORDS);
-    assert_eq!(many.unread, Some(Unread::Unparsed));
+    assert_eq!(many.unread, Some(Unread::TooMuch));
 }
 
 /// A script that is too much as a whole is read as the shell reads it: by as few lines as belong together.
@@ -220,10 +220,15 @@ fn long_scripts_are_read_by_their_commands() {
     assert_eq!(read.last().map(String::as_str), Some("last one f\ng"));
     assert!(read.contains(&"e".to_owned()) && !read.contains(&"d".to_owned()));
     // What does not parse in between does not hide what follows, nor does a line without end.
-    for between in ["if then", ":".repeat(200_000).as_str(), "echo \"{''\" ) ("] {
+    let endless = ":".repeat(200_000);
+    for (between, unread) in [
+        ("if then", Unread::Unparsed),
+        (&*endless, Unread::TooMuch),
+        ("echo \"{''\" ) (", Unread::Unparsed),
+    ] {
         let text = format!("a\n{between}\nlast\n");
         let script = Script::of_text(&text);
-        assert_eq!(script.unread, Some(Unread::Unparsed));
+        assert_eq!(script.unread, Some(unread));
         assert_eq!(script.commands.last().map(super::Simple::head), Some("last"));
     }
 }

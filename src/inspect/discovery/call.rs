@@ -200,10 +200,17 @@ fn curl(command: &Simple) -> Calls {
 fn wget(command: &Simple) -> Calls {
     let option = |name: &str| {
         let mut words = command.arguments().iter();
-        words.by_ref().find_map(|word| {
+        let found = words.by_ref().find_map(|word| {
             let rest = word.text.strip_prefix(name)?;
-            rest.strip_prefix('=').map(ToOwned::to_owned)
-        })
+            rest.strip_prefix('=')
+                .map(ToOwned::to_owned)
+                .or_else(|| rest.is_empty().then(String::new))
+        });
+        let joined = command.arguments().windows(2).find_map(|two| match two {
+            [option, value] if option.text == name => Some(value.text.clone()),
+            _ => None,
+        });
+        joined.or(found)
     };
     let body = option("--post-data").or_else(|| option("--body-data"));
     let method = option("--method")

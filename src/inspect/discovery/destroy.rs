@@ -64,9 +64,7 @@ pub(super) fn by(command: &Simple) -> Option<Reversibility> {
         }
         "git" => git(command),
         "kubectl" | "oc" => begins(&[head, "delete"], command).then(|| kubernetes(command)),
-        "docker" | "podman" if command.has("prune") && command.has("--volumes") => {
-            Some(Irreversible)
-        }
+        "docker" | "podman" if command.has("prune") && takes_volumes(command) => Some(Irreversible),
         "truncate" => empties(command).then_some(Irreversible),
         "aws" => cloud(command, &["delete", "terminate", "purge", "deregister"]),
         "gcloud" | "az" | "doctl" | "hcloud" | "linode-cli" => {
@@ -106,7 +104,7 @@ pub(super) fn by(command: &Simple) -> Option<Reversibility> {
         }
         _ if head == "mkfs" || head.starts_with("mkfs.") => Some(Irreversible),
         "docker" | "docker-compose" if command.has("down") => {
-            (command.has_flag('v') || command.has("--volumes")).then_some(Irreversible)
+            (command.has_flag('v') || takes_volumes(command)).then_some(Irreversible)
         }
         _ => ROWS
             .iter()
@@ -146,9 +144,52 @@ fn kubernetes(command: &Simple) -> Reversibility {
         "endpoints",
         "lease",
     ];
-    let mut kinds = command.operands().skip_while(|word| word.text != "delete").skip(1);
-    let kind = kinds.next().map_or("", |word| word.text.split('/').next().unwrap_or_default());
-    if REMADE.contains(&kind) { Recoverable } else { Irreversible }
+    const VALUES: &[&str] = &[
+        "-n",
+        "--namespace",
+        "-l",
+        "--selector",
+        "--field-selector",
+        "--context",
+        "--cluster",
+        "--user",
+        "--kubeconfig",
+        "--grace-period",
+        "--timeout",
+        "--wait",
+        "-o",
+        "--output",
+    ];
+    const FILES: &[&str] = &["-f", "--filename", "-k", "--kustomize", "--raw"];
+    let (mut operands, mut is_value) = (Vec::new(), false);
+    for word in command.arguments().iter().map(|word| &*word.text) {
+        if std::mem::replace(&mut is_value, VALUES.contains(&word)) {
+            continue;
+        }
+        // What stands elsewhere may be of any kind.
+        if FILES.iter().any(|option| word.starts_with(option)) {
+            return Irreversible;
+        }
+        if !word.starts_with('-') {
+            operands.push(word);
+        }
+    }
+    let mut operands = operands.into_iter().skip_while(|word| *word != "delete").skip(1).peekable();
+    // `pod/a job/b`, or one list of kinds before the names.
+    let is_each = operands.peek().is_some_and(|first| first.contains('/'));
+    let mut all: Vec<&str> = Vec::new();
+    for operand in operands.take(if is_each { usize::MAX } else { 1 }) {
+        let kinds = operand.split_once('/').map_or(operand, |(kind, _)| kind);
+        all.extend(kinds.split(','));
+    }
+    let is_remade = !all.is_empty() && all.iter().all(|kind| REMADE.contains(kind));
+    if is_remade { Recoverable } else { Irreversible }
+}
+
+/// Whether volumes are to go as well.
+fn takes_volumes(command: &Simple) -> bool {
+    let mut options = command.arguments().iter().map(|word| &*word.text);
+    options.any(|word| word.starts_with("--volumes") && word != "--volumes=false")
 }
 
 /// `truncate -s 0` of what is no log.
@@ -166,7 +207,7 @@ fn empties(command: &Simple) -> bool {
         let path = word.text.to_ascii_lowercase();
         path == "0"
             || path.rsplit('.').next() == Some("log")
-            || path.contains("log/")
+            || path.split('/').any(|part| matches!(part, "log" | "logs"))
             || path.starts_with("/tmp/")
     };
     empties && !command.operands().all(is_log)

@@ -3,7 +3,9 @@
 //! Takes the line; returns it without secrets, and whether what was left out could be a command. Nothing
 //! is cut: who says yes to a line says it to all of it.
 
-use super::shown::{HIDDEN, SECRET, is_invisible, is_of_part, is_random_part, short_options};
+use super::shown::{
+    HIDDEN, SECRET, is_invisible, is_of_part, is_random_part, secret_from, short_options,
+};
 use crate::inspect::credential::looks_secret;
 
 /// A line without secrets.
@@ -23,8 +25,8 @@ pub fn whole(line: &str, is_known: impl Fn(&str) -> bool) -> Line {
     let (mut short, mut is_value, mut quote) = (Vec::new(), false, None);
     for word in line.split_whitespace() {
         short.extend(short_options(program(word)));
-        let joined = |option: &&str| word.len() > option.len() && word.starts_with(option);
-        let joined = short.iter().any(joined);
+        let option = secret_from(word, &short);
+        let joined = option.is_some_and(|from| from < word.len());
         if joined || (is_value || quote.is_some()) && !is_variable(word) {
             shown.hide(word);
         } else {
@@ -36,7 +38,7 @@ pub fn whole(line: &str, is_known: impl Fn(&str) -> bool) -> Line {
             None if is_value => ['"', '\''].into_iter().find(|mark| is_odd(word, *mark)),
             None => None,
         };
-        is_value = quote.is_none() && (SECRET.contains(&word) || short.contains(&word));
+        is_value = quote.is_none() && (SECRET.contains(&word) || option == Some(word.len()));
         if word.ends_with([';', '&', '|']) {
             short.clear();
         }
@@ -151,6 +153,11 @@ mod tests {
                 "curl -u admin:hunter2 -X DELETE https://a.example/x",
                 "curl -u […] -X DELETE https://a.example/x",
             ),
+            (
+                "curl -sSu admin:hunter2 -XPUT https://a.example",
+                "curl -sSu […] -XPUT https://a.example",
+            ),
+            ("curl -suadmin:hunter2 https://a.example", "curl […] https://a.example"),
             ("redis-cli -a \"hunter 2\" FLUSHALL", "redis-cli -a […] […] FLUSHALL"),
             (
                 "curl -H 'X-Key: a b' -X DELETE https://a.example/x",

@@ -120,8 +120,6 @@ pub(super) fn by(command: &Simple) -> Option<Technique> {
                     | "--profiles"
                     | "--networks"
                     | "--hash"
-                    | "--environment"
-                    | "--no-interpolate"
             )
         });
     // `history -c` and `railway variables --set` print nothing.

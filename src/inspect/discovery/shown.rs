@@ -114,14 +114,11 @@ impl Words {
             "by" => before == "identified",
             _ => false,
         };
-        self.is_secret = follows || SECRET.contains(&plain) || self.short.contains(&plain);
-        let joined = self
-            .short
-            .iter()
-            .find(|option| word.strip_prefix(**option).is_some_and(|value| !value.is_empty()));
-        match joined {
-            Some(option) => {
-                let value = word.get(option.len()..).unwrap_or_default();
+        let is_option = secret_from(plain, &self.short) == Some(plain.len());
+        self.is_secret = follows || SECRET.contains(&plain) || is_option;
+        let joined = secret_from(word, &self.short).filter(|_| !self.is_secret);
+        match joined.and_then(|from| word.split_at_checked(from)) {
+            Some((option, value)) => {
                 self.quote = open_quote(value).filter(|_| is_raw);
                 Some(format!("{option}{HIDDEN}"))
             }
@@ -135,6 +132,23 @@ impl Words {
 /// The short options of a program whose values are secrets.
 pub(super) fn short_options(program: &str) -> &'static [&'static str] {
     SHORT.iter().find(|(name, _)| *name == program).map_or(&[], |(_, options)| options)
+}
+
+/// Where the value of a short option begins that takes a secret, in the word or behind it: `-u`, `-ua:b`,
+/// and `-su` behind options that take none.
+pub(super) fn secret_from(word: &str, short: &[&str]) -> Option<usize> {
+    const WITHOUT_VALUE: &str = "#0123afgijklnpqsvGILNORSZ";
+    let letters = word.strip_prefix('-')?;
+    for (at, letter) in letters.char_indices() {
+        let end = at + letter.len_utf8();
+        if short.iter().any(|option| option.strip_prefix('-') == letters.get(at..end)) {
+            return Some(end + 1);
+        }
+        if !WITHOUT_VALUE.contains(letter) {
+            return None;
+        }
+    }
+    None
 }
 
 /// The quote that a value begins with and that does not end in it.

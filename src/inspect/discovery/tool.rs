@@ -96,7 +96,7 @@ impl Act {
                 shown
             }
             Self::More => {
-                intent.unread = intent.unread.max(Some(Unread::Unparsed));
+                intent.unread = intent.unread.max(Some(Unread::TooMuch));
                 String::new()
             }
             Self::Sql(text) => {

@@ -52,7 +52,7 @@ impl Along {
         for document in full {
             let (ear, room) = (self.ear.clone(), self.room.take());
             self.ear.put(move || {
-                ear.read_now(&document);
+                ear.read_part(&document, true);
                 drop(room);
             });
         }

@@ -36,14 +36,23 @@ impl Listening {
         Self { ear, gathered, way }
     }
 
+    /// The same of a part of a request, on which more turns may follow.
+    pub(in crate::proxy) fn going_on(self, goes_on: bool) -> Self {
+        Self { gathered: self.gathered.going_on(goes_on), ..self }
+    }
+
     /// Takes up what was said so far.
     pub(in crate::proxy) fn settle(&mut self) {
         if self.gathered.is_empty() {
             return;
         }
-        let Taken { calls, found, unread } = self.gathered.taken();
+        let Taken { calls, found, unread, left_out } = self.gathered.taken();
         for (why, times) in unread {
             self.ear.missed_times(why, times);
+        }
+        if !left_out.is_empty() {
+            let mut heard = self.ear.caller.state.heard();
+            left_out.into_iter().for_each(|hash| heard.forget(hash));
         }
         if calls.is_empty() && found.is_empty() {
             return;

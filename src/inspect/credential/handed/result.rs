@@ -36,7 +36,10 @@ pub fn in_result(text: &str, key: &FingerprintKey) -> Vec<Handed> {
 pub fn whole_result(text: &str, key: &FingerprintKey) -> Option<Handed> {
     let plain = without_colours(text);
     let value = plain.trim().trim_matches(['"', '\'']).as_bytes();
-    if !is_random(value) {
+    // A digest, as of a commit, is what many commands print.
+    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let is_digest = matches!(value.len(), 32 | 40 | 64) && value.iter().all(is_digit);
+    if !is_random(value) || is_digest {
         return None;
     }
     let mut found = Found::new(key);
@@ -155,6 +158,7 @@ mod tests {
             "3 files",
             "2026-01-01T00:00:00Z",
             "/srv/a1b2c3/d4e5f6/g7",
+            "3b18e512dba79e4c8300dd08aeb37f8e728b8dad",
             &format!("a {TOKEN}"),
         ] {
             assert_eq!(whole_result(text, &key), None, "{text}");

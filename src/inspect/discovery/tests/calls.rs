@@ -43,6 +43,7 @@ fn calls_are_given_back_with_method_and_body() {
         ),
         ("wget https://a.example/x", vec![("GET", "https://a.example/x", None)]),
         ("wget --method=DELETE https://a.example/x", vec![("DELETE", "https://a.example/x", None)]),
+        ("wget --method DELETE https://a.example/x", vec![("DELETE", "https://a.example/x", None)]),
         ("http DELETE https://a.example/x", vec![("DELETE", "https://a.example/x", None)]),
         ("http https://a.example/x a=b", vec![("POST", "https://a.example/x", Some("a=b"))]),
         ("gh api -X DELETE repos/a/b", vec![("DELETE", "https://api.github.com/repos/a/b", None)]),

@@ -178,6 +178,7 @@ fn environments_stores_and_services_that_hold_credentials() {
         ("names of secrets", "kubectl get secrets", ""),
         ("names of secrets, wide", "kubectl get secrets -o wide", ""),
         ("what compose makes of it", "docker compose config", "T1552"),
+        ("the values that compose takes in", "docker compose config --environment", "T1552"),
         ("the environments of processes", "ps eww", "T1552"),
         ("the environments of all processes", "ps auxe | grep RAILWAY", "T1552"),
         (
