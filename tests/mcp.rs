@@ -2,7 +2,7 @@
 
 use crate::support::Gate;
 use crate::support::client::{Client, Got, empty, full};
-use crate::support::mock::Options;
+use crate::support::mock::{Options, STAGING_TOKEN};
 use crate::support::origin::{Body, Identity, Origin, text};
 use crate::support::policy::Edit;
 use http_body_util::BodyExt as _;
@@ -456,4 +456,36 @@ hold: [destructive, unknown]";
     let got = server.post(&list("harmless"), &[]).await;
     assert_eq!(got.status, 200, "{got:?}");
     expect("after it says otherwise", both).await;
+}
+
+/// Whoever calls chooses the name of a tool and of a method, and both are recorded and shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_for_a_name_is_written_nowhere() {
+    let server = Server::start().await;
+    let bodies = [
+        call(&json!(1), STAGING_TOKEN, &json!({}), &json!({})).to_string(),
+        json!({ "jsonrpc": "2.0", "id": 1, "method": format!("x/{STAGING_TOKEN}") }).to_string(),
+    ];
+    for body in &bodies {
+        let got = server.post(body, &[]).await;
+        assert!(!String::from_utf8_lossy(&got.body).contains(STAGING_TOKEN), "{got:?}");
+    }
+    assert_eq!(server.origin.bytes_received(), 0, "nothing was sent");
+    let records = server.gate.records();
+    let refused = records.iter().filter(|one| one["kind"] == "request");
+    let named: Vec<String> = refused.map(|one| one["operations"].to_string()).collect();
+    assert_eq!(named, [r#"["tools/call [secret]"]"#, r#"["[secret]"]"#]);
+    let shown = server.gate.holdgate(&["sessions", "show", "staging-fixer"]).stdout;
+    let mut written = vec![shown, format!("{records:?}").into_bytes()];
+    for file in std::fs::read_dir(server.gate.folder.path().join("state")).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            written.push(std::fs::read(path).unwrap());
+        }
+    }
+    assert!(written.len() > 3, "there is state");
+    for text in written {
+        let found = memchr::memmem::find(&text, STAGING_TOKEN.as_bytes());
+        assert_eq!(found, None, "{}", String::from_utf8_lossy(&text));
+    }
 }

@@ -5,7 +5,7 @@
 //! presents as a credential is judged as that. A body that streams is not looked at here.
 
 use super::secret::{Owner, Scanner, Sighting, What};
-use super::{Facts, Inspected};
+use super::{Facts, Inspected, Operation};
 use crate::fingerprint::Fingerprint;
 use crate::message::{Body, Head};
 use crate::provenance::{Answer, Sightings};
@@ -48,6 +48,7 @@ impl<B> Inspected<B> {
         let search = Search { scanner: &scanner.with(seen.traces()), seen };
         search.head(self.message.head(), &mut self.facts);
         search.body(self.message.body(), &mut self.facts);
+        search.names(&mut self.facts);
         self
     }
 
@@ -56,6 +57,7 @@ impl<B> Inspected<B> {
     pub fn searched_body(mut self, scanner: &Scanner, seen: &Sightings) -> Self {
         let search = Search { scanner: &scanner.with(seen.traces()), seen };
         search.body(self.message.body(), &mut self.facts);
+        search.names(&mut self.facts);
         self
     }
 }
@@ -119,6 +121,26 @@ impl Search<'_> {
         if let Body::Whole(bytes) = body {
             self.note(Leak::BODY, self.scanner.sightings(bytes), facts);
         }
+    }
+
+    /// Takes secrets out of the names of operations that the sender chooses, which are recorded and shown.
+    fn names(&self, facts: &mut Facts) {
+        if facts.leaks.iter().all(|leak| leak.slot == Leak::PATH) {
+            return;
+        }
+        let is_clean = |text: &str| self.scanner.sightings(text.as_bytes()).is_empty();
+        if facts.operations.iter().all(|one| is_clean(&one.name)) {
+            return;
+        }
+        let shown = |one: &Operation| {
+            if is_clean(&one.name) {
+                return one.clone();
+            }
+            let kind = one.name.split(' ').next().filter(|kind| is_clean(kind)).unwrap_or_default();
+            let name = Arc::from(format!("{kind} [secret]").trim());
+            Operation { name, ..one.clone() }
+        };
+        facts.operations = facts.operations.iter().map(shown).collect();
     }
 
     fn note(&self, slot: &str, sightings: Vec<Sighting>, facts: &mut Facts) {

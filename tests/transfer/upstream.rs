@@ -10,7 +10,8 @@ use crate::support::{FOREIGN, Gate, until, write_policy};
 use base64::Engine as _;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
-use hyper::body::{Frame, Incoming};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -307,4 +308,61 @@ async fn a_websocket_ends_with_its_agents_freedom() {
     let released = gate.holdgate(&["approvals", "release", agent.as_str().unwrap()]);
     assert!(released.status.success(), "{released:?}");
     Socket::open(&gate, None).await.echoes().await;
+}
+
+/// Tells that a body is over, also where whoever reads it is.
+struct Broken(mpsc::Sender<Option<Bytes>>);
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        drop(self.0.try_send(None));
+    }
+}
+
+/// What is still sent when the session stops does not get to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_on_its_way_ends_with_its_agents_freedom() {
+    for http2 in [false, true] {
+        let (heard, mut hears) = mpsc::channel(16);
+        let origin = Origin::http(Identity::named(&[HOST]), move |request: Request<Incoming>| {
+            let heard = heard.clone();
+            async move {
+                let broken = Broken(heard.clone());
+                let mut body = request.into_body();
+                while let Some(frame) = body.frame().await {
+                    let Ok(frame) = frame else { break };
+                    heard.send(frame.into_data().ok()).await.unwrap();
+                }
+                if body.is_end_stream() {
+                    heard.send(Some(Bytes::from("the end"))).await.unwrap();
+                }
+                drop(broken);
+                text("ok")
+            }
+        })
+        .await;
+        let gate = gate(&origin, "- allow: POST /**").await;
+        let mut client = Client::open(gate.running(), HOST, http2).await;
+        let (sender, body) = streamed();
+        let request = client.request("POST", "/upload").body(body).unwrap();
+        sender.send(Frame::data(Bytes::from("hello"))).await.unwrap();
+        let (sent, ()) = tokio::join!(client.send(request), async {
+            assert_eq!(hears.recv().await.unwrap().unwrap(), "hello");
+            let agent = gate.records().pop().unwrap()["agent"].as_str().unwrap().to_owned();
+            let stopped = gate.holdgate(&["sessions", "quarantine", &agent]);
+            assert!(stopped.status.success(), "{stopped:?}");
+            // It may be broken off before all of this is taken.
+            drop(sender.send(Frame::data(Bytes::from("after"))).await);
+            drop(sender);
+        });
+        if let Ok(answer) = sent {
+            let answer = read(answer).await;
+            assert_eq!(
+                (answer.status, &*answer.reason()),
+                (StatusCode::FORBIDDEN, "quarantined"),
+                "http2={http2}"
+            );
+        }
+        assert_eq!(within("the end", hears.recv()).await.unwrap(), None, "http2={http2}");
+    }
 }
