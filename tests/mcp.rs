@@ -463,7 +463,7 @@ hold: [destructive, unknown]";
 async fn a_secret_for_a_name_is_written_nowhere() {
     let server = Server::start().await;
     let bodies = [
-        call(&json!(1), STAGING_TOKEN, &json!({}), &json!({})).to_string(),
+        call(&json!(1), STAGING_TOKEN, &json!({}), &json!({})),
         json!({ "jsonrpc": "2.0", "id": 1, "method": format!("x/{STAGING_TOKEN}") }).to_string(),
     ];
     for body in &bodies {

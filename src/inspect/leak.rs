@@ -5,7 +5,7 @@
 //! presents as a credential is judged as that. A body that streams is not looked at here.
 
 use super::secret::{Owner, Scanner, Sighting, What};
-use super::{Facts, Inspected, Operation};
+use super::{Facts, Inspected, Operation, shown_path};
 use crate::fingerprint::Fingerprint;
 use crate::message::{Body, Head};
 use crate::provenance::{Answer, Sightings};
@@ -48,7 +48,7 @@ impl<B> Inspected<B> {
         let search = Search { scanner: &scanner.with(seen.traces()), seen };
         search.head(self.message.head(), &mut self.facts);
         search.body(self.message.body(), &mut self.facts);
-        search.names(&mut self.facts);
+        search.names(self.message.head(), &mut self.facts);
         self
     }
 
@@ -57,7 +57,7 @@ impl<B> Inspected<B> {
     pub fn searched_body(mut self, scanner: &Scanner, seen: &Sightings) -> Self {
         let search = Search { scanner: &scanner.with(seen.traces()), seen };
         search.body(self.message.body(), &mut self.facts);
-        search.names(&mut self.facts);
+        search.names(self.message.head(), &mut self.facts);
         self
     }
 }
@@ -124,16 +124,22 @@ impl Search<'_> {
     }
 
     /// Takes secrets out of the names of operations that the sender chooses, which are recorded and shown.
-    fn names(&self, facts: &mut Facts) {
+    fn names(&self, head: &Head, facts: &mut Facts) {
         if facts.leaks.iter().all(|leak| leak.slot == Leak::PATH) {
             return;
         }
         let is_clean = |text: &str| self.scanner.sightings(text.as_bytes()).is_empty();
-        if facts.operations.iter().all(|one| is_clean(&one.name)) {
+        // What is named by its path is shown as that is.
+        let has_path = facts.leaks.iter().any(|leak| leak.slot == Leak::PATH);
+        let method = format!("{} ", head.method());
+        let path = shown_path(head.path().as_str());
+        let is_path = |name: &str| has_path && name.strip_suffix(&*path) == Some(&*method);
+        let stays = |one: &Operation| is_clean(&one.name) || is_path(&one.name);
+        if facts.operations.iter().all(stays) {
             return;
         }
         let shown = |one: &Operation| {
-            if is_clean(&one.name) {
+            if stays(one) {
                 return one.clone();
             }
             let kind = one.name.split(' ').next().filter(|kind| is_clean(kind)).unwrap_or_default();

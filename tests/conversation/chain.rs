@@ -243,7 +243,7 @@ async fn a_token_that_no_search_was_seen_for_ends_the_session_all_the_same() {
         if completes {
             assert_eq!(told.reason(), "foreign_credential", "{told:?}");
             assert_eq!((completed.len(), &*stops.reason()), (1, "quarantined"), "{completed:?}");
-            let told = "completed the sequence `found-credential`; then: quarantine; secret_handed_out by `the result of `just domains``";
+            let told = "completed the sequence `found-credential`; then: quarantine; found_credential by `";
             assert!(completed[0].starts_with(told), "{completed:?}");
         } else {
             // The agent's own token, on what is not its own: refused, and no theft.

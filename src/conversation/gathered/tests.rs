@@ -68,7 +68,9 @@ fn taken(heard: &mut Heard, way: Way, parts: &[Part<'_>]) -> (Vec<String>, Vec<b
     let mut body = gathered(heard, way);
     hears(heard, &mut body, parts);
     let Taken { calls, found, left_out, .. } = body.taken();
-    left_out.into_iter().for_each(|hash| heard.forget(hash));
+    for hash in left_out {
+        heard.forget(hash);
+    }
     let judged = calls.into_iter().filter(|(_, is_judged)| *is_judged);
     let command =
         |(called, _): (Called, bool)| called.call.input["command"].as_str().unwrap().to_owned();

@@ -52,7 +52,9 @@ impl Listening {
         }
         if !left_out.is_empty() {
             let mut heard = self.ear.caller.state.heard();
-            left_out.into_iter().for_each(|hash| heard.forget(hash));
+            for hash in left_out {
+                heard.forget(hash);
+            }
         }
         if calls.is_empty() && found.is_empty() {
             return;
