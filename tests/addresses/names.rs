@@ -282,11 +282,17 @@ async fn a_server_that_is_silent_does_not_stop_the_others() {
         edit.replace("dns: [", &first).section("limits: { connect: 4s }")
     })
     .await;
-    for (name, _) in zone {
+    // Which server is asked first is not said, so it is asked until it was the silent one.
+    let mut asked = 0;
+    for (name, _) in zone.iter().cycle().take(30) {
         let answer = names.get(name).await;
         assert_eq!((answer.status, &*answer.body), (200, "reached"), "{name} {answer:?}");
+        asked += usize::from(silent.asked_for(&format!("{name}.named.example")) > 0);
+        if asked >= zone.len() {
+            return;
+        }
     }
-    assert!(silent.asked_for("good.named.example") > 0);
+    assert!(asked > 0, "the silent server was never asked");
 }
 
 /// C-21: one address, one certificate for both names, HTTP/2; a browser would share it.
